@@ -1,0 +1,1 @@
+//! Small programs that embed Kronos; see the files in `examples/`.

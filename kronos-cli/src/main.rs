@@ -1,0 +1,2 @@
+//! The kronos command.
+fn main() {}

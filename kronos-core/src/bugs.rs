@@ -1,0 +1,56 @@
+//! Faults planted on purpose, so that the simulation can prove that it finds them.
+//!
+//! They exist only with the feature `testing`; without it every question is answered "no" at
+//! compile time.
+
+/// One planted fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(dead_code, reason = "constructed by tests only")]
+pub enum Bug {
+    /// A backup is committed although a Sweep has named one of its packs.
+    IgnoreSweepAtCommit,
+    /// Objects are deleted before the Sweep entry is written.
+    DeleteBeforeSweep,
+    /// A backup is committed before its last pack has been uploaded.
+    CommitBeforeLastUpload,
+    /// The end of the log is taken from a listing.
+    TrustListing,
+    /// A commit whose answer was lost is tried again under the next number.
+    RetryUnderNextNumber,
+    /// An entry that cannot be read counts as if it were not there.
+    UnreadableIsAbsent,
+    /// Packs of unfinished runs are doomed and swept without a Doom entry and its grace.
+    SweepWithoutDoom,
+    /// A chunk's id is not compared on restore, and blocks of other packs are accepted.
+    TrustIndexOnRestore,
+}
+
+/// The planted faults of a run: none, outside tests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bugs {
+    #[cfg(feature = "testing")]
+    planted: Option<Bug>,
+}
+
+impl Bugs {
+    #[cfg(feature = "testing")]
+    pub(crate) fn has(&self, bug: Bug) -> bool {
+        self.planted == Some(bug)
+    }
+
+    #[cfg(not(feature = "testing"))]
+    #[allow(clippy::unused_self, reason = "the same shape as with the feature")]
+    pub(crate) fn has(&self, _: Bug) -> bool {
+        false
+    }
+}
+
+#[cfg(feature = "testing")]
+impl crate::RunContext {
+    /// The same run with a fault planted in it.
+    #[must_use]
+    pub fn with_bug(mut self, bug: Option<Bug>) -> Self {
+        self.bugs = Bugs { planted: bug };
+        self
+    }
+}

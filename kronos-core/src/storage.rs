@@ -1,0 +1,159 @@
+//! Where objects live: the trait every storage implements, and the conveniences on top of it.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::Timestamp;
+
+/// The name of an object: parts of plain ASCII joined by `/`.
+///
+/// Parts are made of letters, digits and `. _ - % =`; none is empty, `.` or `..`, so that a
+/// key is safe as a path below any directory.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key(Arc<str>);
+
+impl Key {
+    /// The longest part a key may have, in bytes: what file systems hold.
+    pub const MAX_PART: usize = 240;
+
+    /// Checks a name and makes a key of it.
+    pub fn new(name: impl AsRef<str>) -> Result<Self> {
+        let name = name.as_ref();
+        let good = |part: &str| {
+            !part.is_empty()
+                && part.len() <= Self::MAX_PART
+                && part != "."
+                && part != ".."
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-%=".contains(&b))
+        };
+        if name.split('/').all(good) {
+            Ok(Self(name.into()))
+        } else {
+            Err(Error::new(ErrorKind::Config, "not a valid object name").with("object", name))
+        }
+    }
+
+    /// The whole name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The last part of the name.
+    pub fn file_name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a storage knows of an object without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its name.
+    pub key: Key,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was written, if the storage knows. Shown, never trusted.
+    pub modified: Option<Timestamp>,
+}
+
+/// What became of a conditional put.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PutOutcome {
+    /// The object was not there and is now.
+    Created,
+    /// An object of this name was there; nothing was changed.
+    Exists,
+}
+
+/// A place that holds objects.
+///
+/// Every implementation passes `kronos_core::testing::storage_conformance`. An error whose
+/// retry is [`Retry::Later`](crate::Retry::Later) may or may not have had its effect.
+#[async_trait]
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// Names the place for people, without secrets.
+    fn describe(&self) -> String;
+    /// Writes an object whole, durably, replacing one of the same name in a single step.
+    async fn put(&self, key: &Key, bytes: Bytes) -> Result<()>;
+    /// Writes an object durably if none of its name exists; of several callers one wins.
+    async fn put_if_absent(&self, key: &Key, bytes: Bytes) -> Result<PutOutcome>;
+    /// Begins an object that is written part by part and appears at once at its end.
+    async fn begin_upload(&self, key: &Key) -> Result<Box<dyn Upload>>;
+    /// Reads an object whole. `NotFound` when there is none.
+    async fn get(&self, key: &Key) -> Result<Bytes>;
+    /// Reads a range of bytes; one that reaches past the end is an error of kind `Corrupt`.
+    async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes>;
+    /// Size and time of an object. `NotFound` when there is none.
+    async fn head(&self, key: &Key) -> Result<ObjectMeta>;
+    /// One page of the objects below a prefix (whole parts; `None` is everything), in the order
+    /// of their names, after `after`. An empty page is the end.
+    async fn list(&self, prefix: Option<&Key>, after: Option<&Key>) -> Result<Vec<ObjectMeta>>;
+    /// Removes an object durably; one that is not there is fine.
+    async fn delete(&self, key: &Key) -> Result<()>;
+    /// Removes what this storage itself left behind (parts of broken uploads, temporary files)
+    /// before `before`; tells how many.
+    async fn remove_leftovers(&self, before: Timestamp) -> Result<u64>;
+    /// Free space in bytes, where the storage knows it.
+    async fn free_space(&self) -> Result<Option<u64>>;
+}
+
+/// An object being written part by part. Dropping it leaves no object.
+#[async_trait]
+pub trait Upload: fmt::Debug + Send {
+    /// Appends a part. All parts but the last have the same size, 5 MiB or more.
+    async fn write(&mut self, part: Bytes) -> Result<()>;
+    /// Makes the object appear, durably.
+    async fn finish(self: Box<Self>) -> Result<()>;
+    /// Gives the object up and removes its parts.
+    async fn abort(self: Box<Self>) -> Result<()>;
+}
+
+/// Conveniences for every storage.
+#[async_trait]
+pub trait StorageExt: Storage {
+    /// Reads an object whole, or `None` when there is none.
+    async fn get_if_there(&self, key: &Key) -> Result<Option<Bytes>> {
+        match self.get(key).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Every object below a prefix, page after page, in the order of their names.
+    async fn list_all(&self, prefix: Option<&Key>) -> Result<Vec<ObjectMeta>> {
+        let mut all: Vec<ObjectMeta> = Vec::new();
+        loop {
+            let page = self.list(prefix, all.last().map(|m| &m.key)).await?;
+            if page.is_empty() {
+                return Ok(all);
+            }
+            all.extend(page);
+        }
+    }
+}
+
+impl<S: Storage + ?Sized> StorageExt for S {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_cannot_leave_their_directory() {
+        for bad in ["", "/a", "a/", "a//b", "../a", "a/./b", "a b", "a\\b", "a\0", "ü"] {
+            assert!(Key::new(bad).is_err(), "{bad:?}");
+        }
+        assert_eq!(Key::new("jobs/a%20b/log/0001").unwrap().file_name(), "0001");
+    }
+}

@@ -1,0 +1,1 @@
+//! Conformance suites, an in-memory connector and faults, for tests of this and other crates.
