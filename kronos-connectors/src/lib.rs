@@ -1,1 +1,30 @@
-//! Kronos connectors.
+//! The database engines of Kronos: one folder and one cargo feature each.
+//!
+//! ```
+//! use kronos_core::{Engine, Registry, SourceSettings};
+//!
+//! let mut registry = Registry::new();
+//! kronos_connectors::register(&mut registry);
+//!
+//! let settings = SourceSettings { databases: vec!["/srv/app.db".to_owned()], ..SourceSettings::default() };
+//! match registry.connector("sqlite", &settings) {
+//!     Ok(source) => assert_eq!((source.engine(), source.default_job()), (Engine::SQLITE, "app".to_owned())),
+//!     // An engine that is not in this build says which cargo feature brings it.
+//!     Err(error) => assert_eq!(error.context("cargo feature"), Some("sqlite")),
+//! }
+//! ```
+
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use kronos_core::{Engine, Registry};
+
+/// Adds every engine of this build, and names the others with the cargo features that bring them.
+pub fn register(registry: &mut Registry) {
+    #[cfg(feature = "sqlite")]
+    registry.add_connector(&Engine::SQLITE, |settings| {
+        Ok(std::sync::Arc::new(sqlite::SqliteSource::from_source(settings)?))
+    });
+    // Does nothing for an engine that is there.
+    registry.leave_out_connector(&Engine::SQLITE, "sqlite");
+}

@@ -186,6 +186,12 @@ impl StreamSender {
         self.sender.blocking_send(Ok(Piece::Data(bytes))).map_err(|_| Error::cancelled())
     }
 
+    /// Whether the next piece goes out without waiting; `Cancelled` when the reader has gone. For
+    /// a thread that has something better to do than to wait for a slow reader.
+    pub fn has_room(&self) -> Result<bool> {
+        if self.sender.is_closed() { Err(Error::cancelled()) } else { Ok(self.sender.capacity() > 0) }
+    }
+
     /// Ends the stream well; gives the end mark for the [`Checkpoint`](crate::Checkpoint).
     pub async fn finish(self, rows: Option<u64>) -> Result<StreamEnd> {
         let end = self.end(rows);
