@@ -120,12 +120,12 @@ fn both_languages_say_the_same() {
 
 #[test]
 fn the_plainest_file_makes_one_job_of_each_database() {
-    let mut text = String::new();
-    for (engine, port) in [("mysql", "3306"), ("postgres", "5432"), ("mongodb", "\"${PORT}\"")] {
-        text += &format!(
-            "[databases.{engine}]\nhost = \"localhost\"\nport = {port}\nuser = \"u\"\npassword = \"hunter2\"\ndatabases = [\"a\"]\n"
-        );
-    }
+    let mut text: String = [("mysql", "3306"), ("postgres", "5432"), ("mongodb", "\"${PORT}\"")]
+        .map(|(engine, port)| {
+            let login = "host = \"localhost\"\nuser = \"u\"\npassword = \"hunter2\"\ndatabases = [\"a\"]";
+            format!("[databases.{engine}]\nport = {port}\n{login}\n")
+        })
+        .concat();
     text += "[databases.sqlite]\nhost = \"/srv\"\ndatabases = [\"a.db\"]\n";
     let config = toml(&text);
     assert_eq!(config.jobs.keys().collect::<Vec<_>>(), ["mongodb", "mysql", "postgres", "sqlite"]);
