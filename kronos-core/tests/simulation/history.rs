@@ -163,6 +163,7 @@ impl World {
     fn run(&mut self) -> RunContext {
         let mut run = RunContext::reproducible(self.prng.bits(), &self.clock).with_bug(self.bug);
         run.limits.grace = GRACE;
+        run.limits.attempts = 4;
         run.limits.backoff = Duration::from_millis(20);
         run.limits.parallel = 1 + self.prng.index(3);
         run
@@ -314,7 +315,7 @@ impl World {
     }
 
     fn plan(&mut self) -> FaultPlan {
-        let rate = [0.0, 0.01, 0.04][self.prng.index(3)];
+        let rate = [0.0, 0.01, 0.04, 0.25][self.prng.index(4)];
         let lists = [0.0, 0.2, 0.6][self.prng.index(3)];
         let chance = |prng: &mut Prng, p: f64| if prng.chance(p) { rate } else { 0.0 };
         FaultPlan {

@@ -70,7 +70,7 @@ fn no_history_loses_a_backup() {
         total.crashes > count / 2 && total.conflicts > 0 && total.deleted > count && total.in_doubt > 0,
         "{total:?}"
     );
-    assert!(total.copied > 0 && total.refused > 0 && total.swept > count, "{total:?}");
+    assert!(total.copied > 0 && total.refused > 0 && total.swept > count / 2, "{total:?}");
 }
 
 #[test]
