@@ -584,7 +584,8 @@ impl World {
         for info in &listing.backups {
             if let Some(account) = ledger.accounts.get_mut(&info.id) {
                 if account.hold_in_doubt {
-                    (account.held, account.hold_in_doubt) = (info.held, false);
+                    // An entry may still come late.
+                    (account.held, account.hold_in_doubt) = (info.held, !self.clients.is_empty());
                 } else if account.held != info.held {
                     return Err(format!("place {at}: backup {} of {job} should be held: {}", info.id, account.held));
                 }
