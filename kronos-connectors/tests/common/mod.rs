@@ -1,5 +1,5 @@
 //! Databases to try things on, and the shortest ways to dump and restore them.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
