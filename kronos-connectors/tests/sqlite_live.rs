@@ -1,5 +1,6 @@
 //! Databases that are written while they are backed up.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

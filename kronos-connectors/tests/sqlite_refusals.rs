@@ -1,5 +1,6 @@
 //! What is no database, or cannot be read, is refused with the right words.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

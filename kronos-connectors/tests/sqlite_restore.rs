@@ -1,5 +1,6 @@
 //! A restore puts whole, checked files into place, or nothing.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! Every shape of a database comes back as it was.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! No thread outlives its dump. Alone in its file: threads are counted for the whole process.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

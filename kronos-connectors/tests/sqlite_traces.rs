@@ -1,5 +1,6 @@
 //! A backup leaves no trace: no file beside the database, no changed byte in it.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 

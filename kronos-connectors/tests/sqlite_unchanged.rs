@@ -1,5 +1,6 @@
 //! A file is called unchanged only when that is proven.
 #![cfg(feature = "sqlite")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod common;
 
@@ -127,7 +128,7 @@ async fn a_file_touched_just_before_the_previous_backup_is_a_doubt() {
 #[tokio::test]
 async fn after_a_week_everything_is_read_again() {
     let mut case = Case::old_enough("delete").await;
-    let day = Duration::from_secs(24 * 3600);
+    let day = Duration::from_hours(24);
     case.previous.read_in_full = now().minus(6 * day);
     assert!(case.is_unchanged().await);
     case.previous.read_in_full = now().minus(7 * day);

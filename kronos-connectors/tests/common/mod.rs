@@ -10,6 +10,7 @@ use kronos_core::{
     StreamEnd, StreamId, StreamInfo,
 };
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 /// A stream that was read.
 #[derive(Debug, Clone)]
@@ -63,7 +64,7 @@ pub fn contents(path: &Path) -> String {
     while let Some(row) = rows.next().unwrap() {
         let (kind, name, sql): (String, String, String) =
             (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
-        text.push_str(&format!("{kind} {name} {sql}\n"));
+        text.extend([&kind, " ", &name, " ", &sql, "\n"]);
         if kind == "table" {
             tables.push(name);
         }
@@ -72,16 +73,21 @@ pub fn contents(path: &Path) -> String {
         let mut statement = connection.prepare(&format!("SELECT * FROM \"{table}\"")).unwrap();
         let columns = statement.column_count();
         let mut lines: Vec<String> = statement
-            .query_map([], |row| {
-                Ok((0..columns).map(|c| format!("{:?}|", row.get_ref(c).unwrap())).collect::<String>())
-            })
+            .query_map([], |row| Ok((0..columns).map(|c| shown(row.get_ref(c).unwrap())).collect::<String>()))
             .unwrap()
             .collect::<Result<_, _>>()
             .unwrap();
         lines.sort();
-        text.push_str(&format!("{table}\n{}\n", lines.join("\n")));
+        text.extend([&table, "\n", &lines.join("\n"), "\n"]);
     }
     text
+}
+
+fn shown(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(text) => format!("{:?}|", String::from_utf8_lossy(text)),
+        value => format!("{value:?}|"),
+    }
 }
 
 /// The connector of one file.

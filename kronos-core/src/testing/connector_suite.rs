@@ -244,12 +244,12 @@ async fn leaves_the_target_alone_after_a_failure(fixture: &dyn ConnectorFixture)
         let stopping = Stream::new(info.clone(), futures::stream::iter([Ok(Piece::Data(half.clone().into()))]));
 
         for how in ["abort", "drop", "finish"] {
-            let begun = begin().await;
-            assert!(begun.write(failing()).await.is_err(), "write: well, though its stream failed");
+            let half_done = begin().await;
+            assert!(half_done.write(failing()).await.is_err(), "write: well, though its stream failed");
             match how {
-                "abort" => begun.abort().await,
-                "finish" => assert!(begun.finish().await.is_err(), "finish: well, though a stream failed"),
-                _ => drop(begun),
+                "abort" => half_done.abort().await,
+                "finish" => assert!(half_done.finish().await.is_err(), "finish: well, though a stream failed"),
+                _ => drop(half_done),
             }
             assert_eq!(
                 fixture.contents(&target).await,
@@ -257,9 +257,9 @@ async fn leaves_the_target_alone_after_a_failure(fixture: &dyn ConnectorFixture)
                 "restore: {how} after a failure, the target is another"
             );
         }
-        let begun = begin().await;
-        assert!(begun.write(stopping).await.is_err(), "write: well, though its stream has no end mark");
-        begun.abort().await;
+        let half_done = begin().await;
+        assert!(half_done.write(stopping).await.is_err(), "write: well, though its stream has no end mark");
+        half_done.abort().await;
         assert!(begin().await.finish().await.is_err(), "finish: well, though no stream was written");
         assert_eq!(fixture.contents(&target).await, before, "restore: failed, but the target is another");
         ok("restore after failures", restore(&target, &newer, replace).await);
