@@ -143,16 +143,30 @@ async fn refuses_to_finish_early(fixture: &dyn ConnectorFixture) {
 
     assert!(begin().await.finish().await.is_err(), "finish: well, though no stream was opened");
 
+    // One stream is read up to its end mark, but not that (where lengths repeat; else one piece of
+    // it), and the reader keeps it. All others are read whole: nothing but that mark is missing.
+    let known = dump_all(&source.connector).await;
     let dump = begin().await;
-    let mut open = Vec::new();
-    for (id, _) in ids(&dump.outline().clone()).take(1) {
+    let mut kept = None;
+    for (id, info) in ids(&dump.outline().clone()) {
         let mut stream = ok("open", dump.open(id).await);
         assert!(dump.open(id).await.is_err(), "open: the same stream twice");
-        // At most one piece, and never the end mark.
-        if let Piece::Data(_) = ok("next", stream.next().await).expect("a stream has an end mark") {
-            open.push(stream);
+        if kept.is_some() {
+            ok("read a stream", stream.collect().await);
+            continue;
         }
+        let length = if fixture.is_exact() { known[&info.name].2.length } else { 1 };
+        let mut read = 0;
+        let mut ended = false;
+        while read < length && !ended {
+            match ok("next", stream.next().await) {
+                Some(Piece::Data(data)) => read += data.len() as u64,
+                _ => ended = true,
+            }
+        }
+        kept = (!ended).then_some(stream);
     }
+    assert!(kept.is_some(), "the source of the fixture has no stream with data");
     assert!(dump.finish().await.is_err(), "finish: well, though a stream was not read to its end");
 
     let dump = begin().await;
