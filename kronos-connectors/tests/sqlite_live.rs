@@ -166,6 +166,31 @@ async fn a_small_database_in_rollback_mode_is_let_go_before_it_is_read() {
     assert_eq!(done(&assert_whole(read, directory.path()).await), 0);
 }
 
+#[tokio::test]
+async fn several_files_are_read_as_of_one_moment() {
+    let directory = tempfile::tempdir().unwrap();
+    let names = ["a.db", "b.db", "c.db"];
+    for (name, mode) in names.into_iter().zip(["wal", "wal", "delete"]) {
+        bank(&directory.path().join(name), mode, 100);
+    }
+    let source = SqliteSource::new(SqliteSettings::directory(directory.path(), names)).unwrap();
+    let dump = source.begin_dump(&DumpRequest::default(), &RunContext::new()).await.unwrap();
+    // Between the opening of one stream and the next, everything changes.
+    for (id, name) in (0..).map(StreamId).zip(names) {
+        for changed in names {
+            sql(&directory.path().join(changed), "INSERT INTO done VALUES (NULL)");
+        }
+        let stream = dump.open(id).await.unwrap();
+        let info = stream.info().clone();
+        assert_eq!(info.name, name);
+        let (bytes, end) = stream.collect().await.unwrap();
+        let target = assert_whole(Read { info, bytes, end }, directory.path()).await;
+        assert_eq!(done(&target), 0, "{name}");
+        std::fs::remove_file(target).unwrap();
+    }
+    dump.finish().await.unwrap();
+}
+
 fn limited(path: &Path, spool: &Path) -> SqliteSource {
     let mut settings = SqliteSettings::file(path);
     settings.wal_limit = 64 << 10;

@@ -128,3 +128,23 @@ async fn the_restored_file_has_nothing_beside_it() {
     round_trip(&path).await;
     assert_eq!(common::listing(directory.path()), ["app.db", "restored.db"]);
 }
+
+#[tokio::test]
+async fn a_transaction_that_a_crash_cut_short_is_rolled_back_as_any_program_would() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("live.db");
+    fill(&path, "", 3000);
+    let expected = contents(&path);
+    let writer = open(&path);
+    // A cache this small spills: half of the transaction is in the file, with a journal to undo it.
+    writer.execute_batch("PRAGMA cache_size=5; BEGIN; UPDATE t SET body = 'uncommitted' || id").unwrap();
+    let crashed = directory.path().join("app.db");
+    std::fs::copy(&path, &crashed).unwrap();
+    std::fs::copy(directory.path().join("live.db-journal"), directory.path().join("app.db-journal")).unwrap();
+    let half = std::fs::read(&crashed).unwrap();
+    assert!(half.windows(11).any(|bytes| bytes == b"uncommitted"), "the test has no half transaction");
+    let streams = dump(&file(&crashed)).await;
+    let target = directory.path().join("restored.db");
+    restore(&file(&target), &streams, false).await.unwrap();
+    assert!(contents(&target) == expected, "half a transaction was backed up");
+}
