@@ -1,0 +1,118 @@
+//! Copying backups to another repository: only what is not there is read and sent.
+
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::backup::{Draft, announce, commit_copy, interrupted_packs, withdraw};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::forget::refuse_with_faults;
+use crate::id::Id;
+use crate::list::open;
+use crate::manifest::BackupInfo;
+use crate::pipeline::{Fetcher, Intake, Offer};
+use crate::repository::Repository;
+use crate::repository::index::Root;
+use crate::repository::job::Job;
+use crate::repository::state::{Record, State};
+use crate::run::RunContext;
+
+/// What a copy of one job did.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct CopyReport {
+    /// The job.
+    pub job: String,
+    /// Backups made in the target.
+    pub copied: Vec<BackupInfo>,
+    /// Backups that had been there before, also those forgotten since.
+    pub present: u64,
+    /// Backups of the source that cannot be read, one line each. The rest was copied.
+    pub failed: Vec<String>,
+}
+
+/// Copies the backups of one job that the target has never had, oldest first. `only` names
+/// those wanted; empty means all. Doing it twice, or after a lost answer, changes nothing.
+pub async fn copy(from: &Repository, to: &Repository, job: &str, only: &[Id], run: &RunContext) -> Result<CopyReport> {
+    run.emit(&Event::Started { operation: "copy", subject: job.to_owned() });
+    let (source, source_state) = open(from, job, run).await?;
+    let target = Job::open_or_create(to, job, source.fingerprint(), run).await?;
+    let mut report = CopyReport { job: job.to_owned(), ..CopyReport::default() };
+    for record in source_state.backups.values() {
+        if !only.is_empty() && !only.contains(&record.manifest.backup) {
+            continue;
+        }
+        let state = target.load(run).await?;
+        // A hole may hide that this very backup was copied or forgotten.
+        refuse_with_faults(&state)?;
+        if state.origins.contains(&record.manifest.origin.backup) {
+            report.present += 1;
+            continue;
+        }
+        match copy_one(&source, record, &target, state, run).await {
+            Ok(Some(copied)) => report.copied.push(BackupInfo::of(job, &copied)),
+            Ok(None) => report.present += 1,
+            Err(e) if e.kind() == ErrorKind::Corrupt => report.failed.push(format!("{}: {e}", record.manifest.backup)),
+            Err(e) => return Err(e),
+        }
+    }
+    run.emit(&Event::Finished { operation: "copy", at: run.now() });
+    Ok(report)
+}
+
+async fn copy_one(
+    source: &Job,
+    record: &Record,
+    target: &Job,
+    state: State,
+    run: &RunContext,
+) -> Result<Option<Record>> {
+    let from = &record.manifest;
+    let root = Root::load(source, &from.root, run).await?;
+    let fetcher = Fetcher::of_root(source, &root, run);
+    let run_id = Id(run.random());
+    let started = run.now();
+    announce(target, run_id, started, run).await?;
+    let parent = match state.backups.values().next_back() {
+        Some(newest) => Root::load(target, &newest.manifest.root, run).await.ok(),
+        None => None,
+    };
+    let offer = Offer {
+        parent,
+        adoptable: interrupted_packs(target, run_id, run).await,
+        avoid: state.doomed.keys().chain(&state.swept).copied().collect(),
+    };
+    let (intake, _abort) = Intake::begin(target, run_id, 3, offer, run).await?;
+    let same_keys = source.repository().shares_keys_with(target.repository());
+    run.emit(&Event::Estimated { bytes: from.bytes });
+    let streams = futures::stream::iter(&root.streams)
+        .map(|stored| {
+            let (intake, fetcher): (&Arc<Intake>, &Arc<Fetcher>) = (&intake, &fetcher);
+            async move {
+                let mut copied = intake.copy(stored, fetcher, same_keys).await?;
+                copied.info.unchanged = false;
+                Ok::<_, Error>(copied)
+            }
+        })
+        .buffered(run.limits.parallel.max(1))
+        .try_collect::<Vec<_>>()
+        .await?;
+    let stored = intake.finish().await?;
+    let draft = Draft {
+        run: run_id,
+        backup: Id(run.random()),
+        origin: Some(from.origin),
+        engine: from.engine.clone(),
+        kind: from.kind,
+        parent: None,
+        started: from.started,
+        read_in_full: from.read_in_full,
+        tags: from.tags.clone(),
+        warnings: from.warnings.clone(),
+    };
+    let copied = commit_copy(target, state, draft, from, streams, stored, run).await?;
+    withdraw(target, run_id, run).await;
+    Ok(copied)
+}

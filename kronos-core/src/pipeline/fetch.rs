@@ -1,0 +1,288 @@
+//! Reading a backup: nodes, tables, blocks, and whole streams in order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::id::{Digest, Id};
+use crate::repository::index::{Leaf, Node, NodeRef, PackUse, Root, Span, StoredStream};
+use crate::repository::job::Job;
+use crate::repository::pack::{PackClass, PackInfo, PackReader, Table, read_range};
+use crate::run::RunContext;
+use crate::stream::{Piece, Stream, StreamInfo};
+
+use super::cache::Cache;
+use super::meta::keyed_id;
+
+/// Tables held at a time: a table of a full pack of 4 KiB chunks takes about 200 KiB.
+const TABLES: usize = 128;
+
+/// One chunk of a stream, and where it lies.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ChunkAt {
+    pub id: Id,
+    pub length: u32,
+    pub pack: Id,
+    pub block: u32,
+    pub slot: u16,
+}
+
+/// A block in the clear, checked.
+#[derive(Debug, Clone)]
+struct Plain {
+    bytes: Bytes,
+    /// Where each chunk begins, and the end.
+    starts: Arc<Vec<usize>>,
+}
+
+/// Reads from the packs of one root. Everything that leaves it has been authenticated.
+#[derive(Debug)]
+pub(crate) struct Fetcher {
+    job: Job,
+    run: RunContext,
+    packs: BTreeMap<Id, PackUse>,
+    chunk_key: [u8; 32],
+    node_key: [u8; 32],
+    readers: Cache<Id, Arc<PackReader>>,
+    tables: Cache<Id, Arc<Table>>,
+    blocks: Cache<(Id, u32), Plain>,
+}
+
+impl Fetcher {
+    pub(crate) fn new(job: &Job, packs: impl IntoIterator<Item = PackUse>, run: &RunContext) -> Arc<Self> {
+        let block = u64::from(job.repository().chunker().block);
+        let blocks = usize::try_from(run.limits.memory / 4 / block).unwrap_or(usize::MAX);
+        let keys = job.repository().key_set();
+        Arc::new(Self {
+            job: job.clone(),
+            run: run.clone(),
+            packs: packs.into_iter().map(|p| (p.info.id, p)).collect(),
+            chunk_key: keys.id_key("chunk"),
+            node_key: keys.id_key("node"),
+            readers: Cache::new(1024),
+            tables: Cache::new(TABLES),
+            blocks: Cache::new(blocks),
+        })
+    }
+
+    pub(crate) fn of_root(job: &Job, root: &Root, run: &RunContext) -> Arc<Self> {
+        Self::new(job, root.packs.iter().copied(), run)
+    }
+
+    fn pack_use(&self, pack: Id) -> Result<&PackUse> {
+        self.packs
+            .get(&pack)
+            .ok_or_else(|| Error::corrupt("an index names a pack that its root does not").with("pack", pack))
+    }
+
+    async fn reader(&self, info: PackInfo) -> Result<Arc<PackReader>> {
+        self.readers.get(info.id, async { PackReader::open(&self.job, info, &self.run).await.map(Arc::new) }).await
+    }
+
+    /// The table of a pack: from the metadata if it is there, else from the pack's own end.
+    pub(crate) async fn table(&self, pack: Id) -> Result<Arc<Table>> {
+        let used = *self.pack_use(pack)?;
+        self.tables
+            .get(pack, async {
+                if let Some(copy) = used.table_copy {
+                    match self.meta_slot(&copy).await {
+                        Ok(bytes) => {
+                            let table = Table::decode(&bytes);
+                            return table.map(Arc::new).ok_or_else(|| Error::corrupt("a table's copy is malformed"));
+                        }
+                        Err(e) if e.kind() == ErrorKind::Corrupt => {}
+                        Err(e) => return Err(e),
+                    }
+                }
+                self.own_table(used.info).await
+            })
+            .await
+    }
+
+    async fn own_table(&self, info: PackInfo) -> Result<Arc<Table>> {
+        let reader = self.reader(info).await?;
+        Ok(Arc::new(reader.table(&self.job, &self.run).await?))
+    }
+
+    /// The bytes of a node or of a table's copy.
+    pub(crate) async fn meta_slot(&self, at: &NodeRef) -> Result<Bytes> {
+        let info = self.pack_use(at.pack)?.info;
+        let table = self.tables.get(at.pack, self.own_table(info)).await?;
+        let plain = self.block(info, at.block, &table).await?;
+        let slot = usize::from(at.slot);
+        let known = table.blocks.get(at.block as usize).and_then(|b| b.slots.get(slot));
+        if known.is_none_or(|s| s.id != at.id) {
+            return Err(Error::corrupt("an index refers to another node than it names").with("pack", at.pack));
+        }
+        Ok(plain.bytes.slice(plain.starts[slot]..plain.starts[slot + 1]))
+    }
+
+    pub(crate) async fn node(&self, at: &NodeRef) -> Result<Node> {
+        let bytes = self.meta_slot(at).await?;
+        Node::decode(&bytes).ok_or_else(|| Error::corrupt("a node of an index is malformed").with("pack", at.pack))
+    }
+
+    async fn block(&self, info: PackInfo, number: u32, table: &Arc<Table>) -> Result<Plain> {
+        self.blocks.get((info.id, number), self.load_block(info, number, table.clone())).await
+    }
+
+    async fn load_block(&self, info: PackInfo, number: u32, table: Arc<Table>) -> Result<Plain> {
+        let reader = self.reader(info).await?;
+        let bad = |message: &str| Error::corrupt(message).with("object", &reader.name).with("block", number);
+        let entry = table.blocks.get(number as usize).ok_or_else(|| bad("an index names a block that is not there"))?;
+        let mut last = bad("the pack's sizes do not fit together");
+        for copy in 0..info.class.copies() {
+            let Some(range) = reader.range(entry, copy) else { break };
+            let sealed = match read_range(&self.job, &reader.name, range, &self.run).await {
+                Ok(sealed) => sealed,
+                Err(e) if e.kind() == ErrorKind::Corrupt => {
+                    last = e;
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
+            let key = if info.class == PackClass::Meta { self.node_key } else { self.chunk_key };
+            let (reader, table) = (reader.clone(), table.clone());
+            let opened = self.run.compute(move || open_block(&reader, number, &table, &sealed, &key)).await?;
+            match opened {
+                Ok(plain) => {
+                    self.run.emit(&Event::Progress { bytes: 0, stored: u64::from(entry.length) });
+                    return Ok(plain);
+                }
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+
+    /// The chunks of a run of them.
+    async fn span(&self, span: Span) -> Result<Bytes> {
+        let info = self.pack_use(span.pack)?.info;
+        let table = self.table(span.pack).await?;
+        let plain = self.block(info, span.block, &table).await?;
+        let (from, to) = (usize::from(span.slot), usize::from(span.slot) + usize::from(span.count));
+        match (plain.starts.get(from), plain.starts.get(to)) {
+            (Some(from), Some(to)) => Ok(plain.bytes.slice(*from..*to)),
+            _ => Err(Error::corrupt("an index names a chunk that is not there").with("pack", span.pack)),
+        }
+    }
+
+    /// The chunks of a leaf with their ids.
+    pub(crate) async fn chunks(&self, leaf: &Leaf) -> Result<Vec<ChunkAt>> {
+        let mut chunks = Vec::new();
+        for span in &leaf.spans {
+            let table = self.table(span.pack).await?;
+            let slots = table.blocks.get(span.block as usize).map_or(&[][..], |b| &b.slots);
+            for slot in span.slot..span.slot.saturating_add(span.count) {
+                let Some(found) = slots.get(usize::from(slot)) else {
+                    return Err(Error::corrupt("an index names a chunk that is not there").with("pack", span.pack));
+                };
+                let (pack, block) = (span.pack, span.block);
+                chunks.push(ChunkAt { id: found.id, length: found.length, pack, block, slot });
+            }
+        }
+        Ok(chunks)
+    }
+
+    /// The bytes of one chunk.
+    pub(crate) async fn chunk(&self, at: &ChunkAt) -> Result<Bytes> {
+        self.span(Span { pack: at.pack, block: at.block, slot: at.slot, count: 1 }).await
+    }
+
+    /// The leaves below some nodes, in order.
+    pub(crate) fn leaves(
+        self: &Arc<Self>,
+        top: &[NodeRef],
+    ) -> impl futures::Stream<Item = Result<Leaf>> + Send + use<> {
+        let stack: Vec<NodeRef> = top.iter().rev().copied().collect();
+        futures::stream::try_unfold((self.clone(), stack), |(fetcher, mut stack)| async move {
+            while let Some(at) = stack.pop() {
+                match fetcher.node(&at).await? {
+                    Node::Leaf(leaf) => return Ok(Some((leaf, (fetcher, stack)))),
+                    Node::Inner(children) => stack.extend(children.iter().rev()),
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Every inner node and leaf reference below some nodes, without reading the leaves.
+    pub(crate) async fn references(&self, levels: u8, top: &[NodeRef]) -> Result<Vec<NodeRef>> {
+        let mut all = top.to_vec();
+        let mut level = top.to_vec();
+        for _ in 0..levels {
+            let mut next = Vec::new();
+            for at in &level {
+                match self.node(at).await? {
+                    Node::Inner(children) => next.extend(children),
+                    Node::Leaf(_) => return Err(Error::corrupt("an index has a leaf where a node should be")),
+                }
+            }
+            all.extend_from_slice(&next);
+            level = next;
+        }
+        Ok(all)
+    }
+
+    /// A whole stream, read ahead, with its length and digest checked at the end.
+    pub(crate) fn stream(self: &Arc<Self>, stored: &StoredStream) -> Stream {
+        let ahead = (self.run.limits.threads * 4).clamp(2, 32);
+        let fetcher = self.clone();
+        let spans = self
+            .leaves(&stored.top)
+            .map_ok(|leaf| futures::stream::iter(leaf.spans.into_iter().map(Ok::<_, Error>)))
+            .try_flatten();
+        let pieces = spans
+            .map(move |span| {
+                let fetcher = fetcher.clone();
+                async move { fetcher.span(span?).await }
+            })
+            .buffered(ahead);
+        let info = StreamInfo { unchanged: false, ..stored.info.clone() };
+        let state = Some((pieces.boxed(), blake3::Hasher::new(), 0u64));
+        let (end, run, name) = (stored.end, self.run.clone(), stored.info.name.clone());
+        let body = futures::stream::try_unfold(state, move |state| {
+            let (run, name) = (run.clone(), name.clone());
+            async move {
+                let Some((mut pieces, mut hasher, mut length)) = state else { return Ok(None) };
+                run.check_cancelled()?;
+                if let Some(bytes) = pieces.next().await {
+                    let bytes = bytes.map_err(|e| e.with("stream", &name))?;
+                    hasher.update(&bytes);
+                    length += bytes.len() as u64;
+                    run.emit(&Event::Progress { bytes: bytes.len() as u64, stored: 0 });
+                    return Ok(Some((Piece::Data(bytes), Some((pieces, hasher, length)))));
+                }
+                let digest = Digest(*hasher.finalize().as_bytes());
+                if (length, digest) != (end.length, end.digest) {
+                    return Err(Error::corrupt("the stream is not what was backed up").with("stream", &name));
+                }
+                Ok(Some((Piece::End(end), None)))
+            }
+        });
+        Stream::new(info, body)
+    }
+}
+
+/// Opens a block and checks the id of every chunk in it.
+fn open_block(reader: &PackReader, number: u32, table: &Table, sealed: &[u8], key: &[u8; 32]) -> Result<Plain> {
+    let bad = || Error::corrupt("a block is malformed").with("object", &reader.name).with("block", number);
+    let entry = table.blocks.get(number as usize).ok_or_else(bad)?;
+    let bytes = Bytes::from(reader.open_block(number, entry, sealed)?);
+    let mut starts = Vec::with_capacity(entry.slots.len() + 1);
+    let mut at = 0;
+    starts.push(0);
+    for slot in &entry.slots {
+        let end = at + slot.length as usize;
+        if bytes.get(at..end).is_none_or(|chunk| keyed_id(key, chunk) != slot.id) {
+            return Err(bad());
+        }
+        at = end;
+        starts.push(at);
+    }
+    Ok(Plain { bytes, starts: Arc::new(starts) })
+}

@@ -1,0 +1,12 @@
+//! The pipeline: cut, id, gather, compress, seal, upload – and its inverse.
+
+mod cache;
+mod cut;
+mod fetch;
+mod intake;
+mod known;
+mod meta;
+mod upload;
+
+pub(crate) use fetch::{ChunkAt, Fetcher};
+pub(crate) use intake::{Intake, Offer, Stored};

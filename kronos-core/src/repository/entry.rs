@@ -1,0 +1,146 @@
+//! Entries of the commit log: what they say, and how they are sealed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::connector::Engine;
+use crate::error::{Error, Result};
+use crate::id::{Digest, Id};
+use crate::run::RunContext;
+use crate::strategy::BackupKind;
+use crate::time::Timestamp;
+
+use super::seal::{self, Place};
+
+/// Where a backup first came from; a copy keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    pub repository: Id,
+    pub backup: Id,
+}
+
+/// Where the root of a backup's index lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RootRef {
+    pub id: Id,
+    /// BLAKE3 of the sealed object.
+    pub digest: Digest,
+}
+
+/// The manifest of a backup: all that lists show, and the way to its index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Manifest {
+    pub backup: Id,
+    pub run: Id,
+    pub origin: Origin,
+    /// Digest of the names, lengths and digests of all streams.
+    pub content: Digest,
+    pub engine: Engine,
+    pub kind: BackupKind,
+    /// The backup it was compared with.
+    pub parent: Option<Id>,
+    pub started: Timestamp,
+    pub finished: Timestamp,
+    /// When every stream was last really read.
+    pub read_in_full: Timestamp,
+    pub root: RootRef,
+    pub streams: u64,
+    /// Bytes of all streams together.
+    pub bytes: u64,
+    pub bytes_read: u64,
+    pub bytes_stored: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_version: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Doomed packs that this backup uses: they are doomed no longer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revives: Vec<Id>,
+    pub program: String,
+}
+
+/// What an entry does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "payload", rename_all = "lowercase")]
+pub(crate) enum Action {
+    /// A backup exists.
+    Backup(Box<Manifest>),
+    /// Backups exist no more.
+    Forget { backups: Vec<Id> },
+    /// A backup may not be forgotten.
+    Hold { backup: Id },
+    /// A held backup may be forgotten again.
+    Release { backup: Id },
+    /// Packs that no backup references: writers shall stop referencing them.
+    Doom { packs: Vec<Id> },
+    /// Doomed packs that are gone from here on.
+    Sweep { packs: Vec<Id> },
+    /// A backup was verified, with this result.
+    Verified { backup: Id, good: bool },
+}
+
+impl Action {
+    /// The kinds this version knows, as they are written.
+    const KINDS: [&str; 7] = ["backup", "forget", "hold", "release", "doom", "sweep", "verified"];
+}
+
+/// One entry of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    pub seq: u64,
+    /// Random: tells this entry from every other, also when its answer was lost.
+    pub token: Id,
+    /// BLAKE3 of the predecessor's sealed bytes, or of the job's id for the first entry.
+    pub prev: Digest,
+    /// Never earlier than the predecessor's. Shown, never trusted.
+    pub time: Timestamp,
+    #[serde(flatten)]
+    pub action: Action,
+    /// Room for the signature of a maintenance key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+/// What was found at a number of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Decoded {
+    Entry(Box<Entry>),
+    /// It does not authenticate or does not parse.
+    Void(String),
+    /// It is authentic, and of a kind that this version does not know.
+    Unknown(String),
+}
+
+impl Entry {
+    pub(crate) fn seal(&self, meta_key: &[u8; 32], place: &Place, run: &RunContext) -> Result<Vec<u8>> {
+        let text =
+            serde_json::to_vec(self).map_err(|e| Error::internal("an entry cannot be written").with_source(e))?;
+        seal::seal_record(meta_key, place, &text, run)
+    }
+
+    pub(crate) fn open(meta_key: &[u8; 32], place: &Place, seq: u64, object: &[u8]) -> Decoded {
+        let text = match seal::open_record(meta_key, place, object) {
+            Ok(text) => text,
+            Err(e) => return Decoded::Void(e.message().to_owned()),
+        };
+        let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else {
+            return Decoded::Void("the entry is not JSON".to_owned());
+        };
+        let kind = value.get("kind").and_then(|k| k.as_str()).unwrap_or_default().to_owned();
+        if !Action::KINDS.contains(&kind.as_str()) {
+            return Decoded::Unknown(kind);
+        }
+        match serde_json::from_value::<Self>(value) {
+            Ok(entry) if entry.seq == seq => Decoded::Entry(Box::new(entry)),
+            Ok(_) => Decoded::Void("the entry belongs to another number".to_owned()),
+            Err(e) => Decoded::Void(format!("the entry is malformed: {e}")),
+        }
+    }
+}

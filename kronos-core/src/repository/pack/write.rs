@@ -1,0 +1,138 @@
+//! Writing packs: gathering chunks into blocks, sealing blocks, closing a pack.
+
+use crate::error::Result;
+use crate::id::Id;
+use crate::repository::job::Job;
+use crate::repository::seal::{self, ObjectKey};
+use crate::repository::wrap_pack_key;
+use crate::run::RunContext;
+use crate::storage::Key;
+
+use super::{BlockEntry, FOOTER_MAGIC, PackClass, PackInfo, Slot, TABLE_NUMBER, Table};
+
+/// Chunks being gathered, plain.
+#[derive(Debug, Default)]
+pub(crate) struct OpenBlock {
+    pub bytes: Vec<u8>,
+    pub slots: Vec<Slot>,
+}
+
+impl OpenBlock {
+    /// Appends a chunk; gives its slot.
+    pub(crate) fn push(&mut self, id: Id, chunk: &[u8]) -> u16 {
+        let slot = u16::try_from(self.slots.len()).expect("a block is closed before it has 65,536 chunks");
+        self.bytes.extend_from_slice(chunk);
+        self.slots.push(Slot { id, length: u32::try_from(chunk.len()).expect("a chunk is smaller than 4 GiB") });
+        slot
+    }
+
+    /// Whether the next chunk belongs into the next block.
+    pub(crate) fn is_full(&self, block_size: u32) -> bool {
+        self.bytes.len() >= block_size as usize || self.slots.len() >= usize::from(u16::MAX)
+    }
+}
+
+/// A block ready to be appended to its pack.
+#[derive(Debug)]
+pub(crate) struct SealedBlock {
+    pub number: u32,
+    pub bytes: Vec<u8>,
+    pub compressed: bool,
+    pub slots: Vec<Slot>,
+}
+
+/// Compresses a block, or keeps it as it is when that gains nothing, and seals it.
+pub(crate) fn seal_block(key: &ObjectKey, number: u32, block: OpenBlock, level: i32) -> SealedBlock {
+    let plain = block.bytes;
+    let (mut bytes, compressed) = match zstd::bulk::compress(&plain, level) {
+        Ok(smaller) if smaller.len() < plain.len() - plain.len() / 32 => (smaller, true),
+        _ => (plain, false),
+    };
+    key.seal(u64::from(number), &mut bytes);
+    SealedBlock { number, bytes, compressed, slots: block.slots }
+}
+
+/// A pack being written: its key, and the table of what has been appended.
+#[derive(Debug)]
+pub(crate) struct PackSealer {
+    pub id: Id,
+    pub class: PackClass,
+    pub name: Key,
+    pub key: std::sync::Arc<ObjectKey>,
+    table_key: ObjectKey,
+    run: Id,
+    start: u32,
+    offset: u64,
+    blocks: Vec<BlockEntry>,
+}
+
+impl PackSealer {
+    /// Begins a pack; gives its first bytes as well.
+    pub(crate) fn begin(job: &Job, class: PackClass, run_id: Id, run: &RunContext) -> Result<(Self, Vec<u8>)> {
+        let id = Id(run.random());
+        let name = match class {
+            PackClass::Data => job.layout().pack(id),
+            PackClass::Meta => job.layout().meta(id),
+        };
+        let place = job.place(class.kind(), name.clone());
+        let salt = run.random::<32>();
+        let recipients = job.repository().recipients();
+        let keys = job.repository().key_set();
+        let (key, wrapped) = match (class, keys.data) {
+            (PackClass::Meta, _) => (ObjectKey::derive(keys.meta.bytes(), &salt, &place), Vec::new()),
+            (PackClass::Data, Some(data)) if recipients.is_empty() => {
+                (ObjectKey::derive(data.bytes(), &salt, &place), Vec::new())
+            }
+            (PackClass::Data, _) => {
+                let raw = run.random::<32>();
+                (ObjectKey::from_raw(&raw, &place), wrap_pack_key(recipients, &raw)?)
+            }
+        };
+        let mut head = seal::header(class.kind(), &salt);
+        head.extend_from_slice(&(u32::try_from(wrapped.len()).unwrap_or(u32::MAX)).to_le_bytes());
+        head.extend_from_slice(&wrapped);
+        let start = u32::try_from(head.len()).expect("a wrapped key is a few hundred bytes");
+        let key = std::sync::Arc::new(key);
+        let table_key = ObjectKey::derive(keys.meta.bytes(), &salt, &place);
+        Ok((Self { id, class, name, key, table_key, run: run_id, start, offset: 0, blocks: Vec::new() }, head))
+    }
+
+    /// Notes a block that is appended now. Blocks may come in any order of their numbers.
+    pub(crate) fn append(&mut self, block: &SealedBlock) {
+        let at = block.number as usize;
+        if self.blocks.len() <= at {
+            self.blocks.resize_with(at + 1, BlockEntry::default);
+        }
+        self.blocks[at] = BlockEntry {
+            offset: self.offset,
+            length: u32::try_from(block.bytes.len()).expect("a sealed block is smaller than 4 GiB"),
+            compressed: block.compressed,
+            slots: block.slots.clone(),
+        };
+        self.offset += block.bytes.len() as u64;
+    }
+
+    /// Bytes of blocks so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.offset
+    }
+
+    /// The last bytes of the pack (tables and footer), its description, and its table.
+    pub(crate) fn finish(self) -> (Vec<u8>, PackInfo, Table) {
+        let table = Table { run: self.run, blocks: self.blocks };
+        let mut sealed = table.encode();
+        self.table_key.seal(TABLE_NUMBER, &mut sealed);
+        let length = u32::try_from(sealed.len()).expect("a table is a few megabytes");
+        let copies = self.class.copies();
+        let mut tail = Vec::with_capacity(sealed.len() * 2 + super::FOOTER);
+        for _ in 0..copies {
+            tail.extend_from_slice(&sealed);
+        }
+        tail.extend_from_slice(&length.to_le_bytes());
+        tail.extend_from_slice(&self.offset.to_le_bytes());
+        tail.push(u8::try_from(copies).unwrap_or(u8::MAX));
+        tail.extend_from_slice(FOOTER_MAGIC);
+        let size = u64::from(self.start) + self.offset * copies + tail.len() as u64;
+        (tail, PackInfo { id: self.id, class: self.class, size, table: length, start: self.start }, table)
+    }
+}

@@ -1,0 +1,157 @@
+//! The state of a job: its log, folded. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Digest, Id};
+use crate::strategy::{History, PastBackup};
+use crate::time::Timestamp;
+
+use super::entry::{Action, Decoded, Entry, Manifest};
+
+/// A backup that exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub seq: u64,
+    pub manifest: Manifest,
+    pub held: bool,
+    /// The last verification's result.
+    pub verified: Option<bool>,
+}
+
+/// Why a number of the log could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    pub seq: u64,
+    pub reason: String,
+}
+
+/// A log, folded up to `next`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The number that comes next.
+    pub next: u64,
+    /// What the next entry names as its predecessor.
+    pub last: Digest,
+    /// The last entry's time.
+    pub time: Timestamp,
+    /// By the number of their entry: oldest first.
+    pub backups: BTreeMap<u64, Record>,
+    /// Roots of forgotten backups that have not been swept yet.
+    pub retired_roots: BTreeSet<Id>,
+    /// Every origin that was ever here, also of forgotten backups.
+    pub origins: BTreeSet<Id>,
+    /// Doomed packs, and since when.
+    pub doomed: BTreeMap<Id, Timestamp>,
+    /// Packs that are gone for good.
+    pub swept: BTreeSet<Id>,
+    /// Numbers that could not be understood: while there are any, nothing is deleted.
+    pub faults: Vec<Fault>,
+}
+
+impl State {
+    pub(crate) fn empty(job: Id) -> Self {
+        Self {
+            next: 0,
+            last: Digest::of(&job.0),
+            time: Timestamp::default(),
+            backups: BTreeMap::new(),
+            retired_roots: BTreeSet::new(),
+            origins: BTreeSet::new(),
+            doomed: BTreeMap::new(),
+            swept: BTreeSet::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// Takes in what was found at the next number.
+    pub(crate) fn fold(&mut self, found: &Decoded, digest: Digest) {
+        let seq = self.next;
+        match found {
+            Decoded::Entry(entry) => {
+                if entry.prev != self.last {
+                    self.fault(seq, "the entry names another predecessor");
+                }
+                self.apply(entry);
+            }
+            Decoded::Void(reason) => self.fault(seq, &format!("the entry is void: {reason}")),
+            Decoded::Unknown(kind) => self.fault(seq, &format!("the entry is of an unknown kind: {kind:?}")),
+        }
+        self.last = digest;
+        self.next = seq + 1;
+    }
+
+    /// Takes in that the next number is not there although later ones are.
+    pub(crate) fn fold_missing(&mut self) {
+        self.fault(self.next, "the entry is missing");
+        self.next += 1;
+    }
+
+    /// Takes in that the next number is there and cannot be read.
+    pub(crate) fn fold_unreadable(&mut self, reason: &str) {
+        self.fault(self.next, &format!("the entry cannot be read: {reason}"));
+        self.next += 1;
+    }
+
+    fn fault(&mut self, seq: u64, reason: &str) {
+        self.faults.push(Fault { seq, reason: reason.to_owned() });
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        self.time = self.time.max(entry.time);
+        match &entry.action {
+            Action::Backup(manifest) => {
+                self.origins.insert(manifest.origin.backup);
+                for pack in &manifest.revives {
+                    self.doomed.remove(pack);
+                }
+                let record = Record { seq: entry.seq, manifest: (**manifest).clone(), held: false, verified: None };
+                self.backups.insert(entry.seq, record);
+            }
+            Action::Forget { backups } => self.backups.retain(|_, r| {
+                let goes = backups.contains(&r.manifest.backup);
+                if goes {
+                    self.retired_roots.insert(r.manifest.root.id);
+                }
+                !goes
+            }),
+            Action::Hold { backup } => self.change(*backup, |r| r.held = true),
+            Action::Release { backup } => self.change(*backup, |r| r.held = false),
+            Action::Verified { backup, good } => self.change(*backup, |r| r.verified = Some(*good)),
+            Action::Doom { packs } => {
+                for pack in packs {
+                    self.doomed.entry(*pack).or_insert(entry.time);
+                }
+            }
+            Action::Sweep { packs } => {
+                for pack in packs {
+                    self.doomed.remove(pack);
+                    self.retired_roots.remove(pack);
+                    self.swept.insert(*pack);
+                }
+            }
+        }
+    }
+
+    fn change(&mut self, backup: Id, change: impl FnOnce(&mut Record)) {
+        if let Some(record) = self.backups.values_mut().find(|r| r.manifest.backup == backup) {
+            change(record);
+        }
+    }
+
+    pub(crate) fn find(&self, backup: Id) -> Option<&Record> {
+        self.backups.values().find(|r| r.manifest.backup == backup)
+    }
+
+    /// What strategies see.
+    pub(crate) fn history(&self) -> History {
+        let past = |r: &Record| PastBackup {
+            id: r.manifest.backup,
+            kind: r.manifest.kind,
+            started: r.manifest.started,
+            failed_verification: r.verified == Some(false),
+        };
+        History { backups: self.backups.values().map(past).collect() }
+    }
+}

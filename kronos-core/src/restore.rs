@@ -1,0 +1,215 @@
+//! One restore: look first, then write phase after phase, then check the result.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::connector::{Connector, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::manifest::{BackupInfo, StreamSummary};
+use crate::pattern::matches_any;
+use crate::pipeline::Fetcher;
+use crate::repository::Repository;
+use crate::repository::index::{Root, StoredStream};
+use crate::repository::job::Job;
+use crate::repository::pack::PackClass;
+use crate::repository::retry::retry;
+use crate::run::RunContext;
+use crate::stream::Phase;
+
+/// How a backup is to be restored.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// Names with `*` and `?` of the streams to restore. Empty: all.
+    pub only: Vec<String>,
+    /// Replace what exists in the target, once the new is complete and checked.
+    pub replace: bool,
+}
+
+impl RestoreOptions {
+    /// Everything, and nothing is replaced.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same, replacing what exists.
+    #[must_use]
+    pub fn with_replace(mut self) -> Self {
+        self.replace = true;
+        self
+    }
+}
+
+/// What a restore would do.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RestorePlan {
+    /// The backup.
+    pub backup: BackupInfo,
+    /// The streams.
+    pub streams: Vec<StreamSummary>,
+    /// Objects that it needs, all of which are there and have the right size.
+    pub objects: u64,
+    /// Their bytes.
+    pub objects_bytes: u64,
+    /// The state of the target.
+    pub target: TargetReport,
+}
+
+/// What a restore did.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// The backup.
+    pub backup: BackupInfo,
+    /// Bytes of the streams written.
+    pub bytes: u64,
+    /// Rows written, where the engine has such.
+    pub rows: Option<u64>,
+    /// What the connector made and checked.
+    #[serde(flatten)]
+    pub outcome: RestoreOutcome,
+}
+
+/// Looks whether a restore can succeed; changes nothing.
+pub async fn plan_restore(
+    repository: &Repository,
+    backup: &BackupInfo,
+    target: &dyn Connector,
+    options: &RestoreOptions,
+    run: &RunContext,
+) -> Result<RestorePlan> {
+    Ok(prepare(repository, backup, target, options, run).await?.1)
+}
+
+/// Restores a backup into `target`. On an error the target is as it was before.
+pub async fn restore(
+    repository: &Repository,
+    backup: &BackupInfo,
+    target: &dyn Connector,
+    options: &RestoreOptions,
+    run: &RunContext,
+) -> Result<RestoreReport> {
+    run.emit(&Event::Started { operation: "restore", subject: backup.id.to_string() });
+    let (prepared, plan) = prepare(repository, backup, target, options, run).await?;
+    if let Some(obstacle) = plan.target.obstacles.first() {
+        return Err(obstacle_error(&plan, obstacle).with("target", target.describe()));
+    }
+    if !plan.target.existing.is_empty() && !options.replace {
+        return Err(
+            Error::new(ErrorKind::AlreadyExists, "the target exists").with("target", plan.target.existing.join(", "))
+        );
+    }
+    let bytes = prepared.streams.iter().map(|s| s.end.length).sum();
+    run.emit(&Event::Estimated { bytes });
+    let fetcher = Fetcher::of_root(&prepared.job, &prepared.root, run);
+    let restore = target.begin_restore(&prepared.request, run).await?;
+    let outcome = match write_phases(&*restore, &prepared.streams, &fetcher, run).await {
+        Ok(()) => restore.finish().await?,
+        Err(e) => {
+            restore.abort().await;
+            return Err(e);
+        }
+    };
+    let rows = prepared.streams.iter().map(|s| s.end.rows).sum();
+    run.emit(&Event::Finished { operation: "restore", at: run.now() });
+    Ok(RestoreReport { backup: backup.clone(), bytes, rows, outcome })
+}
+
+fn obstacle_error(plan: &RestorePlan, obstacle: &str) -> Error {
+    let full = plan.target.free.is_some_and(|free| free < plan.target.needed);
+    Error::new(if full { ErrorKind::StorageFull } else { ErrorKind::Config }, obstacle)
+}
+
+struct Prepared {
+    job: Job,
+    root: Root,
+    streams: Vec<StoredStream>,
+    request: RestoreRequest,
+}
+
+async fn prepare(
+    repository: &Repository,
+    backup: &BackupInfo,
+    target: &dyn Connector,
+    options: &RestoreOptions,
+    run: &RunContext,
+) -> Result<(Prepared, RestorePlan)> {
+    target.validate()?;
+    if target.engine() != backup.engine {
+        return Err(Error::new(ErrorKind::Config, "the backup is of another engine than the target")
+            .with("backup", &backup.engine)
+            .with("target", target.engine()));
+    }
+    let (job, _, root) = crate::list::load(repository, backup, run).await?;
+    let chosen = |s: &&StoredStream| options.only.is_empty() || matches_any(&options.only, &s.info.name);
+    let streams: Vec<StoredStream> = root.streams.iter().filter(chosen).cloned().collect();
+    if streams.is_empty() && !root.streams.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "nothing in the backup has such a name")
+            .with("only", options.only.join(" ")));
+    }
+    let (objects, objects_bytes) = check_objects(&job, &root, run).await?;
+    let sworn = |s: &StoredStream| PreviousStream { info: s.info.clone(), end: s.end };
+    let request = RestoreRequest { streams: streams.iter().map(sworn).collect(), replace: options.replace };
+    let plan = RestorePlan {
+        backup: backup.clone(),
+        streams: streams.iter().map(|s| StreamSummary::of(&s.info, &s.end)).collect(),
+        objects,
+        objects_bytes,
+        target: target.inspect_target(&request).await?,
+    };
+    Ok((Prepared { job, root, streams, request }, plan))
+}
+
+/// Whether every pack is there with its right size, before anything is written.
+async fn check_objects(job: &Job, root: &Root, run: &RunContext) -> Result<(u64, u64)> {
+    futures::stream::iter(root.packs.clone())
+        .map(|used| async move {
+            let name = match used.info.class {
+                PackClass::Data => job.layout().pack(used.info.id),
+                PackClass::Meta => job.layout().meta(used.info.id),
+            };
+            match retry(run, "look for a pack", || job.storage().head(&name)).await {
+                Ok(meta) if meta.size == used.info.size => Ok(()),
+                Ok(_) => Err(Error::corrupt("an object has another size than it had").with("object", &name)),
+                Err(e) if e.kind() == ErrorKind::NotFound => {
+                    Err(Error::corrupt("an object is missing").with("object", &name).with_source(e))
+                }
+                Err(e) => Err(e),
+            }
+        })
+        .buffer_unordered(16)
+        .try_collect::<()>()
+        .await?;
+    Ok((root.packs.len() as u64, root.packs.iter().map(|p| p.info.size).sum()))
+}
+
+async fn write_phases(
+    restore: &dyn Restore,
+    streams: &[StoredStream],
+    fetcher: &Arc<Fetcher>,
+    run: &RunContext,
+) -> Result<()> {
+    let mut phases: BTreeMap<Phase, Vec<&StoredStream>> = BTreeMap::new();
+    for stream in streams {
+        phases.entry(stream.info.phase).or_default().push(stream);
+    }
+    for streams in phases.into_values() {
+        futures::stream::iter(streams)
+            .map(|stored| async move {
+                run.check_cancelled()?;
+                run.emit(&Event::StreamStarted { name: stored.info.name.clone() });
+                restore.write(fetcher.stream(stored)).await?;
+                run.emit(&Event::StreamFinished { name: stored.info.name.clone(), bytes: stored.end.length });
+                Ok::<_, Error>(())
+            })
+            .buffer_unordered(run.limits.parallel.max(1))
+            .try_collect::<()>()
+            .await?;
+    }
+    Ok(())
+}
