@@ -1,6 +1,7 @@
 //! Conformance suites, an in-memory connector and faults, for tests of this and other crates.
 
 mod context;
+mod connector_suite;
 mod faults;
 mod memory;
 mod memory_source;
@@ -9,6 +10,7 @@ mod prng;
 mod storage_suite;
 
 pub use context::{ManualClock, SeededEntropy};
+pub use connector_suite::{ConnectorFixture, Subject, connector_conformance};
 pub use faults::{FaultPlan, FaultStorage};
 pub use memory::MemoryStorage;
 pub use memory_source::MemorySource;
