@@ -78,6 +78,10 @@ impl Ledger {
                 Some(at) => {
                     self.unknown.remove(at);
                     self.committed(*id, found);
+                    // It may have been held before it was known here.
+                    if let Some(account) = self.accounts.get_mut(id) {
+                        account.hold_in_doubt = true;
+                    }
                 }
                 None => return Err(format!("backup {id} is listed and was never committed")),
             }
