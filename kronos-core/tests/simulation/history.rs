@@ -387,7 +387,11 @@ impl World {
         self.recent.clear();
         let mut ends: Vec<_> = futures::future::join_all(running).await.into_iter().flatten().collect();
         // What was done first, then what was seen meanwhile.
-        ends.sort_by_key(|(_, deed, _)| matches!(deed, Deed::List { .. }));
+        ends.sort_by_key(|(_, deed, _)| match deed {
+            Deed::Backup { .. } | Deed::Copy { .. } => 0,
+            Deed::List { .. } => 2,
+            _ => 1,
+        });
         for (at, deed, end) in ends {
             self.record(at, &deed, end)?;
         }
