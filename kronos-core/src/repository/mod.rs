@@ -336,14 +336,16 @@ impl Repository {
         }
     }
 
-    /// Adds a way to open it; gives its id. Only a repository that is encrypted can have one.
+    /// Adds a way to open it; gives its id. Only a repository in mode [`Mode::Encrypted`] takes one.
     pub async fn add_key(&self, protection: &Protection, run: &RunContext) -> Result<Id> {
         match (self.mode(), protection) {
             (Mode::Plain, _) => {
                 return Err(Error::new(ErrorKind::Unsupported, "the repository is not encrypted, and stays so"));
             }
-            (Mode::Recipients, Protection::Passphrase(_)) => {
-                return Err(Error::new(ErrorKind::Unsupported, "the repository is for recipients only"));
+            // Each data pack has its key wrapped to the recipients of the header: a later one
+            // could open the repository and read none of its data.
+            (Mode::Recipients, _) => {
+                return Err(Error::new(ErrorKind::Unsupported, "the recipients of a repository are fixed when it is made"));
             }
             _ => {}
         }
