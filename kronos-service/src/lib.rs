@@ -1,1 +1,25 @@
-//! Kronos service.
+//! Kronos over time. So far: the configuration of databases, storages and jobs.
+//!
+//! ```
+//! use kronos_service::{Config, Format};
+//!
+//! let text = r#"
+//! [databases.sqlite]
+//! host = "/var/lib/app"
+//! databases = ["app.db"]
+//!
+//! [storages.main]
+//! url = "${BACKUPS:-/srv/backups}"
+//! "#;
+//! let config = Config::parse(text, Format::Toml, &|_| None)?;
+//! assert_eq!(config.storages["main"].url, "/srv/backups");
+//! assert_eq!(config.jobs["sqlite"].storages, ["main"]);
+//! # Ok::<(), kronos_core::Error>(())
+//! ```
+
+mod config;
+
+pub use config::{
+    Config, Database, Encryption, Environment, Format, Job, JobLimits, JobSource, Keep, PasswordFrom, SearchPlaces,
+    StorageEntry, StrategyChoice, find_config,
+};
