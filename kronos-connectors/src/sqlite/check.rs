@@ -55,12 +55,12 @@ impl Check {
             }
             let size = self.pragma("page_size", name)? * self.pragma("page_count", name)?;
             if u64::try_from(size).ok() != Some(stream.end.length) {
-                return Err(wrong(name, format!("its header speaks of {size} bytes")));
+                return Err(wrong(name, &format!("its header speaks of {size} bytes")));
             }
         }
         match self.integrity() {
             Ok(lines) if lines == ["ok"] => Ok(Verdict::Ok),
-            Ok(lines) => Err(wrong(name, lines.join("; "))),
+            Ok(lines) => Err(wrong(name, &lines.join("; "))),
             // The bytes are those of the source, so what SQLite lacks here the source's program has:
             // a collation, a function, a module.
             Err(e) if e.sqlite_error_code() == Some(ErrorCode::Unknown) => Ok(Verdict::Partly(e.to_string())),
@@ -72,7 +72,7 @@ impl Check {
         let found = self.pragma(key, &stream.info.name)?;
         match stream.info.attributes.get(key) {
             Some(expected) if *expected != found.to_string() => {
-                Err(wrong(&stream.info.name, format!("{key} is {found}, not {expected}")))
+                Err(wrong(&stream.info.name, &format!("{key} is {found}, not {expected}")))
             }
             _ => Ok(()),
         }
@@ -88,7 +88,7 @@ impl Check {
     }
 }
 
-fn wrong(name: &str, found: String) -> Error {
+fn wrong(name: &str, found: &str) -> Error {
     Error::new(ErrorKind::Corrupt, "SQLite's check of the restored database failed")
         .with("stream", name)
         .with("found", found.replace('\n', " "))
@@ -99,7 +99,7 @@ fn immutable_uri(path: &Path) -> String {
     for &byte in path.as_os_str().as_bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(char::from(byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
+            _ => uri.extend(format!("%{byte:02X}").chars()),
         }
     }
     uri.push_str("?immutable=1");

@@ -42,7 +42,8 @@ impl Look {
     pub(super) fn record(before: &Self, after: &Self, header: Option<&[u8]>, info: &mut StreamInfo) {
         if let (true, true, Some(header)) = (before == after, after.settled, header) {
             info.attributes.insert(STAT.to_owned(), after.stat.clone());
-            info.attributes.insert(HEADER.to_owned(), header.iter().map(|b| format!("{b:02x}")).collect());
+            info.attributes
+                .insert(HEADER.to_owned(), header.iter().fold(String::new(), |hex, b| hex + &format!("{b:02x}")));
         }
     }
 
@@ -114,7 +115,7 @@ mod tests {
 
     #[test]
     fn only_an_old_equal_and_recently_read_file_is_unchanged() {
-        let week = Duration::from_secs(7 * 24 * 3600);
+        let week = Duration::from_hours(7 * 24);
         let seen = look("1:2", 100);
         let then = info(&seen, b"h");
         let proves = |look: &Look, info: &StreamInfo, started, read, now| {

@@ -140,14 +140,14 @@ impl Restore for SqliteRestore {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let mut files = self.take_written()?;
+        let files = self.take_written()?;
         let mut outcome = RestoreOutcome::default();
-        for place in 0..files.len() {
+        for (file, _) in &files {
             self.check_running()?;
-            let path = files[place].0.path().to_owned();
+            let path = file.path().to_owned();
             let check = blocking(move || Check::open(&path)).await?;
             let interrupt = check.stop_on_drop();
-            let stream = files[place].0.stream().clone();
+            let stream = file.stream().clone();
             let name = stream.info.name.clone();
             let verdict = blocking(move || check.run(&stream)).await?;
             drop(interrupt);
@@ -161,10 +161,9 @@ impl Restore for SqliteRestore {
         }
         outcome.created = files.iter().map(|(_, target)| target.display().to_string()).collect();
         let (replace, entropy, stop) = (self.replace, self.entropy.clone(), self.stop.clone());
-        let files = std::mem::take(&mut files);
         blocking(move || {
             // If nobody waits for the outcome any more, nothing is put into place.
-            if stop.is_cancelled() { Err(error::cancelled()) } else { swap::place(files, replace, &*entropy) }
+            if stop.is_cancelled() { Err(error::cancelled()) } else { swap::place(&files, replace, &*entropy) }
         })
         .await?;
         self.made.0.clear();

@@ -56,7 +56,7 @@ impl SqliteSettings {
             spool_dir: None,
             wal_limit: 256 << 20,
             machine: "localhost".to_owned(),
-            trust_unchanged: Duration::from_secs(7 * 24 * 3600),
+            trust_unchanged: Duration::from_hours(7 * 24),
         }
     }
 

@@ -105,7 +105,7 @@ impl Connector for SqliteSource {
 
     async fn inspect_target(&self, request: &RestoreRequest) -> Result<TargetReport> {
         let request = request.clone();
-        self.blocking(move |settings| Target::plan(settings, &request)?.report(request.replace)).await
+        self.blocking(move |settings| Ok(Target::plan(settings, &request)?.report(request.replace))).await
     }
 
     async fn begin_restore(&self, request: &RestoreRequest, run: &RunContext) -> Result<Box<dyn Restore>> {

@@ -24,9 +24,9 @@ pub(super) fn check_unused(path: &Path) -> Result<()> {
 }
 
 /// Puts each file into its place. If one fails, those before it are taken back.
-pub(super) fn place(files: Vec<(PageFile, PathBuf)>, replace: bool, entropy: &dyn Entropy) -> Result<()> {
+pub(super) fn place(files: &[(PageFile, PathBuf)], replace: bool, entropy: &dyn Entropy) -> Result<()> {
     let mut placed = Placed::default();
-    for (file, target) in &files {
+    for (file, target) in files {
         file.settle()?;
         if replace {
             placed.replace(file.path(), target, entropy)?;
@@ -34,7 +34,7 @@ pub(super) fn place(files: Vec<(PageFile, PathBuf)>, replace: bool, entropy: &dy
             placed.add(file.path(), target)?;
         }
     }
-    for (_, target) in &files {
+    for (_, target) in files {
         sync_directory(target)?;
     }
     placed.keep();
@@ -87,7 +87,7 @@ impl Placed {
         let cleared = SIDE_FILES.iter().try_for_each(|suffix| remove(&side_file(target, suffix)));
         let swapped = cleared.and_then(|()| fs::rename(new, target).map_err(|e| error::io(e, target)));
         if let Err(failure) = swapped {
-            old.iter().for_each(|old| drop(fs::remove_file(old)));
+            forget(old);
             return Err(failure);
         }
         self.0.push(Step { target: target.to_owned(), old });
@@ -96,7 +96,7 @@ impl Placed {
 
     fn keep(mut self) {
         for step in self.0.drain(..) {
-            step.old.iter().for_each(|old| drop(fs::remove_file(old)));
+            forget(step.old);
         }
     }
 }
@@ -140,6 +140,13 @@ fn lock(path: &Path) -> Result<Option<Connection>> {
             e if e.kind() == ErrorKind::Locked => Err(e.with("hint", "stop the program that uses the old database")),
             e => Err(e),
         },
+    }
+}
+
+/// Removes the second name of an old file; if that fails, it is only a file too many.
+fn forget(second: Option<PathBuf>) {
+    if let Some(second) = second {
+        let _ = fs::remove_file(second);
     }
 }
 

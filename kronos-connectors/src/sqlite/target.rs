@@ -48,17 +48,15 @@ impl Target {
                 Ok(Self { directory, may_create: false, files: one(path)? })
             }
             SqlitePlace::Directory { path, files } => {
-                let chosen = match files.as_slice() {
-                    [file] => one(&path.join(file))?,
-                    _ => {
-                        if let Some(other) = streams.iter().find(|s| !files.is_empty() && !files.contains(&s.info.name))
-                        {
-                            return Err(Error::new(ErrorKind::Config, "the target names other files than the backup")
-                                .with("stream", &other.info.name)
-                                .with("hint", "give only the directory as the target"));
-                        }
-                        streams.iter().map(|s| (s.clone(), resolve(&path.join(&s.info.name)))).collect()
+                let other = streams.iter().find(|s| !files.is_empty() && !files.contains(&s.info.name));
+                let chosen = match (files.as_slice(), other) {
+                    ([file], _) => one(&path.join(file))?,
+                    (_, Some(other)) => {
+                        return Err(Error::new(ErrorKind::Config, "the target names other files than the backup")
+                            .with("stream", &other.info.name)
+                            .with("hint", "give only the directory as the target"));
                     }
+                    (_, None) => streams.iter().map(|s| (s.clone(), resolve(&path.join(&s.info.name)))).collect(),
                 };
                 let mut names: Vec<&Path> = chosen.iter().map(|(_, path)| path.as_path()).collect();
                 names.sort_unstable();
@@ -86,7 +84,7 @@ impl Target {
     }
 
     /// Looks at the target, and changes nothing.
-    pub(super) fn report(&self, replace: bool) -> Result<TargetReport> {
+    pub(super) fn report(&self, replace: bool) -> TargetReport {
         let found = self.existing();
         let mut obstacles: Vec<String> = self.obstacle().map(|e| e.to_string()).into_iter().collect();
         if replace {
@@ -98,7 +96,7 @@ impl Target {
             obstacles.push(no_room(&self.directory, needed).to_string());
         }
         let existing = found.iter().map(|path| path.display().to_string()).collect();
-        Ok(TargetReport { existing, needed, free, obstacles })
+        TargetReport { existing, needed, free, obstacles }
     }
 
     /// Checks everything that can be known before the first byte, and makes what directories are

@@ -4,6 +4,7 @@
 use std::os::raw::c_int;
 use std::ptr;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ffi};
 
 /// Reads the first bytes of the main database file; `None` when the file is shorter than that.
@@ -35,10 +36,15 @@ pub(in crate::sqlite) fn read_main_file<const N: usize>(
 /// uses the `-shm` file holds a shared lock on the database, so the exclusive lock proves that
 /// there is nobody.
 pub(in crate::sqlite) fn remove_shared_memory(connection: &Connection) -> Result<(), rusqlite::Error> {
-    debug_assert!(connection.is_autocommit(), "a transaction still uses the shared memory");
+    // In a transaction, or in a checkpoint on closing, SQLite would use the memory unmapped here.
+    let may_unmap = connection.is_autocommit() && connection.db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE)?;
+    if !may_unmap {
+        return Ok(());
+    }
     let file = main_file(connection)?;
     // SAFETY: as above for `file` and its methods. Without a transaction the connection does not
-    // touch its mapping; when it is closed it unmaps again, which SQLite takes for a no-op.
+    // touch its mapping, and closing it does not either (see above) but to unmap it again, which
+    // is a no-op by then.
     unsafe {
         let methods = &*(*file).pMethods;
         let (Some(lock), Some(unmap)) = (methods.xLock, methods.xShmUnmap) else { return Ok(()) };
