@@ -42,7 +42,7 @@ pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Error {
 }
 
 /// Context that becomes a hint and is not shown in the error's line.
-const HINTS: [&str; 3] = ["hint", "did you mean", "cargo feature"];
+const HINTS: [&str; 4] = ["hint", "did you mean", "cargo feature", "known"];
 
 /// The error in one line.
 pub(crate) fn line(error: &Error) -> String {
@@ -58,15 +58,16 @@ pub(crate) fn line(error: &Error) -> String {
     mask(&line).replace(['\n', '\r'], " ")
 }
 
-/// The lines of errors beneath it, outermost first.
+/// The lines of errors beneath it, outermost first, without those that say nothing new.
 pub(crate) fn causes(error: &Error) -> Vec<String> {
+    let mut shown = line(error);
     let mut causes = Vec::new();
     let mut next = std::error::Error::source(error);
     while let Some(cause) = next {
         let text = cause.downcast_ref::<Error>().map_or_else(|| mask(&cause.to_string()), line);
         let text = text.trim().replace('\n', "; ");
-        // Some libraries repeat their cause in their own text.
-        if causes.last().is_none_or(|last: &String| !last.ends_with(&text)) {
+        if !shown.contains(text.rsplit(": ").next().unwrap_or(&text)) {
+            shown.push_str(&text);
             causes.push(text);
         }
         next = cause.source();
@@ -84,6 +85,9 @@ pub(crate) fn hint(error: &Error, command: &str) -> Option<String> {
     }
     if let Some(feature) = error.context("cargo feature") {
         return Some(format!("build kronos with the cargo feature `{feature}`"));
+    }
+    if let Some(known) = error.context("known") {
+        return Some(format!("known are: {known}"));
     }
     general_hint(error, command).map(str::to_owned)
 }
@@ -115,6 +119,9 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         }
         ErrorKind::Config if message.contains("not encrypted, although") => {
             "leave the key out, or check that this is the repository you mean"
+        }
+        ErrorKind::Config if error.context("file").is_some() => {
+            "correct the file; `kronos validate --offline` reads it and nothing else"
         }
         ErrorKind::Config if message.contains("write JOB/latest") => "`kronos list` shows the jobs",
         ErrorKind::Config if message.contains("no retention rule") => {
@@ -148,9 +155,13 @@ mod tests {
 
     #[test]
     fn a_hint_is_shown_once_and_secrets_never() {
-        let error = Error::new(ErrorKind::Config, "bad").with("url", "s3://me:secret@host/x").with("hint", "do this");
+        let error = Error::new(ErrorKind::Config, "bad")
+            .with_source(std::io::Error::other("do: bad"))
+            .with("url", "s3://me:secret@host/x")
+            .with("hint", "do this");
         assert_eq!(line(&error), "bad (url: s3://***@host/x)");
         assert_eq!(hint(&error, "list").as_deref(), Some("do this"));
+        assert_eq!(causes(&error), Vec::<String>::new());
         assert_eq!(Exit::of(&error), Exit::Usage);
     }
 }

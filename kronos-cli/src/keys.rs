@@ -64,8 +64,11 @@ impl Keys {
 
     /// What opens an existing repository.
     pub(crate) fn credentials(&self) -> Result<Credentials> {
-        if let Some(file) = &self.writer_key {
-            return Ok(Credentials::WriterKey(read_secret(file, "writer key")?));
+        match &self.writer_key {
+            // It will be written when the repository is made; one that is there says what it needs.
+            Some(file) if !self.recipients.is_empty() && !file.exists() => return Ok(Credentials::None),
+            Some(file) => return Ok(Credentials::WriterKey(read_secret(file, "writer key")?)),
+            None => {}
         }
         if !self.identities.is_empty() {
             return Ok(Credentials::Identities(self.identities.clone()));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kronos_core::{ChunkerParameters, Error, ErrorKind, Mode, Protection, Repository, Result, Storage};
+use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Result, Storage};
 
 use crate::app::App;
 use crate::args::From;
@@ -22,7 +22,7 @@ impl App {
     /// The storage that a URL names.
     pub(crate) fn place(&self, url: &str) -> Result<Place> {
         let (scheme, settings) = kronos_storage::parse_storage_url(url)?;
-        let storage = self.registry.storage(&scheme, &settings).map_err(|e| named(e, &scheme))?;
+        let storage = self.registry.storage(&scheme, &settings)?;
         Ok(Place { name: mask(&storage.describe()), scheme, storage })
     }
 
@@ -60,8 +60,11 @@ impl App {
 
     /// Opens a repository, or tells that the storage is empty.
     pub(crate) async fn open_if_there(&self, place: &Place) -> Result<Option<Repository>> {
-        let nothing = place.storage.list(None, None).await?.is_empty();
-        if nothing { Ok(None) } else { self.open(place).await.map(Some) }
+        match self.open(place).await {
+            Ok(repository) => Ok(Some(repository)),
+            Err(e) if e.kind() == ErrorKind::NotFound && e.context("storage").is_some() => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Makes a repository, protected as the flags or the configuration say.
@@ -100,18 +103,5 @@ impl App {
     /// What is in memory is another one in each process.
     fn pin(&self, place: &Place, repository: &Repository) -> Result<()> {
         if place.scheme == "memory" { Ok(()) } else { self.known.check(repository) }
-    }
-}
-
-/// A scheme that looks like a slip of the hand may as well be a directory's name.
-fn named(error: Error, scheme: &str) -> Error {
-    if error.context("did you mean").is_some() || error.context("cargo feature").is_some() || scheme == "file" {
-        return error;
-    }
-    match error.kind() {
-        ErrorKind::Config if error.context("known").is_some() => {
-            error.with("hint", "a directory whose name has a colon is written ./NAME")
-        }
-        _ => error,
     }
 }

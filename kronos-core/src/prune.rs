@@ -108,8 +108,15 @@ pub async fn prune(
         report.forgotten = report.verdicts.iter().filter(|v| v.kept_by.is_empty()).map(|v| v.backup).collect();
     }
     if options.dry_run {
-        let gone = report.forgotten.clone();
-        state.backups.retain(|_, r| !gone.contains(&r.manifest.backup));
+        // As the log would be folded once they are forgotten.
+        let (gone, retired) = (&report.forgotten, &mut state.retired_roots);
+        state.backups.retain(|_, r| {
+            let goes = gone.contains(&r.manifest.backup);
+            if goes {
+                retired.insert(r.manifest.root.id);
+            }
+            !goes
+        });
     } else {
         state = forget_all(&job, state, &report.forgotten, run).await?;
     }

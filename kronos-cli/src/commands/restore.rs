@@ -83,7 +83,8 @@ pub(super) fn show(app: &App, name: &str, restored: &Restored) -> Result<()> {
         app.warn(warning);
     }
     app.out.result(name, restored, || {
-        let mut text = format!("restored {} of {}: ", report.backup.id.short(), report.backup.job);
+        let done = if name == "export" { "exported" } else { "restored" };
+        let mut text = format!("{done} {} of {}: ", report.backup.id.short(), report.backup.job);
         let _ = writeln!(text, "{} into {}", units::bytes(report.bytes), restored.target);
         for line in &report.outcome.created {
             let _ = writeln!(text, "  made {line}");

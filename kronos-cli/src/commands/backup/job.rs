@@ -115,7 +115,7 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
             Err(e) if e.kind() == ErrorKind::Cancelled || task.storages.len() == 1 => return Err(e),
             Err(e) => {
                 app.out.error(&e, "backup");
-                result.storage(url, Outcome::Failed, Some(&e));
+                result.storage(&shown(app, url), Outcome::Failed, Some(&e));
                 last_error = Some(e);
             }
         }
@@ -129,14 +129,19 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
     };
     for url in urls {
         match attempt.further(url, wishes.dry_run, repository.as_ref(), backup.as_ref()).await {
-            Ok(outcome) => result.storage(url, outcome, None),
+            Ok(outcome) => result.storage(&shown(app, url), outcome, None),
             Err(e) => {
                 app.out.error(&e, "backup");
-                result.storage(url, Outcome::Failed, Some(&e));
+                result.storage(&shown(app, url), Outcome::Failed, Some(&e));
             }
         }
     }
     Ok(())
+}
+
+/// A storage's name, or what was written when it has none.
+fn shown(app: &App, url: &str) -> String {
+    app.place(url).map_or_else(|_| url.to_owned(), |place| place.name)
 }
 
 /// Tells at once, and with the kind of error that it is, when the source cannot be read.

@@ -26,7 +26,9 @@ fn one(job: &JobResult) -> String {
         (None, Some(plan)) => planned(job, plan),
         (None, None) => String::new(),
     };
-    if let Some(reason) = &job.reason {
+    // That the first backup of a job is a full one surprises nobody.
+    let new = job.plan.as_ref().is_some_and(|plan| plan.new_job);
+    if let Some(reason) = job.reason.as_ref().filter(|_| !new) {
         let _ = writeln!(text, "  {reason}");
     }
     for storage in &job.storages {
