@@ -440,6 +440,13 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
                     .with("pack", gone));
                 }
             }
+            if state.closed.contains(&manifest.run) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "a prune took this run for interrupted, because it was begun too long ago; nothing was committed",
+                )
+                .with("run", manifest.run));
+            }
             if state.origins.contains(&manifest.origin.backup) {
                 return Ok(Decision::Nothing);
             }

@@ -19,10 +19,8 @@ pub enum Bug {
     RetryUnderNextNumber,
     /// An entry that cannot be read counts as if it were not there.
     UnreadableIsAbsent,
-    /// Packs of unfinished runs are doomed and swept without a Doom entry and its grace.
-    SweepWithoutDoom,
-    /// A chunk's id is not compared on restore, and blocks of other packs are accepted.
-    TrustIndexOnRestore,
+    /// A Sweep entry is written as it was planned, whatever was committed in the meantime.
+    SweepWithoutLookingAgain,
 }
 
 /// The planted faults of a run: none, outside tests.
@@ -30,6 +28,20 @@ pub enum Bug {
 pub(crate) struct Bugs {
     #[cfg(feature = "testing")]
     planted: Option<Bug>,
+}
+
+#[cfg(feature = "testing")]
+impl Bug {
+    /// Every planted fault.
+    pub const ALL: [Self; 7] = [
+        Self::IgnoreSweepAtCommit,
+        Self::DeleteBeforeSweep,
+        Self::CommitBeforeLastUpload,
+        Self::TrustListing,
+        Self::RetryUnderNextNumber,
+        Self::UnreadableIsAbsent,
+        Self::SweepWithoutLookingAgain,
+    ];
 }
 
 impl Bugs {

@@ -10,13 +10,13 @@ use crate::event::Event;
 use crate::id::Id;
 use crate::pipeline::Fetcher;
 use crate::prune::unnamed;
-use crate::repository::Repository;
 use crate::repository::index::{PackUse, Root};
 use crate::repository::job::Job;
-use crate::repository::layout;
 use crate::repository::pack::{PackClass, PackReader, Table, read_range, scan};
 use crate::repository::retry::retry;
 use crate::repository::state::State;
+use crate::repository::{Flaw, Repository};
+use crate::repository::{checkpoint_numbers, layout};
 use crate::run::RunContext;
 use crate::storage::StorageExt;
 
@@ -69,6 +69,16 @@ impl CheckReport {
         }
     }
 
+    fn flaws(&mut self, flaws: Vec<Flaw>) {
+        for flaw in flaws {
+            if flaw.harmless {
+                self.note(flaw.key, flaw.message);
+            } else {
+                self.problem(flaw.key, flaw.message);
+            }
+        }
+    }
+
     fn note(&mut self, object: impl ToString, message: impl ToString) {
         self.notes.push(Problem { object: object.to_string(), message: message.to_string() });
     }
@@ -78,9 +88,7 @@ impl CheckReport {
 pub async fn check(repository: &Repository, read: ReadData, run: &RunContext) -> Result<CheckReport> {
     run.emit(&Event::Started { operation: "check", subject: repository.describe() });
     let mut report = CheckReport::default();
-    for (key, message) in repository.damaged_keys(run).await? {
-        report.problem(key, message);
-    }
+    report.flaws(repository.damaged_keys(run).await?);
     let known = known_names(repository, run).await?;
     for name in &known.jobs {
         match Job::open(repository, name, run).await {
@@ -133,15 +141,13 @@ fn is_damage(kind: ErrorKind) -> bool {
 
 async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &RunContext) -> Result<()> {
     report.jobs += 1;
-    for (key, message) in job.damaged_records(run).await? {
-        report.problem(key, message);
-    }
+    report.flaws(job.damaged_records(run).await?);
     let state = job.load_from_start(run).await?;
     report.objects += state.next;
     for fault in &state.faults {
         report.problem(job.layout().entry(fault.seq), &fault.reason);
     }
-    check_checkpoints(job, report, run).await?;
+    check_checkpoints(job, &state, report, run).await?;
     let mut packs: BTreeMap<Id, PackUse> = BTreeMap::new();
     let mut roots: BTreeMap<Id, Root> = BTreeMap::new();
     for record in state.backups.values() {
@@ -181,9 +187,17 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
 }
 
 /// A checkpoint only saves time, but one that cannot be read is damage all the same.
-async fn check_checkpoints(job: &Job, report: &mut CheckReport, run: &RunContext) -> Result<()> {
+/// One that is missing costs time only.
+async fn check_checkpoints(job: &Job, state: &State, report: &mut CheckReport, run: &RunContext) -> Result<()> {
     let prefix = job.layout().checkpoints();
-    for meta in retry(run, "list checkpoints", || job.storage().list_all(Some(&prefix))).await? {
+    let listed = retry(run, "list checkpoints", || job.storage().list_all(Some(&prefix))).await?;
+    for seq in checkpoint_numbers(state.next) {
+        let key = job.layout().checkpoint(seq);
+        if state.faults.is_empty() && !listed.iter().any(|m| m.key == key) {
+            report.note(key, "a checkpoint of the log is missing; commands take longer without it");
+        }
+    }
+    for meta in listed {
         let place = job.place(crate::repository::seal::ObjectKind::Checkpoint, meta.key.clone());
         let object = retry(run, "read a checkpoint", || job.storage().get(&meta.key)).await?;
         report.objects += 1;
@@ -204,7 +218,9 @@ async fn check_unnamed(job: &Job, state: &State, report: &mut CheckReport, run: 
         match Root::load_any(job, id, run).await {
             Ok(root) => {
                 let announced = job.layout().run(root.run);
-                if retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_some() {
+                let explained = state.closed.contains(&root.run)
+                    || retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_some();
+                if explained {
                     report.note(key, "the index of an interrupted or running backup");
                 } else {
                     report.problem(key, "an index that no log entry names: the newest entry of the log has been lost");

@@ -113,6 +113,9 @@ async fn copy_one(
         warnings: from.warnings.clone(),
     };
     let copied = commit_copy(target, state, draft, from, streams, stored, run).await?;
-    withdraw(target, run_id, run).await;
+    if copied.is_some() {
+        // Otherwise the index just written is named by no entry, and the announcement explains it.
+        withdraw(target, run_id, run).await;
+    }
     Ok(copied)
 }

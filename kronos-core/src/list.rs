@@ -131,10 +131,14 @@ pub(crate) async fn load(
     run: &RunContext,
 ) -> Result<(Job, Record, Root)> {
     let (job, state) = open(repository, &backup.job, run).await?;
-    let record = state
-        .find(backup.id)
-        .cloned()
-        .ok_or_else(|| Error::new(ErrorKind::NotFound, "no such backup").with("backup", backup.id))?;
+    let record = state.find(backup.id).cloned().ok_or_else(|| {
+        let error = Error::new(ErrorKind::NotFound, "no such backup").with("backup", backup.id);
+        match state.faults.first() {
+            None => error,
+            // It may be the very entry that cannot be understood.
+            Some(fault) => error.with("damaged", job.layout().entry(fault.seq)),
+        }
+    })?;
     let root = Root::load(&job, &record.manifest.root, run).await?;
     Ok((job, record, root))
 }

@@ -108,15 +108,7 @@ pub async fn prune(
         report.forgotten = report.verdicts.iter().filter(|v| v.kept_by.is_empty()).map(|v| v.backup).collect();
     }
     if options.dry_run {
-        // As the log would be folded once they are forgotten.
-        let (gone, retired) = (&report.forgotten, &mut state.retired_roots);
-        state.backups.retain(|_, r| {
-            let goes = gone.contains(&r.manifest.backup);
-            if goes {
-                retired.insert(r.manifest.root.id);
-            }
-            !goes
-        });
+        state.forget(&report.forgotten);
     } else {
         state = forget_all(&job, state, &report.forgotten, run).await?;
     }
@@ -125,7 +117,8 @@ pub async fn prune(
     let protected = unnamed_roots(&job, &state, &census, &mut report, run).await?;
     let doomable = doomable(&job, &state, &census, &protected, &mut roots, run).await?;
     report.doomed = doomable.len() as u64;
-    let sweepable = sweepable(&job, &state, &doomable, &protected, &mut roots, run).await?;
+    let silent = silent_runs(&job, &state, &census, run).await?;
+    let sweepable = sweepable(&job, &state, &protected, &mut roots, run).await?;
     report.swept = sweepable.len() as u64;
     if options.dry_run {
         let going = sweepable.iter().chain(&state.swept).filter_map(|id| census.objects.get(id));
@@ -137,10 +130,10 @@ pub async fn prune(
             retry(run, "delete", || job.storage().delete(&meta.key)).await?;
         }
     }
-    state = doom(&job, state, &doomable, &protected, &mut roots, run).await?;
+    state = doom(&job, state, (&doomable, &silent), &protected, &mut roots, run).await?;
     state = sweep(&job, state, &sweepable, &protected, &mut roots, run).await?;
     delete(&job, &state, &census, &mut report, run).await?;
-    clean_up(&job, &state, &census, &protected, &mut report, run).await?;
+    clean_up(&job, &state, &census, &mut report, run).await?;
     run.emit(&Event::Finished { operation: "prune", at: run.now() });
     Ok(report)
 }
@@ -240,7 +233,9 @@ async fn unnamed_roots(
             Err(e) => return Err(e),
         };
         let announced = job.layout().run(root.run);
-        if retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_none() {
+        let explained = state.closed.contains(&root.run)
+            || retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_some();
+        if !explained {
             report.warnings.push(format!("{key}: an index that no log entry names: was the newest entry lost?"));
             protected.insert(id);
         }
@@ -273,7 +268,6 @@ async fn doomable(
 async fn sweepable(
     job: &Job,
     state: &State,
-    doomable: &BTreeSet<Id>,
     protected: &BTreeSet<Id>,
     roots: &mut Roots,
     run: &RunContext,
@@ -281,17 +275,14 @@ async fn sweepable(
     let live = roots.live(job, state, protected, run).await?;
     let now = run.now();
     let due = state.doomed.iter().filter(|(_, since)| now.since(**since) >= run.limits.grace).map(|(id, _)| *id);
-    let mut due: BTreeSet<Id> = due.filter(|id| !live.contains(id)).collect();
-    if run.bugs.has(Bug::SweepWithoutDoom) {
-        due.extend(doomable);
-    }
+    let due = due.filter(|id| !live.contains(id)).collect();
     Ok(due)
 }
 
 async fn doom(
     job: &Job,
     state: State,
-    packs: &BTreeSet<Id>,
+    (packs, runs): (&BTreeSet<Id>, &BTreeSet<Id>),
     protected: &BTreeSet<Id>,
     roots: &mut Roots,
     run: &RunContext,
@@ -299,9 +290,13 @@ async fn doom(
     let decide = async |state: &State| {
         refuse_with_faults(state)?;
         let live = roots.live(job, state, protected, run).await?;
+        let committed = committed_runs(state);
+        let silent = |id: &&Id| !committed.contains(*id) && !state.closed.contains(*id);
+        let runs: Vec<Id> = runs.iter().filter(silent).copied().collect();
         let idle = |id: &&Id| !live.contains(*id) && !state.doomed.contains_key(*id) && !state.swept.contains(*id);
         let packs: Vec<Id> = packs.iter().filter(idle).copied().collect();
-        Ok(if packs.is_empty() { Decision::Nothing } else { Decision::Commit(Action::Doom { packs }) })
+        let nothing = packs.is_empty() && runs.is_empty();
+        Ok(if nothing { Decision::Nothing } else { Decision::Commit(Action::Doom { packs, runs }) })
     };
     Ok(job.commit(state, run, decide).await?.0)
 }
@@ -314,11 +309,11 @@ async fn sweep(
     roots: &mut Roots,
     run: &RunContext,
 ) -> Result<State> {
-    let anyway = run.bugs.has(Bug::SweepWithoutDoom);
+    let blind = run.bugs.has(Bug::SweepWithoutLookingAgain);
     let decide = async |state: &State| {
         refuse_with_faults(state)?;
         let live = roots.live(job, state, protected, run).await?;
-        let still = |id: &&Id| !live.contains(*id) && (anyway || state.doomed.contains_key(*id));
+        let still = |id: &&Id| blind || (!live.contains(*id) && state.doomed.contains_key(*id));
         let packs: Vec<Id> = packs.iter().filter(still).copied().collect();
         Ok(if packs.is_empty() { Decision::Nothing } else { Decision::Commit(Action::Sweep { packs }) })
     };
@@ -344,36 +339,36 @@ async fn delete(job: &Job, state: &State, census: &Census, report: &mut PruneRep
     Ok(())
 }
 
-/// Announcements of runs that are over, and what the storage itself left behind.
-async fn clean_up(
-    job: &Job,
-    state: &State,
-    census: &Census,
-    protected: &BTreeSet<Id>,
-    report: &mut PruneReport,
-    run: &RunContext,
-) -> Result<()> {
-    let committed: BTreeSet<Id> = state.backups.values().map(|r| r.manifest.run).collect();
-    let mut open_runs = BTreeSet::new();
-    for id in unnamed(state, &census.roots).into_iter().filter(|id| !protected.contains(id)) {
-        match Root::load_any(job, id, run).await {
-            Ok(root) => drop(open_runs.insert(root.run)),
-            Err(e) if e.kind() == ErrorKind::Corrupt => {}
-            Err(e) => return Err(e),
+fn committed_runs(state: &State) -> BTreeSet<Id> {
+    state.backups.values().map(|r| r.manifest.run).collect()
+}
+
+/// Announced runs that have not committed although the grace period has passed. A Doom entry
+/// closes them, so that they cannot commit later: from then on an index of theirs is a leftover,
+/// whenever it comes to light, and not one whose entry was lost.
+async fn silent_runs(job: &Job, state: &State, census: &Census, run: &RunContext) -> Result<BTreeSet<Id>> {
+    let committed = committed_runs(state);
+    let now = run.now();
+    let mut silent = BTreeSet::new();
+    for key in &census.runs {
+        let Some(id) = layout::id_of(key).filter(|id| !committed.contains(id)) else { continue };
+        if started(job, key, run).await?.is_none_or(|started| now.since(started) > run.limits.grace) {
+            silent.insert(id);
         }
     }
-    let now = run.now();
+    Ok(silent)
+}
+
+/// Announcements of runs that are over, and what the storage itself left behind.
+async fn clean_up(job: &Job, state: &State, census: &Census, report: &mut PruneReport, run: &RunContext) -> Result<()> {
+    let committed = committed_runs(state);
     for key in &census.runs {
-        let Some(id) = layout::id_of(key) else { continue };
-        let over = committed.contains(&id)
-            || (!open_runs.contains(&id)
-                && started(job, key, run).await?.is_none_or(|started| now.since(started) > run.limits.grace));
-        if over {
+        if layout::id_of(key).is_some_and(|id| committed.contains(&id) || state.closed.contains(&id)) {
             retry(run, "delete an announcement", || job.storage().delete(key)).await?;
             report.deleted += 1;
         }
     }
-    let before = now.minus(run.limits.grace);
+    let before = run.now().minus(run.limits.grace);
     report.deleted += retry(run, "remove leftovers", || job.storage().remove_leftovers(before)).await?;
     Ok(())
 }

@@ -133,10 +133,17 @@ pub trait StorageExt: Storage {
     /// Every object below a prefix, page after page, in the order of their names.
     async fn list_all(&self, prefix: Option<&Key>) -> Result<Vec<ObjectMeta>> {
         let mut all: Vec<ObjectMeta> = Vec::new();
+        let mut after: Option<Key> = None;
         loop {
-            let page = self.list(prefix, all.last().map(|m| &m.key)).await?;
-            if page.is_empty() {
-                return Ok(all);
+            let page = self.list(prefix, after.as_ref()).await?;
+            // A store that breaks the order of names must not keep this from coming to an end.
+            match page.iter().map(|m| &m.key).max() {
+                Some(last) if after.as_ref().is_none_or(|after| last > after) => after = Some(last.clone()),
+                _ => {
+                    all.sort_by(|a, b| a.key.cmp(&b.key));
+                    all.dedup_by(|a, b| a.key == b.key);
+                    return Ok(all);
+                }
             }
             all.extend(page);
         }

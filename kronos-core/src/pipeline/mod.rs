@@ -8,5 +8,5 @@ mod known;
 mod meta;
 mod upload;
 
-pub(crate) use fetch::{ChunkAt, Fetcher};
+pub(crate) use fetch::Fetcher;
 pub(crate) use intake::{Intake, Offer, Stored};

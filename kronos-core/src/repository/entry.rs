@@ -78,8 +78,13 @@ pub(crate) enum Action {
     Hold { backup: Id },
     /// A held backup may be forgotten again.
     Release { backup: Id },
-    /// Packs that no backup references: writers shall stop referencing them.
-    Doom { packs: Vec<Id> },
+    /// Packs that no backup references: writers shall stop referencing them. Runs that have
+    /// been silent for too long: they cannot commit any more.
+    Doom {
+        packs: Vec<Id>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        runs: Vec<Id>,
+    },
     /// Doomed packs that are gone from here on.
     Sweep { packs: Vec<Id> },
     /// A backup was verified, with this result.
@@ -97,7 +102,9 @@ pub(crate) struct Entry {
     pub seq: u64,
     /// Random: tells this entry from every other, also when its answer was lost.
     pub token: Id,
-    /// BLAKE3 of the predecessor's sealed bytes, or of the job's id for the first entry.
+    /// The newest entry that the author understood; `None` for the first.
+    pub after: Option<u64>,
+    /// BLAKE3 of that entry's sealed bytes, or of the job's id.
     pub prev: Digest,
     /// Never earlier than the predecessor's. Shown, never trusted.
     pub time: Timestamp,

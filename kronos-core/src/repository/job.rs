@@ -12,10 +12,10 @@ use crate::run::RunContext;
 use crate::storage::{Key, Storage, StorageExt};
 use crate::time::Timestamp;
 
-use super::Repository;
-use super::layout::JobLayout;
+use super::layout::{self, JobLayout};
 use super::retry::retry;
 use super::seal::{self, ObjectKind, Place};
+use super::{Flaw, Repository};
 
 /// What the job's object says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,6 +70,7 @@ impl Job {
             Err(e) => return Err(e),
         };
         if job.fingerprint.is_same_source(fingerprint) {
+            job.restore_copies(run).await?;
             return Ok(job);
         }
         Err(Error::new(ErrorKind::Conflict, "the job holds backups of another source")
@@ -109,16 +110,35 @@ impl Job {
         Self::open(repository, name, run).await
     }
 
+    /// Makes good what is lost of the job's record and of the repository's header, as when their
+    /// maker was interrupted before it wrote the second copy.
+    async fn restore_copies(&self, run: &RunContext) -> Result<()> {
+        let headers = [layout::header(), layout::header_copy(self.repository.id())];
+        for [one, two] in [headers, [self.layout.job(), self.layout.job_copy()]] {
+            for (from, to) in [(&one, &two), (&two, &one)] {
+                match retry(run, "look for a copy", || self.storage().head(to)).await {
+                    Ok(_) => {}
+                    Err(e) if e.kind() == ErrorKind::NotFound => {
+                        let object = retry(run, "read a record", || self.storage().get(from)).await?;
+                        retry(run, "write a copy", || self.storage().put_if_absent(to, object.clone())).await?;
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Compares the job's object with its copy; names each that is missing or damaged.
-    pub(crate) async fn damaged_records(&self, run: &RunContext) -> Result<Vec<(Key, String)>> {
+    pub(crate) async fn damaged_records(&self, run: &RunContext) -> Result<Vec<Flaw>> {
         let mut damage = Vec::new();
         for key in [self.layout.job(), self.layout.job_copy()] {
             match retry(run, "read the job", || self.storage().get_if_there(&key)).await? {
-                None => damage.push((key, "it is missing".to_owned())),
+                None => damage.push(Flaw::missing(key, self.layout.job_copy())),
                 Some(object) => match read_record(&self.repository, &self.layout, &object) {
                     Ok(record) if record.id == self.id => {}
-                    Ok(_) => damage.push((key, "it is of another job".to_owned())),
-                    Err(e) => damage.push((key, e.message().to_owned())),
+                    Ok(_) => damage.push(Flaw::damage(key, "it is of another job")),
+                    Err(e) => damage.push(Flaw::damage(key, e.message())),
                 },
             }
         }

@@ -21,6 +21,11 @@ use super::state::State;
 /// A checkpoint is written after each entry whose number is a multiple of this.
 const CHECKPOINT_EVERY: u64 = 256;
 
+/// The numbers after which there is a checkpoint, in a log that goes on at `next`.
+pub(crate) fn checkpoint_numbers(next: u64) -> impl Iterator<Item = u64> {
+    (1..).map(|n| n * CHECKPOINT_EVERY).take_while(move |seq| *seq < next)
+}
+
 /// What the author of an entry decides once it has seen everything before its number.
 pub(crate) enum Decision {
     /// This is what the entry says.
@@ -48,9 +53,10 @@ impl Job {
     pub(crate) async fn follow(&self, mut state: State, run: &RunContext) -> Result<State> {
         let listed = self.listed_entries(run).await?;
         if run.bugs.has(Bug::TrustListing) {
-            let end = listed.last().map_or(state.next, |last| last + 1);
-            while state.next < end {
+            for seq in listed.range(state.next..) {
+                state.next = *seq;
                 self.step(&mut state, &listed, run).await?;
+                state.faults.clear();
             }
             return Ok(state);
         }
@@ -66,7 +72,6 @@ impl Job {
                 let found = Entry::open(self.meta_key(), &place, seq, &object);
                 if run.bugs.has(Bug::UnreadableIsAbsent) && !matches!(found, Decoded::Entry(_)) {
                     state.next += 1;
-                    state.last = Digest::of(&object);
                     return Ok(true);
                 }
                 state.fold(&found, Digest::of(&object));
@@ -134,7 +139,8 @@ impl Job {
             let entry = Entry {
                 seq,
                 token: Id(run.random()),
-                prev: state.last,
+                after: state.after,
+                prev: state.predecessor(),
                 time: state.time.max(run.now()),
                 action,
                 signature: None,
@@ -185,7 +191,7 @@ impl Job {
     }
 
     /// The planted fault of that name: a lost answer is answered with the next number.
-    async fn put_entry_wrongly(&self, mut state: State, entry: &Entry, run: &RunContext) -> Result<(bool, State)> {
+    async fn put_entry_wrongly(&self, state: State, entry: &Entry, run: &RunContext) -> Result<(bool, State)> {
         let mut entry = entry.clone();
         for _ in 0..run.limits.attempts {
             let key = self.layout().entry(entry.seq);
@@ -196,8 +202,6 @@ impl Job {
                 Ok(PutOutcome::Exists) => return Ok((false, self.follow(state, run).await?)),
                 Err(_) => {
                     entry.seq += 1;
-                    state.last = Digest::of(&object);
-                    entry.prev = state.last;
                     entry.token = Id(run.random());
                 }
             }

@@ -26,7 +26,7 @@ use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 
 pub use header::{ChunkerParameters, Mode};
 pub use keys::{Credentials, Protection, generate_identity};
-pub(crate) use log::Decision;
+pub(crate) use log::{Decision, checkpoint_numbers};
 
 use header::{Header, VERSION};
 use keys::KeySet;
@@ -53,6 +53,26 @@ pub struct RepositoryIdentity {
     pub id: Id,
     /// A digest of the key set's commitments.
     pub keys: Digest,
+}
+
+/// Something wrong with a record of which there are two.
+#[derive(Debug)]
+pub(crate) struct Flaw {
+    pub key: Key,
+    pub message: String,
+    /// The next backup makes it good.
+    pub harmless: bool,
+}
+
+impl Flaw {
+    pub(crate) fn damage(key: Key, message: impl Into<String>) -> Self {
+        Self { key, message: message.into(), harmless: false }
+    }
+
+    /// A copy alone is missing when its maker was interrupted.
+    pub(crate) fn missing(key: Key, copy: Key) -> Self {
+        Self { harmless: key == copy, key, message: "it is missing".to_owned() }
+    }
 }
 
 /// One way to open an encrypted repository.
@@ -295,19 +315,13 @@ impl Repository {
     pub async fn jobs(&self, run: &RunContext) -> Result<Vec<String>> {
         let prefix = layout::jobs_prefix();
         let mut names = std::collections::BTreeSet::new();
-        // From one job to the next by listing after its last possible key.
-        let mut after: Option<Key> = None;
-        loop {
-            let page = retry(run, "list the jobs", || self.storage().list(Some(&prefix), after.as_ref())).await?;
-            let Some(last) = page.last() else { return Ok(names.into_iter().collect()) };
-            after = Some(last.key.clone());
-            for meta in &page {
-                let mut parts = meta.key.as_str().split('/').skip(1);
-                if let (Some(encoded), Some("job")) = (parts.next(), parts.next()) {
-                    names.extend(layout::decode_job(encoded));
-                }
+        for meta in retry(run, "list the jobs", || self.storage().list_all(Some(&prefix))).await? {
+            let mut parts = meta.key.as_str().split('/').skip(1);
+            if let (Some(encoded), Some("job" | "job.copy")) = (parts.next(), parts.next()) {
+                names.extend(layout::decode_job(encoded));
             }
         }
+        Ok(names.into_iter().collect())
     }
 
     /// The ways to open it.
@@ -383,22 +397,23 @@ impl Repository {
     }
 
     /// Compares the header and the key files with their copies; names each object that differs.
-    pub(crate) async fn damaged_keys(&self, run: &RunContext) -> Result<Vec<(Key, String)>> {
+    pub(crate) async fn damaged_keys(&self, run: &RunContext) -> Result<Vec<Flaw>> {
         let mut damage = Vec::new();
         let expected = Bytes::from(self.inner.header.encode(&self.inner.keys));
-        for key in [layout::header(), layout::header_copy(self.inner.header.repository)] {
+        let copy = layout::header_copy(self.inner.header.repository);
+        for key in [layout::header(), copy.clone()] {
             match retry(run, "read the header", || self.storage().get_if_there(&key)).await? {
-                None => damage.push((key, "it is missing".to_owned())),
-                Some(bytes) if bytes != expected => damage.push((key, "it is damaged".to_owned())),
+                None => damage.push(Flaw::missing(key, copy.clone())),
+                Some(bytes) if bytes != expected => damage.push(Flaw::damage(key, "it is damaged")),
                 Some(_) => {}
             }
         }
         for info in self.keys(run).await?.into_iter().filter(|k| !k.intact) {
             let [one, _] = layout::wrapped_keys(info.id);
-            damage.push((one, "the key and its copy differ, or one is missing".to_owned()));
+            damage.push(Flaw::damage(one, "the key and its copy differ, or one is missing"));
         }
         if self.mode() != Mode::Plain && self.keys(run).await?.is_empty() {
-            damage.push((layout::keys_prefix(), "no key is left".to_owned()));
+            damage.push(Flaw::damage(layout::keys_prefix(), "no key is left"));
         }
         Ok(damage)
     }

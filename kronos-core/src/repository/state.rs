@@ -10,6 +10,9 @@ use crate::time::Timestamp;
 
 use super::entry::{Action, Decoded, Entry, Manifest};
 
+/// How many digests are kept, to tell what an entry was written after.
+const DIGESTS: usize = 256;
+
 /// A backup that exists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -32,8 +35,10 @@ pub(crate) struct Fault {
 pub(crate) struct State {
     /// The number that comes next.
     pub next: u64,
-    /// What the next entry names as its predecessor.
-    pub last: Digest,
+    /// The newest entry that was understood, which the next entry names as its predecessor.
+    pub after: Option<u64>,
+    /// Digests of the newest entries that were understood, and of the job's id.
+    pub digests: BTreeMap<Option<u64>, Digest>,
     /// The last entry's time.
     pub time: Timestamp,
     /// By the number of their entry: oldest first.
@@ -44,6 +49,8 @@ pub(crate) struct State {
     pub origins: BTreeSet<Id>,
     /// Doomed packs, and since when.
     pub doomed: BTreeMap<Id, Timestamp>,
+    /// Runs that were given up: they cannot commit.
+    pub closed: BTreeSet<Id>,
     /// Packs that are gone for good.
     pub swept: BTreeSet<Id>,
     /// Numbers that could not be understood: while there are any, nothing is deleted.
@@ -54,12 +61,14 @@ impl State {
     pub(crate) fn empty(job: Id) -> Self {
         Self {
             next: 0,
-            last: Digest::of(&job.0),
+            after: None,
+            digests: BTreeMap::from([(None, Digest::of(&job.0))]),
             time: Timestamp::default(),
             backups: BTreeMap::new(),
             retired_roots: BTreeSet::new(),
             origins: BTreeSet::new(),
             doomed: BTreeMap::new(),
+            closed: BTreeSet::new(),
             swept: BTreeSet::new(),
             faults: Vec::new(),
         }
@@ -70,16 +79,34 @@ impl State {
         let seq = self.next;
         match found {
             Decoded::Entry(entry) => {
-                if entry.prev != self.last {
+                if !self.follows(entry) {
                     self.fault(seq, "the entry names another predecessor");
                 }
                 self.apply(entry);
+                self.after = Some(seq);
+                self.digests.insert(Some(seq), digest);
+                if self.digests.len() > DIGESTS {
+                    self.digests.pop_first();
+                }
             }
             Decoded::Void(reason) => self.fault(seq, &format!("the entry is void: {reason}")),
             Decoded::Unknown(kind) => self.fault(seq, &format!("the entry is of an unknown kind: {kind:?}")),
         }
-        self.last = digest;
         self.next = seq + 1;
+    }
+
+    /// Whether an entry fits what came before it. Its author may have understood less than we do,
+    /// when an entry was unreadable to it, or more, when one is unreadable to us.
+    fn follows(&self, entry: &Entry) -> bool {
+        match self.digests.get(&entry.after) {
+            Some(digest) => *digest == entry.prev,
+            None => self.faults.iter().any(|f| Some(f.seq) == entry.after),
+        }
+    }
+
+    /// What the next entry names as its predecessor.
+    pub(crate) fn predecessor(&self) -> Digest {
+        self.digests.get(&self.after).copied().unwrap_or(Digest([0; 32]))
     }
 
     /// Takes in that the next number is not there although later ones are.
@@ -109,17 +136,12 @@ impl State {
                 let record = Record { seq: entry.seq, manifest: (**manifest).clone(), held: false, verified: None };
                 self.backups.insert(entry.seq, record);
             }
-            Action::Forget { backups } => self.backups.retain(|_, r| {
-                let goes = backups.contains(&r.manifest.backup);
-                if goes {
-                    self.retired_roots.insert(r.manifest.root.id);
-                }
-                !goes
-            }),
+            Action::Forget { backups } => self.forget(backups),
             Action::Hold { backup } => self.change(*backup, |r| r.held = true),
             Action::Release { backup } => self.change(*backup, |r| r.held = false),
             Action::Verified { backup, good } => self.change(*backup, |r| r.verified = Some(*good)),
-            Action::Doom { packs } => {
+            Action::Doom { packs, runs } => {
+                self.closed.extend(runs);
                 for pack in packs {
                     self.doomed.entry(*pack).or_insert(entry.time);
                 }
@@ -132,6 +154,18 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Takes backups away.
+    pub(crate) fn forget(&mut self, backups: &[Id]) {
+        let retired = &mut self.retired_roots;
+        self.backups.retain(|_, r| {
+            let goes = backups.contains(&r.manifest.backup);
+            if goes {
+                retired.insert(r.manifest.root.id);
+            }
+            !goes
+        });
     }
 
     fn change(&mut self, backup: Id, change: impl FnOnce(&mut Record)) {

@@ -1,0 +1,293 @@
+//! Every operation once, on a repository in memory.
+
+use std::sync::Arc;
+
+use kronos_core::testing::{MemorySource, MemoryStorage, Prng};
+use kronos_core::{
+    BackupInfo, BackupKind, BackupOptions, ChunkerParameters, Credentials, Differential, ErrorKind, Full, Limits, Mode,
+    Protection, PruneOptions, ReadData, Repository, RestoreOptions, Retention, RunContext, Secret, backup, check, copy,
+    diff, find_backup, forget, generate_identity, hold, list, plan_backup, prune, release, restore, show,
+};
+
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut prng = Prng::new(seed);
+    (0..length).map(|_| (prng.bits() >> 11) as u8).collect()
+}
+
+async fn repository(storage: &Arc<MemoryStorage>) -> Repository {
+    let run = RunContext::new();
+    Repository::init(storage.clone(), &Protection::None, ChunkerParameters::tiny(), &run).await.unwrap()
+}
+
+async fn back_up(repository: &Repository, source: &MemorySource) -> BackupInfo {
+    let run = RunContext::new();
+    backup(repository, source, &BackupOptions::new(), &run).await.unwrap().backup.unwrap()
+}
+
+async fn assert_restores(repository: &Repository, backup: &BackupInfo, expected: &MemorySource) {
+    let target = MemorySource::new("target");
+    restore(repository, backup, &target, &RestoreOptions::new(), &RunContext::new()).await.unwrap();
+    assert_eq!(target.contents(), expected.contents());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_backup_stores_only_what_changed_and_both_restore() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop").with_pages(64);
+    source.set("orders", noise(1, 200_000));
+    source.set("empty", Vec::new());
+    source.set("small", vec![7; 10]);
+    let first = back_up(&repository, &source).await;
+    assert_eq!((first.kind, first.bytes, first.streams), (BackupKind::Full, 200_010, 3));
+    let before = MemorySource::new("before");
+    source.contents().into_iter().for_each(|(name, bytes)| before.set(&name, bytes));
+
+    let mut changed = noise(1, 200_000);
+    changed[100_000..100_100].fill(0);
+    changed.extend(noise(2, 500));
+    source.set("orders", changed);
+    source.remove("small");
+    let second = back_up(&repository, &source).await;
+    assert_eq!((second.kind, second.parent), (BackupKind::Incremental, Some(first.id)));
+    assert!(second.bytes_stored < first.bytes_stored / 10, "{} of {}", second.bytes_stored, first.bytes_stored);
+    assert_restores(&repository, &first, &before).await;
+    assert_restores(&repository, &second, &source).await;
+
+    let run = RunContext::new();
+    let changes = diff(&repository, &first, &second, &run).await.unwrap();
+    assert_eq!(changes.changed.len(), 2);
+    assert_eq!(changes.unchanged, 1);
+    let orders = changes.changed.iter().find(|c| c.name == "orders").unwrap();
+    assert!((500..2_000).contains(&orders.bytes_new), "{}", orders.bytes_new);
+    let details = show(&repository, &second, &run).await.unwrap();
+    assert_eq!(details.streams.len(), 2);
+    let report = check(&repository, ReadData::All, &run).await.unwrap();
+    assert_eq!((report.problems, report.notes, report.backups), (vec![], vec![], 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_streams_with_default_parameters() {
+    let storage = Arc::new(MemoryStorage::new());
+    let run = RunContext::new();
+    let repository =
+        Repository::init(storage.clone(), &Protection::None, ChunkerParameters::default(), &run).await.unwrap();
+    let source = MemorySource::new("large");
+    source.set("content", noise(5, 30 << 20));
+    source.set("again", noise(5, 30 << 20));
+    let first = back_up(&repository, &source).await;
+    assert!(first.bytes_stored < 33 << 20, "the same content is stored once: {}", first.bytes_stored);
+    assert_restores(&repository, &first, &source).await;
+    let second = back_up(&repository, &source).await;
+    assert!(second.bytes_stored < 20_000, "nothing changed: {}", second.bytes_stored);
+    assert_restores(&repository, &second, &source).await;
+}
+
+#[tokio::test]
+async fn a_differential_depends_on_its_full_backup_and_not_on_what_came_between() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let run = RunContext::new();
+    let source = MemorySource::new("shop");
+    source.set("a", noise(1, 50_000));
+    let full = backup(&repository, &source, &BackupOptions::new().with_strategy(Full), &run).await.unwrap();
+    source.set("b", noise(2, 50_000));
+    let options = BackupOptions::new().with_strategy(Differential::default());
+    let one = backup(&repository, &source, &options, &run).await.unwrap().backup.unwrap();
+    let two = backup(&repository, &source, &options, &run).await.unwrap().backup.unwrap();
+    assert_eq!(two.kind, BackupKind::Differential);
+    assert_eq!(two.parent, full.backup.map(|b| b.id));
+    assert!(two.bytes_stored >= 50_000, "what changed since the full one is stored again");
+    forget(&repository, &one, &run).await.unwrap();
+    assert_restores(&repository, &two, &source).await;
+}
+
+#[tokio::test]
+async fn backups_are_found_by_what_users_write() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let run = RunContext::new();
+    let (a, b) = (MemorySource::new("a/b c"), MemorySource::new("Other"));
+    a.set("x", noise(1, 100));
+    let first = back_up(&repository, &a).await;
+    let second = back_up(&repository, &a).await;
+    let find = async |text: &str| find_backup(&repository, text, &run).await;
+    assert_eq!(find("latest").await.unwrap().id, second.id);
+    assert_eq!(find("latest~1").await.unwrap().id, first.id);
+    assert_eq!(find("latest~2").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(find(&first.id.to_string()[..12]).await.unwrap().id, first.id);
+    assert_eq!(find(&first.started.to_string()).await.unwrap().id, first.id);
+    assert_eq!(find("2001-01-01T00:00:00Z").await.unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(find("zzz").await.unwrap_err().kind(), ErrorKind::NotFound);
+    b.set("x", noise(1, 100));
+    let other = back_up(&repository, &b).await;
+    assert_eq!(find("latest").await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(find("Other/latest").await.unwrap().id, other.id);
+    assert_eq!(find("a/b c/latest~1").await.unwrap().id, first.id);
+    assert_eq!(find("Othre/latest").await.unwrap_err().context("did you mean"), Some("Other"));
+    assert_eq!(repository.jobs(&run).await.unwrap(), ["Other", "a/b c"]);
+    assert_eq!(list(&repository, None, &run).await.unwrap().backups.len(), 3);
+}
+
+#[tokio::test]
+async fn a_job_refuses_another_source_under_its_name() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let options = BackupOptions::new().with_job("app");
+    backup(&repository, &MemorySource::new("one"), &options, &RunContext::new()).await.unwrap();
+    let error = backup(&repository, &MemorySource::new("two"), &options, &RunContext::new()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Conflict);
+    let plan = plan_backup(Some(&repository), &MemorySource::new("one"), &options, &RunContext::new()).await.unwrap();
+    assert_eq!((plan.new_job, plan.kind), (false, Some(BackupKind::Incremental)));
+}
+
+#[tokio::test]
+async fn prune_frees_what_nothing_needs_after_the_grace_period() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop");
+    let mut backups = Vec::new();
+    for n in 0..5 {
+        source.set("a", noise(n, 20_000));
+        backups.push(back_up(&repository, &source).await);
+    }
+    let run = RunContext::new();
+    hold(&repository, &backups[1], &run).await.unwrap();
+    assert_eq!(forget(&repository, &backups[1], &run).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let keep = PruneOptions::new(Some(Retention { last: 2, ..Retention::default() }));
+    let objects = storage.keys().len();
+    let plan = prune(&repository, "shop", &keep.clone().with_dry_run(true), &run).await.unwrap();
+    assert_eq!((plan.forgotten.len(), storage.keys().len()), (2, objects));
+    let report = prune(&repository, "shop", &keep, &run).await.unwrap();
+    assert_eq!(report.forgotten, [backups[0].id, backups[2].id]);
+    assert_eq!((report.swept, report.deleted), (0, 0), "the grace period has not passed");
+    assert_eq!(report.doomed, plan.doomed);
+    let mut limits = Limits::default();
+    limits.grace = std::time::Duration::ZERO;
+    let run = run.with_limits(limits);
+    let report = prune(&repository, "shop", &PruneOptions::new(None), &run).await.unwrap();
+    assert!(report.swept > 20 && report.deleted == report.swept && report.freed > 39_000, "{report:?}");
+    let again = prune(&repository, "shop", &PruneOptions::new(None), &run).await.unwrap();
+    assert_eq!((again.doomed, again.swept, again.deleted), (0, 0, 0));
+    assert_restores(&repository, &backups[4], &source).await;
+    release(&repository, &backups[1], &run).await.unwrap();
+    assert!(check(&repository, ReadData::All, &run).await.unwrap().problems.is_empty());
+    let none = PruneOptions::new(Some(Retention::default()));
+    assert_eq!(prune(&repository, "shop", &none, &run).await.unwrap_err().kind(), ErrorKind::Config);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copies_keep_their_origin_and_are_made_once() {
+    let (one, two, three) =
+        (Arc::new(MemoryStorage::new()), Arc::new(MemoryStorage::new()), Arc::new(MemoryStorage::new()));
+    let run = RunContext::new();
+    let from = repository(&one).await;
+    let like = Repository::init_like(two.clone(), &from, &run).await.unwrap();
+    let apart = repository(&three).await;
+    let source = MemorySource::new("shop").with_pages(64);
+    for n in 0..3 {
+        source.set("a", noise(1, 30_000));
+        source.set("b", noise(n, 3_000));
+        back_up(&from, &source).await;
+    }
+    for to in [&like, &apart] {
+        let report = copy(&from, to, "shop", &[], &run).await.unwrap();
+        assert_eq!((report.copied.len(), report.present, report.failed.len()), (3, 0, 0));
+        assert!(report.copied[2].bytes_stored < 10_000, "only what is new goes over");
+        assert_restores(to, &report.copied[2], &source).await;
+        forget(to, &report.copied[0], &run).await.unwrap();
+        let report = copy(&from, to, "shop", &[], &run).await.unwrap();
+        assert_eq!((report.copied.len(), report.present), (0, 3), "also what was forgotten stays away");
+        assert!(check(to, ReadData::All, &run).await.unwrap().problems.is_empty());
+    }
+    let report = copy(&like, &from, "shop", &[], &run).await.unwrap();
+    assert_eq!((report.copied.len(), report.present), (0, 2), "a copy of a copy knows its origin");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passphrases_open_and_close() {
+    let storage = Arc::new(MemoryStorage::new());
+    let run = RunContext::new();
+    let pass = |p: &str| Credentials::Passphrase(Secret::new(p));
+    let protection = Protection::Passphrase(Secret::new("one"));
+    let repository = Repository::init(storage.clone(), &protection, ChunkerParameters::tiny(), &run).await.unwrap();
+    let source = MemorySource::new("shop");
+    source.set("a", b"a text that must not lie there in the clear".repeat(20));
+    let made = back_up(&repository, &source).await;
+    let contains = |needle: &[u8]| storage.objects().values().any(|o| o.windows(needle.len()).any(|w| w == needle));
+    assert!(!contains(b"must not lie") && !contains(b"shop\""));
+    let open = async |c: &Credentials| Repository::open(storage.clone(), c, &run).await;
+    assert_restores(&open(&pass("one")).await.unwrap(), &made, &source).await;
+    assert_eq!(open(&pass("two")).await.unwrap_err().kind(), ErrorKind::Authentication);
+    assert_eq!(open(&Credentials::None).await.unwrap_err().kind(), ErrorKind::Authentication);
+    let before = repository.keys(&run).await.unwrap();
+    assert_eq!(repository.remove_key(before[0].id, &run).await.unwrap_err().kind(), ErrorKind::Conflict);
+    repository.add_key(&Protection::Passphrase(Secret::new("two")), &run).await.unwrap();
+    repository.remove_key(before[0].id, &run).await.unwrap();
+    assert!(open(&pass("two")).await.is_ok());
+    assert_eq!(open(&pass("one")).await.unwrap_err().kind(), ErrorKind::Authentication);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writer_key_backs_up_and_deduplicates_but_reads_no_data() {
+    let storage = Arc::new(MemoryStorage::new());
+    let run = RunContext::new();
+    let (identity, recipient) = generate_identity();
+    let protection = Protection::Recipients(vec![recipient]);
+    let made = Repository::init(storage.clone(), &protection, ChunkerParameters::tiny(), &run).await.unwrap();
+    assert_eq!(made.mode(), Mode::Recipients);
+    let writer = Credentials::WriterKey(made.writer_key());
+    drop(made);
+    let writer = Repository::open(storage.clone(), &writer, &run).await.unwrap();
+    let source = MemorySource::new("shop").with_pages(64);
+    source.set("a", noise(1, 20_000));
+    let first = back_up(&writer, &source).await;
+    let second = back_up(&writer, &source).await;
+    assert!(second.bytes_stored < first.bytes_stored / 5);
+    let target = MemorySource::new("target");
+    let error = restore(&writer, &second, &target, &RestoreOptions::new(), &run).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    let reader = Repository::open(storage.clone(), &Credentials::Identities(vec![identity]), &run).await.unwrap();
+    assert_restores(&reader, &second, &source).await;
+    let (stranger, _) = generate_identity();
+    let error = Repository::open(storage.clone(), &Credentials::Identities(vec![stranger]), &run).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+}
+
+#[tokio::test]
+async fn only_an_empty_storage_becomes_a_repository() {
+    let storage = Arc::new(MemoryStorage::new());
+    let run = RunContext::new();
+    let open = async || Repository::open(storage.clone(), &Credentials::None, &run).await;
+    let init = async || Repository::init(storage.clone(), &Protection::None, ChunkerParameters::tiny(), &run).await;
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::NotFound);
+    let foreign = kronos_core::Key::new("holiday.jpg").unwrap();
+    storage.overwrite(&foreign, vec![1]);
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(init().await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(storage.keys().len(), 1);
+    storage.remove(&foreign);
+    init().await.unwrap();
+    assert_eq!(init().await.unwrap_err().kind(), ErrorKind::AlreadyExists);
+    let header = kronos_core::Key::new("kronos.json").unwrap();
+    let newer =
+        String::from_utf8(storage.read(&header).unwrap().to_vec()).unwrap().replace("\"version\": 1", "\"version\": 9");
+    storage.overwrite(&header, newer.into_bytes());
+    assert_eq!(open().await.unwrap_err().kind(), ErrorKind::Unsupported);
+}
+
+#[tokio::test]
+async fn a_restore_refuses_a_target_that_exists() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop");
+    source.set("a", noise(1, 1_000));
+    let made = back_up(&repository, &source).await;
+    let target = MemorySource::new("target");
+    target.set("mine", noise(2, 10));
+    let run = RunContext::new();
+    let error = restore(&repository, &made, &target, &RestoreOptions::new(), &run).await.unwrap_err();
+    assert_eq!((error.kind(), target.contents().len()), (ErrorKind::AlreadyExists, 1));
+    restore(&repository, &made, &target, &RestoreOptions::new().with_replace(), &run).await.unwrap();
+    assert_eq!(target.contents(), source.contents());
+}

@@ -1,0 +1,93 @@
+//! Deterministic simulation: random histories of the real operations against a storage that
+//! fails in every way it can, with everything checked after each step.
+//!
+//! `KRONOS_SIM_HISTORIES` sets how many histories are run, `KRONOS_SIM_SEED` replays one.
+
+mod history;
+mod ledger;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use history::run_history;
+use kronos_core::Bug;
+
+/// Histories in a test run without the variable.
+const HISTORIES: u64 = 1500;
+/// A planted fault must be found within this many.
+const FIND_WITHIN: u64 = 1500;
+
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
+}
+
+/// Runs histories on all cores; of the failures the one with the lowest seed comes first.
+fn run_many(count: u64) -> Vec<(u64, Result<history::Stats, String>)> {
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let work = || {
+        let mut results = Vec::new();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= count {
+                return results;
+            }
+            let result = run_history(seed, None, false);
+            if result.is_err() {
+                next.store(count, Ordering::Relaxed);
+            }
+            results.push((seed, result));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all: Vec<_> = workers.into_iter().flat_map(|w| w.join().expect("a history panicked")).collect();
+        all.sort_by_key(|(seed, _)| *seed);
+        all
+    })
+}
+
+#[test]
+fn no_history_loses_a_backup() {
+    if let Some(seed) = variable("KRONOS_SIM_SEED") {
+        let stats = run_history(seed, None, true).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        println!("seed {seed}: {stats:?}");
+        return;
+    }
+    let count = variable("KRONOS_SIM_HISTORIES").unwrap_or(HISTORIES);
+    let begun = Instant::now();
+    let mut total = history::Stats::default();
+    for (seed, result) in run_many(count) {
+        match result {
+            Ok(stats) => total.add(&stats),
+            Err(e) => panic!("replay with KRONOS_SIM_SEED={seed}\n{e}"),
+        }
+    }
+    println!("{count} histories in {:?}: {total:?}", begun.elapsed());
+    // A simulation in which nothing happens would pass as well.
+    assert!(total.committed > 5 * count && total.restored > 20 * count, "{total:?}");
+    assert!(
+        total.crashes > count / 2 && total.conflicts > 0 && total.deleted > count && total.in_doubt > 0,
+        "{total:?}"
+    );
+    assert!(total.copied > 0 && total.refused > 0 && total.swept > count / 2, "{total:?}");
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in [3, 11] {
+        let (one, two) = (run_history(seed, None, false).unwrap(), run_history(seed, None, false).unwrap());
+        assert_eq!(one, two);
+    }
+}
+
+#[test]
+fn every_planted_fault_is_found() {
+    for bug in Bug::ALL {
+        let found = (0..FIND_WITHIN).find_map(|seed| run_history(seed, Some(bug), false).err().map(|e| (seed, e)));
+        match found {
+            Some((seed, e)) => println!("{bug:?}: found by seed {seed}: {}", e.lines().next().unwrap_or_default()),
+            None => panic!("{bug:?} was not found within {FIND_WITHIN} histories"),
+        }
+    }
+}
