@@ -65,8 +65,16 @@ fn keys_and_repositories_that_do_not_fit_are_refused() {
     let (_, recipient) = kronos_core::generate_identity();
     place.ok(&["backup", "app.db", "--to", "plain"]);
     let plain = ["backup", "app.db", "--to", "plain"];
-    place.run(&[&plain[..], &["--passphrase-file", "one"]].concat()).fails(2, "not encrypted", "hint: leave the key out");
-    place.run(&[&plain[..], &["--recipient", &recipient]].concat()).fails(2, "recipients", "hint: leave --recipient out");
+    place.run(&[&plain[..], &["--passphrase-file", "one"]].concat()).fails(
+        2,
+        "not encrypted",
+        "hint: leave the key out",
+    );
+    place.run(&[&plain[..], &["--recipient", &recipient]].concat()).fails(
+        2,
+        "recipients",
+        "hint: leave --recipient out",
+    );
     let add = ["key", "add", "--from", "plain", "--new-passphrase-file", "one"];
     place.run(&add).fails(1, "not encrypted", "`kronos copy`");
     place.run(&["key", "writer", "--from", "plain"]).fails(1, "only a repository for recipients", "hint: ");
@@ -84,7 +92,10 @@ fn secrets_are_never_shown() {
         ("KRONOS_PASSPHRASE", "geheim-in-variable"),
         ("KRONOS_STORAGE", "s3://me:geheim-in-storage@bucket?secret_key=geheim-in-query"),
     ];
-    place.write("kronos.toml", "[jobs.a]\nsource = \"postgrse://me:geheim-in-config@h/db\"\n[storages.s]\nurl = \"s3://k:geheim-in-url@b\"\n");
+    place.write(
+        "kronos.toml",
+        "[jobs.a]\nsource = \"postgrse://me:geheim-in-config@h/db\"\n[storages.s]\nurl = \"s3://k:geheim-in-url@b\"\n",
+    );
     for args in [
         &["list"][..],
         &["list", "--help"],
