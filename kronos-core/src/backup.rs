@@ -182,6 +182,9 @@ pub async fn backup(
     announce(&job, run_id, started, run).await?;
 
     let mut warnings = fault_warnings(&state);
+    for message in &warnings {
+        run.emit(&Event::Warning { message: message.clone() });
+    }
     let base = base(&job, &state, parent, run, &mut warnings).await;
     let previous = base.as_ref().filter(|_| parent.is_some()).map(|(record, root)| previous(record, root));
     let read_before = base.as_ref().map(|(record, _)| record.manifest.read_in_full);

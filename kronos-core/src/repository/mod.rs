@@ -181,7 +181,7 @@ impl Repository {
         Ok(Self { inner: Arc::new(Inner { storage, header, keys, identities: Vec::new() }) })
     }
 
-    /// Opens a repository. `NotFound` when the storage is empty.
+    /// Opens a repository. `NotFound` when the storage is empty, or an interrupted init left nothing but keys.
     pub async fn open(storage: Arc<dyn Storage>, credentials: &Credentials, run: &RunContext) -> Result<Self> {
         let key = layout::header();
         let found = retry(run, "read the header", || storage.get_if_there(&key)).await?;
@@ -210,7 +210,8 @@ impl Repository {
         run: &RunContext,
     ) -> Result<(Header, header::HeaderProof)> {
         let first = retry(run, "list the storage", || storage.list(None, None)).await?;
-        if first.is_empty() {
+        // Wrapped keys alone are what an interrupted init leaves behind.
+        if first.iter().all(|m| m.key.as_str().starts_with("keys/") && m.key.as_str().ends_with(".age")) {
             return Err(Error::new(ErrorKind::NotFound, "there is no repository").with("storage", storage.describe()));
         }
         let mut copies = Vec::new();
@@ -350,14 +351,19 @@ impl Repository {
         }
     }
 
-    /// Adds a way to open it; gives its id. Only a repository that is encrypted can have one.
+    /// Adds a way to open it; gives its id. Only a repository in mode [`Mode::Encrypted`] takes one.
     pub async fn add_key(&self, protection: &Protection, run: &RunContext) -> Result<Id> {
         match (self.mode(), protection) {
             (Mode::Plain, _) => {
                 return Err(Error::new(ErrorKind::Unsupported, "the repository is not encrypted, and stays so"));
             }
-            (Mode::Recipients, Protection::Passphrase(_)) => {
-                return Err(Error::new(ErrorKind::Unsupported, "the repository is for recipients only"));
+            // Each data pack has its key wrapped to the recipients of the header: a later one
+            // could open the repository and read none of its data.
+            (Mode::Recipients, _) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the recipients of a repository are fixed when it is made",
+                ));
             }
             _ => {}
         }
