@@ -51,9 +51,10 @@ pub(crate) fn line(error: &Error) -> String {
         .filter(|(key, _)| !HINTS.contains(key))
         .map(|(key, value)| format!("{key}: {value}"))
         .collect();
-    let line = match context.is_empty() {
-        true => error.message().to_owned(),
-        false => format!("{} ({})", error.message(), context.join(", ")),
+    let line = if context.is_empty() {
+        error.message().to_owned()
+    } else {
+        format!("{} ({})", error.message(), context.join(", "))
     };
     mask(&line).replace(['\n', '\r'], " ")
 }

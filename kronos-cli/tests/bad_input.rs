@@ -1,5 +1,5 @@
 //! Wrong input: each gets an error that says what to do, its exit code, and changes nothing.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -61,7 +61,7 @@ fn wrong_input_is_explained_and_changes_nothing() {
         ),
         (&["backup", "app.db", "--to", "new", "--passphrase-file", "empty"], 2, "is empty", "hint: write it"),
         (&["backup", "app.db", "--to", "new", "--passphrase-file", "none"], 5, "cannot be read", "hint: "),
-        (&["backup", "app.db", "--to", "new", "--identity", "right"], 2, "age identity", ""),
+        (&["backup", "app.db", "--to", "new", "--identity", "right"], 2, "with an identity", "hint: check the location"),
         (&["backup", "app.db", "--to", "new", "--method", "tool"], 1, "tool", "hint: leave --method out"),
         (&["backup", "app.db", "--to", "new", "--job", " "], 2, "visible character", ""),
         (&["backup", "there.db", "--job", "app", "--to", "repo"], 1, "another source", "hint: give the new source"),
@@ -118,7 +118,7 @@ fn wrong_input_is_explained_and_changes_nothing() {
 fn what_may_not_be_read_or_written_is_said() {
     if rustix::process::geteuid().is_root() {
         // Nothing is forbidden to root: where tests run as root, another test would prove nothing.
-        eprintln!("skipped: run by root");
+        eprintln!("not tested: run by root");
         return;
     }
     let place = place();

@@ -1,5 +1,5 @@
 //! Keys: passphrases, recipients, writers; and that no secret is ever shown.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

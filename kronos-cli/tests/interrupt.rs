@@ -1,5 +1,5 @@
 //! Ctrl-C stops cleanly and says that the next run resumes.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

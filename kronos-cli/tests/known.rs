@@ -1,5 +1,5 @@
 //! A repository that was put in the place of another is noticed.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! A directory of its own for each test, and the real program run in it.
-#![allow(dead_code, unreachable_pub, missing_docs)]
+#![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -89,7 +89,7 @@ impl Fetcher {
         self.tables
             .get(pack, async {
                 if let Some(copy) = used.table_copy {
-                    match self.meta_slot(&copy).await {
+                    match Box::pin(self.meta_slot(&copy)).await {
                         Ok(bytes) => {
                             let table = Table::decode(&bytes);
                             return table.map(Arc::new).ok_or_else(|| Error::corrupt("a table's copy is malformed"));
@@ -98,7 +98,7 @@ impl Fetcher {
                         Err(e) => return Err(e),
                     }
                 }
-                self.own_table(used.info).await
+                Box::pin(self.own_table(used.info)).await
             })
             .await
     }
