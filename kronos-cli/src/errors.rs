@@ -102,8 +102,8 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::NotFound if message.contains("no repository") => {
             "check the location; `kronos init` or the first `kronos backup` makes a repository"
         }
-        ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("backup has such a name") => "`kronos show` lists the names",
+        ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("no such key") => "`kronos key list` shows the keys",
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::Authentication if message.contains("no key was given") => {
