@@ -70,7 +70,7 @@ impl Job {
             Err(e) => return Err(e),
         };
         if job.fingerprint.is_same_source(fingerprint) {
-            job.restore_copies(run).await?;
+            job.heal_copies(run).await?;
             return Ok(job);
         }
         Err(Error::new(ErrorKind::Conflict, "the job holds backups of another source")
@@ -110,20 +110,25 @@ impl Job {
         Self::open(repository, name, run).await
     }
 
-    /// Makes good what is lost of the job's record and of the repository's header, as when their
-    /// maker was interrupted before it wrote the second copy.
-    async fn restore_copies(&self, run: &RunContext) -> Result<()> {
-        let headers = [layout::header(), layout::header_copy(self.repository.id())];
-        for [one, two] in [headers, [self.layout.job(), self.layout.job_copy()]] {
-            for (from, to) in [(&one, &two), (&two, &one)] {
-                match retry(run, "look for a copy", || self.storage().head(to)).await {
-                    Ok(_) => {}
-                    Err(e) if e.kind() == ErrorKind::NotFound => {
-                        let object = retry(run, "read a record", || self.storage().get(from)).await?;
-                        retry(run, "write a copy", || self.storage().put_if_absent(to, object.clone())).await?;
-                    }
-                    Err(e) => return Err(e),
-                }
+    /// Makes good what is lost or damaged of the job's record and of the repository's header, as
+    /// when their maker was interrupted before it wrote the second copy.
+    async fn heal_copies(&self, run: &RunContext) -> Result<()> {
+        let repository = &self.repository;
+        let header = Bytes::from(repository.inner.header.encode(&repository.inner.keys));
+        let mut record = None;
+        for key in [self.layout.job(), self.layout.job_copy()] {
+            let found = retry(run, "read the job", || self.storage().get_if_there(&key)).await?;
+            let own = |object: &Bytes| read_record(repository, &self.layout, object).is_ok_and(|r| r.id == self.id);
+            record = record.or(found.filter(own));
+        }
+        let mut wanted = vec![(layout::header(), header.clone()), (layout::header_copy(repository.id()), header)];
+        if let Some(record) = record {
+            wanted.extend([(self.layout.job(), record.clone()), (self.layout.job_copy(), record)]);
+        }
+        for (key, good) in wanted {
+            let found = retry(run, "look at a record", || self.storage().get_if_there(&key)).await?;
+            if found.as_ref() != Some(&good) {
+                retry(run, "write a record again", || self.storage().put(&key, good.clone())).await?;
             }
         }
         Ok(())
@@ -134,7 +139,7 @@ impl Job {
         let mut damage = Vec::new();
         for key in [self.layout.job(), self.layout.job_copy()] {
             match retry(run, "read the job", || self.storage().get_if_there(&key)).await? {
-                None => damage.push(Flaw::missing(key, self.layout.job_copy())),
+                None => damage.push(Flaw::missing(key, &self.layout.job_copy())),
                 Some(object) => match read_record(&self.repository, &self.layout, &object) {
                     Ok(record) if record.id == self.id => {}
                     Ok(_) => damage.push(Flaw::damage(key, "it is of another job")),

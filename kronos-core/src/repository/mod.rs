@@ -70,8 +70,8 @@ impl Flaw {
     }
 
     /// A copy alone is missing when its maker was interrupted.
-    pub(crate) fn missing(key: Key, copy: Key) -> Self {
-        Self { harmless: key == copy, key, message: "it is missing".to_owned() }
+    pub(crate) fn missing(key: Key, copy: &Key) -> Self {
+        Self { harmless: key == *copy, key, message: "it is missing".to_owned() }
     }
 }
 
@@ -217,7 +217,7 @@ impl Repository {
         let mut copies = Vec::new();
         let prefix = layout::keys_prefix();
         for meta in retry(run, "list the keys", || storage.list_all(Some(&prefix))).await? {
-            if meta.key.as_str().ends_with(".json") {
+            if meta.key.file_name().strip_suffix(".json").is_some() {
                 let bytes = retry(run, "read the header's copy", || storage.get(&meta.key)).await?;
                 copies.extend(Header::decode(&bytes).ok());
             }
@@ -255,17 +255,17 @@ impl Repository {
                 let prefix = layout::keys_prefix();
                 let listed = retry(run, "list the keys", || storage.list_all(Some(&prefix))).await?;
                 let mut tried = std::collections::BTreeSet::new();
-                for meta in listed.iter().filter(|m| m.key.as_str().ends_with(".age")) {
+                for meta in listed.iter().filter(|m| m.key.file_name().strip_suffix(".age").is_some()) {
                     let file = retry(run, "read a key", || storage.get(&meta.key)).await?;
                     // The two copies are the same unless one is damaged: a passphrase is slow to try.
                     if !tried.insert(Digest::of(&file)) {
                         continue;
                     }
                     let credentials = credentials.clone();
-                    if let Some(keys) = run.compute(move || keys::unwrap(&file, &credentials)).await?? {
-                        if keys.matches(&header.commitments) {
-                            return Ok(keys);
-                        }
+                    if let Some(keys) = run.compute(move || keys::unwrap(&file, &credentials)).await??
+                        && keys.matches(&header.commitments)
+                    {
+                        return Ok(keys);
                     }
                 }
                 Err(refused("no key of the repository fits the passphrase or identity"))
@@ -403,7 +403,7 @@ impl Repository {
         let copy = layout::header_copy(self.inner.header.repository);
         for key in [layout::header(), copy.clone()] {
             match retry(run, "read the header", || self.storage().get_if_there(&key)).await? {
-                None => damage.push(Flaw::missing(key, copy.clone())),
+                None => damage.push(Flaw::missing(key, &copy)),
                 Some(bytes) if bytes != expected => damage.push(Flaw::damage(key, "it is damaged")),
                 Some(_) => {}
             }

@@ -20,11 +20,11 @@ use kronos_core::{
 use crate::ledger::{Contents, Fate, Ledger};
 
 const JOBS: [&str; 2] = ["shop", "Other"];
-const GRACE: Duration = Duration::from_secs(24 * 3600);
+const GRACE: Duration = Duration::from_hours(24);
 
 /// What happened, for the sake of knowing that something did.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub committed: u64,
     pub restored: u64,
     pub crashes: u64,
@@ -38,7 +38,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub fn add(&mut self, o: &Self) {
+    pub(crate) fn add(&mut self, o: &Self) {
         self.committed += o.committed;
         self.restored += o.restored;
         self.crashes += o.crashes;
@@ -54,8 +54,11 @@ impl Stats {
 
 type Check = Result<(), String>;
 
+/// What became of the deeds of one client after the other, and where.
+type Ends = Vec<(usize, Deed, End)>;
+
 /// Runs the history of a seed; an error says what was found wrong.
-pub fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
+pub(crate) fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|e| e.to_string())?.block_on(async {
         let mut world = World::new(seed, bug, verbose).await;
@@ -198,8 +201,8 @@ impl World {
                 self.clock.set(now.minus(back));
                 self.note(format!("the clock goes back by {back:?}"));
             }
-            6 if self.prng.chance(0.1) => self.clock.advance(Duration::from_secs(500 * 24 * 3600)),
-            _ => self.clock.advance(Duration::from_secs(60)),
+            6 if self.prng.chance(0.1) => self.clock.advance(Duration::from_hours(12000)),
+            _ => self.clock.advance(Duration::from_mins(1)),
         }
         if self.prng.chance(0.4) {
             for client in std::mem::take(&mut self.clients) {
@@ -355,7 +358,7 @@ impl World {
                 }
             }
         }
-        let mut running: Vec<Pin<Box<dyn Future<Output = Vec<(usize, Deed, End)>>>>> = Vec::new();
+        let mut running: Vec<Pin<Box<dyn Future<Output = Ends>>>> = Vec::new();
         for (at, row) in deeds {
             let mut clients = Vec::new();
             for deed in row {
@@ -372,7 +375,7 @@ impl World {
                 let row = clients.len() > 1;
                 for (deed, client, run, other) in clients {
                     if row {
-                        clock.advance(GRACE / 2 + Duration::from_secs(3600));
+                        clock.advance(GRACE / 2 + Duration::from_hours(1));
                         tokio::time::sleep(Duration::from_millis(400)).await;
                     }
                     let end = perform(&deed, &client, other, &sources, run).await;
@@ -384,7 +387,11 @@ impl World {
         self.recent.clear();
         let mut ends: Vec<_> = futures::future::join_all(running).await.into_iter().flatten().collect();
         // What was done first, then what was seen meanwhile.
-        ends.sort_by_key(|(_, deed, _)| matches!(deed, Deed::List { .. }));
+        ends.sort_by_key(|(_, deed, _)| match deed {
+            Deed::Backup { .. } | Deed::Copy { .. } => 0,
+            Deed::List { .. } => 2,
+            _ => 1,
+        });
         for (at, deed, end) in ends {
             self.record(at, &deed, end)?;
         }
@@ -501,10 +508,10 @@ impl World {
             (Deed::Restore { job, backup }, End::Restore(result, contents)) => {
                 // A client with faults may fail, but what it restores is right.
                 let known = place.ledgers.get(job).and_then(|l| l.accounts.get(&backup.id));
-                if let (Ok(()), Some(account)) = (&result, known) {
-                    if account.contents != contents {
-                        return Err(format!("backup {} was restored wrong", backup.id));
-                    }
+                if let (Ok(()), Some(account)) = (&result, known)
+                    && account.contents != contents
+                {
+                    return Err(format!("backup {} was restored wrong", backup.id));
                 }
             }
             (Deed::List { job }, End::List(Ok(listed))) => {
@@ -564,7 +571,7 @@ impl World {
         let originals: Vec<Contents> = self.places[0]
             .ledgers
             .get(job)
-            .map(|l| l.accounts.values().map(|a| a.contents.clone()).collect())
+            .map(|l| l.accounts.values().map(|a| &a.contents).chain(&l.unknown).cloned().collect())
             .unwrap_or_default();
         let ledger = self.places[at].ledgers.entry(job).or_default();
         if at == 1 {
@@ -600,14 +607,33 @@ impl World {
         self.repair_logs(0).await;
         self.repair_logs(1).await;
         self.judge().await?;
-        for at in 0..2 {
-            for job in JOBS {
-                if !self.is_damaged(at, job) {
-                    self.judge_end(at, job).await?;
-                }
-            }
+        let sound: Vec<(usize, &'static str)> =
+            (0..2).flat_map(|at| JOBS.map(|job| (at, job))).filter(|(at, job)| !self.is_damaged(*at, job)).collect();
+        for (at, job) in &sound {
+            let repository = self.clean(*at).await;
+            self.last_backup(*at, job, &repository).await?;
+        }
+        for (at, job) in &sound {
+            self.judge_end(*at, job).await?;
         }
         self.judge().await
+    }
+
+    /// One that nothing disturbs: it makes good what interrupted ones left half done.
+    async fn last_backup(&mut self, at: usize, job: &'static str, repository: &Repository) -> Check {
+        let run = RunContext::reproducible(self.prng.bits(), &self.clock);
+        if at == 0 {
+            let source = self.sources[job].clone();
+            let made = backup(repository, &source, &BackupOptions::new(), &run).await;
+            let made = made.map_err(|e| format!("the last backup of {job} failed: {e:?}"))?;
+            let made = made.backup.ok_or("the last backup was skipped")?;
+            self.places[at].ledgers.entry(job).or_default().committed(made.id, source.contents());
+        } else if !self.is_damaged(0, job) {
+            let from = self.clean(0).await;
+            let copied = copy(&from, repository, job, &[], &run).await;
+            copied.map_err(|e| format!("the last copy of {job} failed: {e:?}"))?;
+        }
+        Ok(())
     }
 
     async fn judge_end(&mut self, at: usize, job: &'static str) -> Check {
