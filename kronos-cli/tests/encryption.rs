@@ -115,3 +115,17 @@ fn secrets_are_never_shown() {
         assert!(!ran.out.contains("geheim") && !ran.err.contains("geheim"), "{args:?}: {ran:?}");
     }
 }
+
+#[test]
+fn an_interrupted_init_does_not_stand_in_the_way() {
+    let place = Place::new();
+    place.database("app.db", 10);
+    place.write("one", "first secret\n");
+    let key = ["--passphrase-file", "one"];
+    place.ok(&[&["init", "--to", "repo"], &key[..]].concat());
+    for file in place.files("repo", ".json") {
+        fs::remove_file(file).unwrap();
+    }
+    place.ok(&[&["backup", "app.db", "--to", "repo"], &key[..]].concat());
+    place.ok(&[&["restore", "latest", "--from", "repo", "--to", "x.db"], &key[..]].concat());
+}
