@@ -126,6 +126,7 @@ fn an_interrupted_init_does_not_stand_in_the_way() {
     for file in place.files("repo", ".json") {
         fs::remove_file(file).unwrap();
     }
-    place.ok(&[&["backup", "app.db", "--to", "repo"], &key[..]].concat());
+    let backup = ["backup", "app.db", "--to", "repo", "--accept-new-repository"];
+    place.ok(&[&backup, &key[..]].concat());
     place.ok(&[&["restore", "latest", "--from", "repo", "--to", "x.db"], &key[..]].concat());
 }

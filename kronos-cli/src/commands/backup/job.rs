@@ -190,7 +190,7 @@ impl Attempt<'_> {
         self.app.out.note(&format!("{}: about {estimate} in {}", self.job, self.connector.describe()));
         let repository = match there {
             Some(repository) => repository,
-            None => self.app.init(&place).await?,
+            None => self.app.open_or_init(&place).await?,
         };
         let report = kronos_core::backup(&repository, &*self.connector, &options, &self.run).await?;
         result.reason = report.reason;
@@ -219,7 +219,7 @@ impl Attempt<'_> {
         let (Some(from), Some(backup)) = (from, backup) else { return Ok(Outcome::NothingToDo) };
         let to = match there {
             Some(to) => to,
-            None => self.app.init_like(&place, from).await?,
+            None => self.app.open_or_init_like(&place, from).await?,
         };
         let report = kronos_core::copy(from, &to, self.job, &[backup.id], &self.run).await?;
         match report.failed.first() {
