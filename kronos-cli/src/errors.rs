@@ -143,6 +143,8 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         }
         ErrorKind::Locked => "wait for the other program to finish, or try again",
         ErrorKind::StorageFull => "make room; what was stored so far is used by the next run",
+        ErrorKind::Cancelled if ["restore", "export"].contains(&command) => "the target is as it was; run it again",
+        ErrorKind::Cancelled if !["backup", "copy"].contains(&command) => "run it again",
         ErrorKind::Cancelled => "what was stored is kept, and the next run resumes",
         ErrorKind::ConnectionFailed | ErrorKind::Timeout => "check the address and that the other side is up",
         ErrorKind::Internal => "this is a bug in kronos; please report it with the command and this message",
