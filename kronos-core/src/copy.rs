@@ -91,7 +91,7 @@ async fn copy_one(
         .map(|stored| {
             let (intake, fetcher): (&Arc<Intake>, &Arc<Fetcher>) = (&intake, &fetcher);
             async move {
-                let mut copied = intake.copy(stored, fetcher, same_keys).await?;
+                let mut copied = Box::pin(intake.copy(stored, fetcher, same_keys)).await?;
                 copied.info.unchanged = false;
                 Ok::<_, Error>(copied)
             }
