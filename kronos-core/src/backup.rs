@@ -182,6 +182,9 @@ pub async fn backup(
     announce(&job, run_id, started, run).await?;
 
     let mut warnings = fault_warnings(&state);
+    for message in &warnings {
+        run.emit(&Event::Warning { message: message.clone() });
+    }
     let base = base(&job, &state, parent, run, &mut warnings).await;
     let previous = base.as_ref().filter(|_| parent.is_some()).map(|(record, root)| previous(record, root));
     let read_before = base.as_ref().map(|(record, _)| record.manifest.read_in_full);
@@ -428,14 +431,13 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
     let needs: BTreeSet<Id> = root.references(root_id).collect();
     let (state, seq) = job
         .commit(state, run, async |state: &State| {
-            if !run.bugs.has(Bug::IgnoreSweepAtCommit) {
-                if let Some(gone) = needs.iter().find(|id| state.swept.contains(id)) {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        "a prune removed a pack that this backup uses; nothing was committed, back up again",
-                    )
-                    .with("pack", gone));
-                }
+            let gone = needs.iter().find(|id| state.swept.contains(id));
+            if let Some(gone) = gone.filter(|_| !run.bugs.has(Bug::IgnoreSweepAtCommit)) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "a prune removed a pack that this backup uses; nothing was committed, back up again",
+                )
+                .with("pack", gone));
             }
             if state.closed.contains(&manifest.run) {
                 return Err(Error::new(

@@ -1,6 +1,7 @@
 //! Checking a repository without a restore: every object is there, authentic, and fits the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use futures::StreamExt;
 use serde::Serialize;
@@ -62,7 +63,7 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
-    fn problem(&mut self, object: impl ToString, message: impl ToString) {
+    fn problem(&mut self, object: impl Display, message: impl Display) {
         let problem = Problem { object: object.to_string(), message: message.to_string() };
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -79,7 +80,7 @@ impl CheckReport {
         }
     }
 
-    fn note(&mut self, object: impl ToString, message: impl ToString) {
+    fn note(&mut self, object: impl Display, message: impl Display) {
         self.notes.push(Problem { object: object.to_string(), message: message.to_string() });
     }
 }

@@ -81,11 +81,11 @@ pub async fn diff(
     let mut report = DiffReport { before: before.clone(), after: after.clone(), changed: Vec::new(), unchanged: 0 };
     for name in names {
         let (a, b) = (one.stream(name), two.stream(name));
-        if let (Some(a), Some(b)) = (a, b) {
-            if (a.end.length, a.end.digest) == (b.end.length, b.end.digest) {
-                report.unchanged += 1;
-                continue;
-            }
+        if let (Some(a), Some(b)) = (a, b)
+            && (a.end.length, a.end.digest) == (b.end.length, b.end.digest)
+        {
+            report.unchanged += 1;
+            continue;
         }
         let (chunks_a, chunks_b) = (chunks(&one_fetcher, a).await?, chunks(&two_fetcher, b).await?);
         let only = |x: &BTreeMap<Id, u64>, y: &BTreeMap<Id, u64>| {

@@ -132,6 +132,11 @@ impl Error {
         self.0.context.iter().find(|(k, _)| *k == key).map(|(_, v)| v.as_str())
     }
 
+    /// Everything that was added with [`with`](Self::with), in that order.
+    pub fn contexts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.context.iter().map(|(k, v)| (*k, v.as_str()))
+    }
+
     /// Adds where it happened. A value must never be a secret.
     #[must_use]
     pub fn with(mut self, key: &'static str, value: impl fmt::Display) -> Self {
@@ -207,5 +212,6 @@ mod tests {
             .with_source(std::io::Error::other("hidden"));
         assert_eq!(error.to_string(), "no such backup (backup: abc, job: shop)");
         assert_eq!(error.context("job"), Some("shop"));
+        assert_eq!(error.contexts().collect::<Vec<_>>(), [("backup", "abc"), ("job", "shop")]);
     }
 }

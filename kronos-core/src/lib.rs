@@ -1,4 +1,45 @@
-//! Kronos backs up databases into one encrypted, deduplicated repository.
+//! Kronos backs up databases into one encrypted, deduplicated repository on any object store, and
+//! restores them.
+//!
+//! This crate is the engine without databases and clouds: the traits that connect them
+//! ([`Connector`], [`Storage`], [`Strategy`]), the repository, and the operations on it
+//! ([`backup`], [`restore`], [`list`], [`check`], [`prune`], [`copy`], …). Connectors and storages
+//! come from other crates, or from yours: each trait has one conformance suite in `testing`.
+//!
+//! A complete program, with a database that is a handful of bytes in memory:
+//!
+//! ```
+//! # #[cfg(feature = "testing")]
+//! # async fn example() -> kronos_core::Result<()> {
+//! use std::sync::Arc;
+//!
+//! use kronos_core::testing::{MemorySource, MemoryStorage};
+//! use kronos_core::{
+//!     BackupOptions, ChunkerParameters, Protection, Repository, RestoreOptions, RunContext, Secret,
+//!     backup, find_backup, restore,
+//! };
+//!
+//! // What to back up, and where to. Real programs take these from `kronos-connectors` and
+//! // `kronos-storage`.
+//! let shop = MemorySource::new("shop");
+//! shop.set("orders", "3 apples, 2 pears");
+//! let storage = Arc::new(MemoryStorage::new());
+//!
+//! let run = RunContext::new();
+//! let protection = Protection::Passphrase(Secret::new("correct horse battery staple"));
+//! let repository = Repository::init(storage, &protection, ChunkerParameters::default(), &run).await?;
+//! let report = backup(&repository, &shop, &BackupOptions::new(), &run).await?;
+//! assert_eq!(report.backup.unwrap().job, "shop");
+//!
+//! let latest = find_backup(&repository, "latest", &run).await?;
+//! let target = MemorySource::new("shop after the fire");
+//! restore(&repository, &latest, &target, &RestoreOptions::new(), &run).await?;
+//! assert_eq!(target.contents(), shop.contents());
+//! # Ok(())
+//! # }
+//! # #[cfg(feature = "testing")]
+//! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
+//! ```
 
 mod backup;
 mod bugs;

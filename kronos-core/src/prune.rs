@@ -5,6 +5,7 @@
 //! nothing references, Sweep names doomed packs that are still unreferenced after the grace
 //! period, and only what a Sweep entry names is deleted.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
@@ -29,7 +30,7 @@ use crate::run::RunContext;
 use crate::storage::{Key, ObjectMeta, StorageExt};
 
 /// A clock that is further ahead of the newest entry than this is not believed.
-const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_secs(400 * 24 * 3600);
+const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_hours(9600);
 
 /// How to prune.
 #[derive(Debug, Clone, Default)]
@@ -173,12 +174,11 @@ struct Roots(BTreeMap<Id, BTreeSet<Id>>);
 
 impl Roots {
     async fn of(&mut self, job: &Job, root: Id, run: &RunContext) -> Result<&BTreeSet<Id>> {
-        if !self.0.contains_key(&root) {
+        match self.0.entry(root) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
             // A root that cannot be read may need anything: the error ends the prune.
-            let references = Root::load_any(job, root, run).await?.references(root).collect();
-            self.0.insert(root, references);
+            Entry::Vacant(free) => Ok(free.insert(Root::load_any(job, root, run).await?.references(root).collect())),
         }
-        Ok(&self.0[&root])
     }
 
     /// Everything that the backups of a state and some roots of their own need.

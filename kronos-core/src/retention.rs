@@ -92,10 +92,10 @@ impl Retention {
             kept.entry(backup.id).or_default().push("held");
         }
         // Without a single good one, the newest is better than nothing.
-        if good.is_empty() {
-            if let Some(newest) = backups.last() {
-                kept.entry(newest.id).or_default().push("newest");
-            }
+        if good.is_empty()
+            && let Some(newest) = backups.last()
+        {
+            kept.entry(newest.id).or_default().push("newest");
         }
         let verdict = |b: &BackupInfo| Verdict { backup: b.id, kept_by: kept.remove(&b.id).unwrap_or_default() };
         Ok(backups.iter().map(verdict).collect())
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(kept(&policy(|p| p.weekly = 2), &backups), [4, 7], "a week begins on Monday, 9 March 2026");
         assert_eq!(kept(&policy(|p| p.monthly = 3), &backups), [2, 3, 7]);
         assert_eq!(kept(&policy(|p| p.yearly = 9), &backups), [1, 2, 7]);
-        assert_eq!(kept(&policy(|p| p.within = Some(Duration::from_secs(48 * 3600))), &backups), [4, 5, 6, 7]);
+        assert_eq!(kept(&policy(|p| p.within = Some(Duration::from_hours(48))), &backups), [4, 5, 6, 7]);
         let berlin = Retention { yearly: 9, time_zone: Some("Europe/Berlin".into()), ..Default::default() };
         assert_eq!(kept(&berlin, &backups), [2, 7], "in Berlin the first one is of 2025");
     }
@@ -195,7 +195,9 @@ mod tests {
         backups[0].held = true;
         let soon = Retention { within: Some(Duration::from_secs(1)), ..Default::default() };
         assert_eq!(kept(&soon, &backups), [1, 2]);
-        backups.iter_mut().for_each(|b| b.verified = Some(false));
+        for backup in &mut backups {
+            backup.verified = Some(false);
+        }
         backups[0].held = false;
         assert_eq!(kept(&soon, &backups), [3]);
     }

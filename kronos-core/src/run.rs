@@ -58,7 +58,7 @@ impl Default for Limits {
             attempts: 5,
             backoff: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
-            grace: Duration::from_secs(24 * 3600),
+            grace: Duration::from_hours(24),
             single_threaded: false,
         }
     }

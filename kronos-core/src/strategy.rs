@@ -194,7 +194,7 @@ mod tests {
         assert_eq!(plan, Plan::Since { parent: Id([2; 16]), kind: BackupKind::Incremental });
         let plan = Differential::default().plan(&history, &can, at(3));
         assert_eq!(plan, Plan::Since { parent: Id([1; 16]), kind: BackupKind::Differential });
-        let weekly = Incremental { full_every: Some(Duration::from_secs(2 * 86_400)) };
+        let weekly = Incremental { full_every: Some(Duration::from_hours(48)) };
         assert!(matches!(weekly.plan(&history, &can, at(3)), Plan::Full { reason: Some(_) }));
         assert!(matches!(
             Incremental::default().plan(&history, &Capabilities::new(), at(3)),

@@ -1,6 +1,8 @@
 //! Every byte counts: whatever happens to one object of a repository, `check` names it and no
 //! restore gives a wrong byte.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic, and knows its numbers")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -61,8 +63,8 @@ impl Fixture {
         let report = check(&repository, ReadData::All, &run).await.unwrap();
         let named = report.problems.iter().chain(&report.notes).any(|p| p.object.contains(key.as_str()));
         let lost_entry = report.problems.iter().any(|p| p.message.contains("newest entry of the log has been lost"));
-        let last_entry = key.as_str().contains("/log/") && lost_entry;
-        assert!(named || last_entry, "{what} {key}: check does not name it: {:?}", report.problems);
+        let newest_lost = key.as_str().contains("/log/") && lost_entry;
+        assert!(named || newest_lost, "{what} {key}: check does not name it: {:?}", report.problems);
         for (info, contents) in &self.expected {
             let target = MemorySource::new("target");
             match restore(&repository, info, &target, &RestoreOptions::new(), &run).await {
@@ -71,8 +73,8 @@ impl Fixture {
                     assert!(target.contents().is_empty(), "{what} {key}: a failed restore left something behind");
                     let entry_lost = (what == "removed:" && key.as_str().contains("/log/")) || text_names_an_entry(&e);
                     let text = format!("{e:?}");
-                    let names = [Some(key), other].into_iter().flatten().any(|key| text.contains(key.as_str()));
-                    assert!(entry_lost || names, "{what} {key}: the error names another: {text}");
+                    let says_which = [Some(key), other].into_iter().flatten().any(|key| text.contains(key.as_str()));
+                    assert!(entry_lost || says_which, "{what} {key}: the error names another: {text}");
                 }
             }
         }

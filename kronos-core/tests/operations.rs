@@ -1,5 +1,7 @@
 //! Every operation once, on a repository in memory.
 
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic, and knows its numbers")]
+
 use std::sync::Arc;
 
 use kronos_core::testing::{MemorySource, MemoryStorage, Prng};
@@ -55,10 +57,10 @@ async fn a_second_backup_stores_only_what_changed_and_both_restore() {
     assert_restores(&repository, &second, &source).await;
 
     let run = RunContext::new();
-    let changes = diff(&repository, &first, &second, &run).await.unwrap();
-    assert_eq!(changes.changed.len(), 2);
-    assert_eq!(changes.unchanged, 1);
-    let orders = changes.changed.iter().find(|c| c.name == "orders").unwrap();
+    let compared = diff(&repository, &first, &second, &run).await.unwrap();
+    assert_eq!(compared.changed.len(), 2);
+    assert_eq!(compared.unchanged, 1);
+    let orders = compared.changed.iter().find(|c| c.name == "orders").unwrap();
     assert!((500..2_000).contains(&orders.bytes_new), "{}", orders.bytes_new);
     let details = show(&repository, &second, &run).await.unwrap();
     assert_eq!(details.streams.len(), 2);

@@ -37,23 +37,20 @@ impl<K: Ord + Copy, V: Clone> Cache<K, V> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
         let now = inner.clock;
-        let cell = match inner.cells.get_mut(&key) {
-            Some((age, cell)) => {
-                let (before, cell) = (std::mem::replace(age, now), cell.clone());
-                inner.ages.remove(&before);
-                cell
-            }
-            None => {
-                let cell = Arc::new(OnceCell::new());
-                inner.cells.insert(key, (now, cell.clone()));
-                cell
-            }
+        let cell = if let Some((age, cell)) = inner.cells.get_mut(&key) {
+            let (before, cell) = (std::mem::replace(age, now), cell.clone());
+            inner.ages.remove(&before);
+            cell
+        } else {
+            let cell = Arc::new(OnceCell::new());
+            inner.cells.insert(key, (now, cell.clone()));
+            cell
         };
         inner.ages.insert(now, key);
-        if inner.cells.len() > self.capacity {
-            if let Some((_, oldest)) = inner.ages.pop_first() {
-                inner.cells.remove(&oldest);
-            }
+        if inner.cells.len() > self.capacity
+            && let Some((_, oldest)) = inner.ages.pop_first()
+        {
+            inner.cells.remove(&oldest);
         }
         cell
     }

@@ -114,7 +114,7 @@ mod tests {
         fn chunks_are_the_stream_however_it_arrives(bytes: Vec<u8>, at in 0usize..200, pages: bool) {
             let chunk = if pages { 16 } else { 0 };
             let at = at.min(bytes.len());
-            let one = cut_all(chunk, &[bytes.clone()]);
+            let one = cut_all(chunk, std::slice::from_ref(&bytes));
             let two = cut_all(chunk, &[bytes[..at].to_vec(), bytes[at..].to_vec()]);
             prop_assert_eq!(&one, &two);
             prop_assert_eq!(one.concat(), bytes);

@@ -80,26 +80,33 @@ impl Fetcher {
     }
 
     async fn reader(&self, info: PackInfo) -> Result<Arc<PackReader>> {
-        self.readers.get(info.id, async { PackReader::open(&self.job, info, &self.run).await.map(Arc::new) }).await
+        let open = async { PackReader::open(&self.job, info, &self.run).await.map(Arc::new) };
+        self.readers.get(info.id, Box::pin(open)).await
     }
 
     /// The table of a pack: from the metadata if it is there, else from the pack's own end.
     pub(crate) async fn table(&self, pack: Id) -> Result<Arc<Table>> {
         let used = *self.pack_use(pack)?;
+        // Boxed, here and below: these futures hold one another, and grow to tens of kilobytes.
         self.tables
-            .get(pack, async {
-                if let Some(copy) = used.table_copy {
-                    match self.meta_slot(&copy).await {
-                        Ok(bytes) => {
-                            let table = Table::decode(&bytes);
-                            return table.map(Arc::new).ok_or_else(|| Error::corrupt("a table's copy is malformed"));
+            .get(
+                pack,
+                Box::pin(async {
+                    if let Some(copy) = used.table_copy {
+                        match self.meta_slot(&copy).await {
+                            Ok(bytes) => {
+                                let table = Table::decode(&bytes);
+                                return table
+                                    .map(Arc::new)
+                                    .ok_or_else(|| Error::corrupt("a table's copy is malformed"));
+                            }
+                            Err(e) if e.kind() == ErrorKind::Corrupt => {}
+                            Err(e) => return Err(e),
                         }
-                        Err(e) if e.kind() == ErrorKind::Corrupt => {}
-                        Err(e) => return Err(e),
                     }
-                }
-                self.own_table(used.info).await
-            })
+                    self.own_table(used.info).await
+                }),
+            )
             .await
     }
 
@@ -111,7 +118,7 @@ impl Fetcher {
     /// The bytes of a node or of a table's copy.
     pub(crate) async fn meta_slot(&self, at: &NodeRef) -> Result<Bytes> {
         let info = self.pack_use(at.pack)?.info;
-        let table = self.tables.get(at.pack, self.own_table(info)).await?;
+        let table = self.tables.get(at.pack, Box::pin(self.own_table(info))).await?;
         let plain = self.block(info, at.block, &table).await?;
         let slot = usize::from(at.slot);
         let known = table.blocks.get(at.block as usize).and_then(|b| b.slots.get(slot));
@@ -127,7 +134,7 @@ impl Fetcher {
     }
 
     async fn block(&self, info: PackInfo, number: u32, table: &Arc<Table>) -> Result<Plain> {
-        self.blocks.get((info.id, number), self.load_block(info, number, table.clone())).await
+        self.blocks.get((info.id, number), Box::pin(self.load_block(info, number, table.clone()))).await
     }
 
     async fn load_block(&self, info: PackInfo, number: u32, table: Arc<Table>) -> Result<Plain> {
@@ -243,7 +250,7 @@ impl Fetcher {
             })
             .buffered(ahead);
         let info = StreamInfo { unchanged: false, ..stored.info.clone() };
-        let state = Some((pieces.boxed(), blake3::Hasher::new(), 0u64));
+        let state = Some((pieces.boxed(), Box::new(blake3::Hasher::new()), 0u64));
         let (end, run, name) = (stored.end, self.run.clone(), stored.info.name.clone());
         let body = futures::stream::try_unfold(state, move |state| {
             let (run, name) = (run.clone(), name.clone());

@@ -179,22 +179,22 @@ impl Intake {
         let chunk = chunk_size(info.cutting, info.size_hint, before, self.job.repository().chunker());
         let key = self.chunk_key;
         let batches = batches(stream, Cutter::new(chunk, self.job.repository().chunker()));
-        let hashed = batches.map(|batch| async {
+        let named = batches.map(|batch| async {
             match batch? {
                 Batch::Chunks(chunks) => {
-                    let named = self.run.compute(move || chunks.into_iter().map(|c| (keyed_id(&key, &c), c)).collect());
-                    Ok(Named::Chunks(named.await?))
+                    let name = move || chunks.into_iter().map(|c| (keyed_id(&key, &c), c)).collect();
+                    Ok(Named::Chunks(self.run.compute(name).await?))
                 }
                 Batch::End(end) => Ok::<_, Error>(Named::End(end)),
             }
         });
-        let mut hashed = std::pin::pin!(hashed.buffered(self.run.limits.threads + 1));
+        let mut named = std::pin::pin!(named.buffered(self.run.limits.threads + 1));
         let mut sink = StreamSink { tree: TreeBuilder::default(), building: None };
         let mut hasher = Box::new(blake3::Hasher::new());
         let mut length = 0;
-        while let Some(named) = hashed.next().await {
+        while let Some(batch) = named.next().await {
             self.run.check_cancelled()?;
-            match named? {
+            match batch? {
                 Named::Chunks(chunks) => {
                     let chunks: Vec<(Id, Bytes)> = chunks;
                     let bytes: usize = chunks.iter().map(|(_, c)| c.len()).sum();
@@ -204,9 +204,9 @@ impl Intake {
                     let (same, chunks) = self
                         .run
                         .compute(move || {
-                            chunks.iter().for_each(|(_, c)| {
-                                hasher.update(c);
-                            });
+                            for (_, chunk) in &chunks {
+                                hasher.update(chunk);
+                            }
                             (hasher, chunks)
                         })
                         .await?;
@@ -244,7 +244,9 @@ impl Intake {
             }
         }
         let mut shared = self.lock();
-        nodes.iter().for_each(|node| shared.meta.use_in_place(node));
+        for node in &nodes {
+            shared.meta.use_in_place(node);
+        }
         Ok(StoredStream { info: info.clone(), ..stored })
     }
 
@@ -257,7 +259,7 @@ impl Intake {
     ) -> Result<StoredStream> {
         let mut sink = StreamSink { tree: TreeBuilder::default(), building: None };
         let mut leaves = std::pin::pin!(from.leaves(&stored.top));
-        let mut hasher = (!same_keys).then(blake3::Hasher::new);
+        let mut hasher = (!same_keys).then(|| Box::new(blake3::Hasher::new()));
         while let Some(leaf) = leaves.next().await {
             self.run.check_cancelled()?;
             for at in from.chunks(&leaf?).await? {

@@ -85,13 +85,13 @@ impl PackUpload {
         while !state.buffer.is_empty() {
             self.send_part(job, &mut state, run).await?;
         }
-        if let Some(upload) = state.upload.take() {
-            if let Err(error) = upload.finish().await {
-                // The answer may be all that was lost.
-                let there = retry(run, "look for a pack", || job.storage().head(&self.name)).await;
-                if !there.is_ok_and(|meta| meta.size == info.size) {
-                    return Err(error);
-                }
+        if let Some(upload) = state.upload.take()
+            && let Err(error) = upload.finish().await
+        {
+            // The answer may be all that was lost.
+            let there = retry(run, "look for a pack", || job.storage().head(&self.name)).await;
+            if !there.is_ok_and(|meta| meta.size == info.size) {
+                return Err(error);
             }
         }
         Ok((info, table))

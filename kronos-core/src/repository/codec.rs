@@ -11,10 +11,10 @@ pub(crate) struct Encoder(pub Vec<u8>);
 impl Encoder {
     pub(crate) fn number(&mut self, mut n: u64) {
         while n >= 0x80 {
-            self.0.push((n as u8 & 0x7f) | 0x80);
+            self.0.push((n & 0x7f) as u8 | 0x80);
             n >>= 7;
         }
-        self.0.push(n as u8);
+        self.0.push((n & 0x7f) as u8);
     }
 
     pub(crate) fn id(&mut self, id: &Id) {

@@ -139,7 +139,7 @@ impl Job {
         let mut damage = Vec::new();
         for key in [self.layout.job(), self.layout.job_copy()] {
             match retry(run, "read the job", || self.storage().get_if_there(&key)).await? {
-                None => damage.push(Flaw::missing(key, self.layout.job_copy())),
+                None => damage.push(Flaw::missing(key, &self.layout.job_copy())),
                 Some(object) => match read_record(&self.repository, &self.layout, &object) {
                     Ok(record) if record.id == self.id => {}
                     Ok(_) => damage.push(Flaw::damage(key, "it is of another job")),

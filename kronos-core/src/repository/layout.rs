@@ -1,6 +1,6 @@
 //! The names of objects: the one place that knows where things lie.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::{percent_decode_str, percent_encode_byte};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
@@ -9,10 +9,6 @@ use crate::storage::Key;
 pub(crate) const HEADER: &str = "kronos.json";
 pub(crate) const KEYS: &str = "keys";
 pub(crate) const JOBS: &str = "jobs";
-
-/// Lower-case letters, digits, `-` and `_` stay; capitals are encoded as well, so that two jobs
-/// never meet on a file system that ignores case.
-const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_');
 
 fn key(name: String) -> Key {
     Key::new(name).expect("names made here are valid keys")
@@ -38,21 +34,19 @@ pub(crate) fn jobs_prefix() -> Key {
     key(JOBS.to_owned())
 }
 
-/// Checks a job's name and encodes it.
+/// Checks a job's name and encodes it: lower-case letters, digits, `-` and `_` stay, everything else
+/// becomes `%XX`; capitals as well, so that two jobs never meet on a file system that ignores case.
 pub(crate) fn encode_job(name: &str) -> Result<String> {
     let bad = |message: &str| Error::new(ErrorKind::Config, message).with("job", name);
     if name.trim().is_empty() || name.chars().any(char::is_control) {
         return Err(bad("a job's name must have a visible character and no control characters"));
     }
     let mut encoded = String::new();
-    for part in utf8_percent_encode(name, PLAIN) {
-        for c in part.chars() {
-            // The encoder writes %XX in one part of its own; capitals in it are hexadecimal digits.
-            if c.is_ascii_uppercase() && !part.starts_with('%') {
-                encoded.push_str(&format!("%{:02X}", c as u32));
-            } else {
-                encoded.push(c);
-            }
+    for byte in name.bytes() {
+        if byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(percent_encode_byte(byte));
         }
     }
     if encoded.len() > Key::MAX_PART {

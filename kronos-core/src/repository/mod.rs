@@ -70,8 +70,8 @@ impl Flaw {
     }
 
     /// A copy alone is missing when its maker was interrupted.
-    pub(crate) fn missing(key: Key, copy: Key) -> Self {
-        Self { harmless: key == copy, key, message: "it is missing".to_owned() }
+    pub(crate) fn missing(key: Key, copy: &Key) -> Self {
+        Self { harmless: key == *copy, key, message: "it is missing".to_owned() }
     }
 }
 
@@ -181,7 +181,7 @@ impl Repository {
         Ok(Self { inner: Arc::new(Inner { storage, header, keys, identities: Vec::new() }) })
     }
 
-    /// Opens a repository. `NotFound` when the storage is empty.
+    /// Opens a repository. `NotFound` when the storage is empty, or an interrupted init left nothing but keys.
     pub async fn open(storage: Arc<dyn Storage>, credentials: &Credentials, run: &RunContext) -> Result<Self> {
         let key = layout::header();
         let found = retry(run, "read the header", || storage.get_if_there(&key)).await?;
@@ -210,13 +210,14 @@ impl Repository {
         run: &RunContext,
     ) -> Result<(Header, header::HeaderProof)> {
         let first = retry(run, "list the storage", || storage.list(None, None)).await?;
-        if first.is_empty() {
+        // Wrapped keys alone are what an interrupted init leaves behind.
+        if first.iter().all(|m| m.key.as_str().starts_with("keys/") && m.key.as_str().ends_with(".age")) {
             return Err(Error::new(ErrorKind::NotFound, "there is no repository").with("storage", storage.describe()));
         }
         let mut copies = Vec::new();
         let prefix = layout::keys_prefix();
         for meta in retry(run, "list the keys", || storage.list_all(Some(&prefix))).await? {
-            if meta.key.as_str().ends_with(".json") {
+            if meta.key.file_name().strip_suffix(".json").is_some() {
                 let bytes = retry(run, "read the header's copy", || storage.get(&meta.key)).await?;
                 copies.extend(Header::decode(&bytes).ok());
             }
@@ -254,17 +255,17 @@ impl Repository {
                 let prefix = layout::keys_prefix();
                 let listed = retry(run, "list the keys", || storage.list_all(Some(&prefix))).await?;
                 let mut tried = std::collections::BTreeSet::new();
-                for meta in listed.iter().filter(|m| m.key.as_str().ends_with(".age")) {
+                for meta in listed.iter().filter(|m| m.key.file_name().strip_suffix(".age").is_some()) {
                     let file = retry(run, "read a key", || storage.get(&meta.key)).await?;
                     // The two copies are the same unless one is damaged: a passphrase is slow to try.
                     if !tried.insert(Digest::of(&file)) {
                         continue;
                     }
                     let credentials = credentials.clone();
-                    if let Some(keys) = run.compute(move || keys::unwrap(&file, &credentials)).await?? {
-                        if keys.matches(&header.commitments) {
-                            return Ok(keys);
-                        }
+                    if let Some(keys) = run.compute(move || keys::unwrap(&file, &credentials)).await??
+                        && keys.matches(&header.commitments)
+                    {
+                        return Ok(keys);
                     }
                 }
                 Err(refused("no key of the repository fits the passphrase or identity"))
@@ -350,14 +351,19 @@ impl Repository {
         }
     }
 
-    /// Adds a way to open it; gives its id. Only a repository that is encrypted can have one.
+    /// Adds a way to open it; gives its id. Only a repository in mode [`Mode::Encrypted`] takes one.
     pub async fn add_key(&self, protection: &Protection, run: &RunContext) -> Result<Id> {
         match (self.mode(), protection) {
             (Mode::Plain, _) => {
                 return Err(Error::new(ErrorKind::Unsupported, "the repository is not encrypted, and stays so"));
             }
-            (Mode::Recipients, Protection::Passphrase(_)) => {
-                return Err(Error::new(ErrorKind::Unsupported, "the repository is for recipients only"));
+            // Each data pack has its key wrapped to the recipients of the header: a later one
+            // could open the repository and read none of its data.
+            (Mode::Recipients, _) => {
+                return Err(Error::new(
+                    ErrorKind::Unsupported,
+                    "the recipients of a repository are fixed when it is made",
+                ));
             }
             _ => {}
         }
@@ -397,7 +403,7 @@ impl Repository {
         let copy = layout::header_copy(self.inner.header.repository);
         for key in [layout::header(), copy.clone()] {
             match retry(run, "read the header", || self.storage().get_if_there(&key)).await? {
-                None => damage.push(Flaw::missing(key, copy.clone())),
+                None => damage.push(Flaw::missing(key, &copy)),
                 Some(bytes) if bytes != expected => damage.push(Flaw::damage(key, "it is damaged")),
                 Some(_) => {}
             }

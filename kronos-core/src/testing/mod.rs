@@ -1,19 +1,21 @@
 //! Conformance suites, an in-memory connector and faults, for tests of this and other crates.
 
-mod context;
 mod connector_suite;
+mod context;
 mod faults;
 mod memory;
 mod memory_source;
 mod peek;
 mod prng;
 mod storage_suite;
+mod strategy_suite;
 
-pub use context::{ManualClock, SeededEntropy};
 pub use connector_suite::{ConnectorFixture, Subject, connector_conformance};
+pub use context::{ManualClock, SeededEntropy};
 pub use faults::{FaultPlan, FaultStorage};
 pub use memory::MemoryStorage;
 pub use memory_source::MemorySource;
 pub use peek::{append_unknown_entry, log_keys, needed_and_idle};
 pub use prng::Prng;
 pub use storage_suite::storage_conformance;
+pub use strategy_suite::strategy_conformance;

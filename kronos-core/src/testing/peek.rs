@@ -11,7 +11,7 @@ use crate::repository::pack::PackClass;
 use crate::repository::seal::{ObjectKind, seal_record};
 use crate::repository::{Repository, layout};
 use crate::run::RunContext;
-use crate::storage::{Key, PutOutcome, Storage as _, StorageExt};
+use crate::storage::{Key, PutOutcome, StorageExt};
 
 /// The packs, metadata packs and roots that the backups of a job need, and those that lie there
 /// besides, which are neither needed nor protected.

@@ -20,11 +20,11 @@ use kronos_core::{
 use crate::ledger::{Contents, Fate, Ledger};
 
 const JOBS: [&str; 2] = ["shop", "Other"];
-const GRACE: Duration = Duration::from_secs(24 * 3600);
+const GRACE: Duration = Duration::from_hours(24);
 
 /// What happened, for the sake of knowing that something did.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Stats {
+pub(crate) struct Stats {
     pub committed: u64,
     pub restored: u64,
     pub crashes: u64,
@@ -38,7 +38,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    pub fn add(&mut self, o: &Self) {
+    pub(crate) fn add(&mut self, o: &Self) {
         self.committed += o.committed;
         self.restored += o.restored;
         self.crashes += o.crashes;
@@ -54,8 +54,11 @@ impl Stats {
 
 type Check = Result<(), String>;
 
+/// What became of the deeds of one client after the other, and where.
+type Ends = Vec<(usize, Deed, End)>;
+
 /// Runs the history of a seed; an error says what was found wrong.
-pub fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
+pub(crate) fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     runtime.map_err(|e| e.to_string())?.block_on(async {
         let mut world = World::new(seed, bug, verbose).await;
@@ -198,8 +201,8 @@ impl World {
                 self.clock.set(now.minus(back));
                 self.note(format!("the clock goes back by {back:?}"));
             }
-            6 if self.prng.chance(0.1) => self.clock.advance(Duration::from_secs(500 * 24 * 3600)),
-            _ => self.clock.advance(Duration::from_secs(60)),
+            6 if self.prng.chance(0.1) => self.clock.advance(Duration::from_hours(12000)),
+            _ => self.clock.advance(Duration::from_mins(1)),
         }
         if self.prng.chance(0.4) {
             for client in std::mem::take(&mut self.clients) {
@@ -355,7 +358,7 @@ impl World {
                 }
             }
         }
-        let mut running: Vec<Pin<Box<dyn Future<Output = Vec<(usize, Deed, End)>>>>> = Vec::new();
+        let mut running: Vec<Pin<Box<dyn Future<Output = Ends>>>> = Vec::new();
         for (at, row) in deeds {
             let mut clients = Vec::new();
             for deed in row {
@@ -372,7 +375,7 @@ impl World {
                 let row = clients.len() > 1;
                 for (deed, client, run, other) in clients {
                     if row {
-                        clock.advance(GRACE / 2 + Duration::from_secs(3600));
+                        clock.advance(GRACE / 2 + Duration::from_hours(1));
                         tokio::time::sleep(Duration::from_millis(400)).await;
                     }
                     let end = perform(&deed, &client, other, &sources, run).await;
@@ -384,7 +387,11 @@ impl World {
         self.recent.clear();
         let mut ends: Vec<_> = futures::future::join_all(running).await.into_iter().flatten().collect();
         // What was done first, then what was seen meanwhile.
-        ends.sort_by_key(|(_, deed, _)| matches!(deed, Deed::List { .. }));
+        ends.sort_by_key(|(_, deed, _)| match deed {
+            Deed::Backup { .. } | Deed::Copy { .. } => 0,
+            Deed::List { .. } => 2,
+            _ => 1,
+        });
         for (at, deed, end) in ends {
             self.record(at, &deed, end)?;
         }
@@ -501,10 +508,10 @@ impl World {
             (Deed::Restore { job, backup }, End::Restore(result, contents)) => {
                 // A client with faults may fail, but what it restores is right.
                 let known = place.ledgers.get(job).and_then(|l| l.accounts.get(&backup.id));
-                if let (Ok(()), Some(account)) = (&result, known) {
-                    if account.contents != contents {
-                        return Err(format!("backup {} was restored wrong", backup.id));
-                    }
+                if let (Ok(()), Some(account)) = (&result, known)
+                    && account.contents != contents
+                {
+                    return Err(format!("backup {} was restored wrong", backup.id));
                 }
             }
             (Deed::List { job }, End::List(Ok(listed))) => {

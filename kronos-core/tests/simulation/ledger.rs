@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use kronos_core::Id;
 
-pub type Contents = BTreeMap<String, Bytes>;
+pub(crate) type Contents = BTreeMap<String, Bytes>;
 
 /// What is known of one backup.
 #[derive(Debug, Clone)]
-pub struct Account {
+pub(crate) struct Account {
     pub contents: Contents,
     pub fate: Fate,
     pub held: bool,
@@ -19,7 +19,7 @@ pub struct Account {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub(crate) enum Fate {
     /// Committed: it must be listed and restore exactly.
     There,
     /// Someone may have forgotten it: it may be listed.
@@ -30,28 +30,28 @@ pub enum Fate {
 
 /// The backups of one job in one repository.
 #[derive(Debug, Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     pub accounts: BTreeMap<Id, Account>,
     /// Contents that a run whose end is unknown may have committed.
     pub unknown: Vec<Contents>,
 }
 
 impl Ledger {
-    pub fn committed(&mut self, backup: Id, contents: Contents) {
+    pub(crate) fn committed(&mut self, backup: Id, contents: Contents) {
         self.accounts.insert(backup, Account { contents, fate: Fate::There, held: false, hold_in_doubt: false });
     }
 
-    pub fn maybe_gone(&mut self, backups: &[Id]) {
+    pub(crate) fn maybe_gone(&mut self, backups: &[Id]) {
         for id in backups {
-            if let Some(account) = self.accounts.get_mut(id) {
-                if account.fate == Fate::There {
-                    account.fate = Fate::MaybeGone;
-                }
+            if let Some(account) = self.accounts.get_mut(id)
+                && account.fate == Fate::There
+            {
+                account.fate = Fate::MaybeGone;
             }
         }
     }
 
-    pub fn gone(&mut self, backup: Id) {
+    pub(crate) fn gone(&mut self, backup: Id) {
         if let Some(account) = self.accounts.get_mut(&backup) {
             account.fate = Fate::Gone;
         }
@@ -59,7 +59,11 @@ impl Ledger {
 
     /// Compares a clean listing with the account. A backup nobody knew of must be one of those
     /// whose end is unknown; it is taken in. What may have gone, and is not there, is gone.
-    pub fn compare(&mut self, listed: &[Id], contents_of: impl Fn(Id) -> Option<Contents>) -> Result<(), String> {
+    pub(crate) fn compare(
+        &mut self,
+        listed: &[Id],
+        contents_of: impl Fn(Id) -> Option<Contents>,
+    ) -> Result<(), String> {
         let set: BTreeSet<Id> = listed.iter().copied().collect();
         if set.len() != listed.len() {
             return Err(format!("a backup is listed twice: {listed:?}"));

@@ -3,6 +3,13 @@
 //!
 //! `KRONOS_SIM_HISTORIES` sets how many histories are run, `KRONOS_SIM_SEED` replays one.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "a test may panic, and knows its numbers"
+)]
+
 mod history;
 mod ledger;
 

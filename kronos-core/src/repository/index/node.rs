@@ -64,7 +64,9 @@ fn write_ids(e: &mut Encoder, ids: impl Iterator<Item = Id>) -> Vec<Id> {
         }
     }
     e.number(distinct.len() as u64);
-    distinct.iter().for_each(|id| e.id(id));
+    for id in &distinct {
+        e.id(id);
+    }
     distinct
 }
 

@@ -1,0 +1,88 @@
+//! Finds the configuration and turns its entries into what commands work with.
+
+use std::path::{Path, PathBuf};
+
+use kronos_core::{Error, ErrorKind, Limits, Result, Retention};
+use kronos_service::{Config, Job, JobSource, Keep, SearchPlaces};
+
+use crate::source::Source;
+
+/// A variable of the environment.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The configuration: the file that was named, or the first one found; an empty one without any.
+pub(crate) fn load(named: Option<&Path>) -> Result<Config> {
+    let home = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let places = SearchPlaces {
+        explicit: named.map(Path::to_owned),
+        variable: None,
+        current: Some(PathBuf::from(".")),
+        home,
+        system: Some(PathBuf::from("/etc/kronos")),
+    };
+    match kronos_service::find_config(&places)? {
+        Some(file) => Config::load(&file, &variable),
+        None => Ok(Config::default()),
+    }
+}
+
+/// The jobs named, or all.
+pub(crate) fn jobs<'a>(config: &'a Config, names: &[String]) -> Result<Vec<(&'a str, &'a Job)>> {
+    if names.is_empty() {
+        return Ok(config.jobs.iter().map(|(name, job)| (name.as_str(), job)).collect());
+    }
+    let find = |name: &String| match config.jobs.get_key_value(name) {
+        Some((name, job)) => Ok((name.as_str(), job)),
+        None => {
+            let error = Error::new(ErrorKind::NotFound, "the configuration has no such job").with("job", name);
+            Err(match kronos_core::nearest(name, config.jobs.keys().map(String::as_str)) {
+                Some(near) => error.with("did you mean", near),
+                None => error.with("hint", "`kronos validate --offline` lists the jobs of the configuration"),
+            })
+        }
+    };
+    names.iter().map(find).collect()
+}
+
+/// What a job reads.
+pub(crate) fn source(config: &Config, job: &Job) -> Result<Source> {
+    match &job.source {
+        JobSource::Url(url) => Source::parse(url.expose()),
+        JobSource::Database(name) => {
+            let database = config.databases.get(name).ok_or_else(|| {
+                Error::new(ErrorKind::Config, "the configuration has no such database").with("database", name)
+            })?;
+            let settings = database.settings(&variable).map_err(|e| e.with("database", name))?;
+            Ok(Source { engine: database.engine.as_str().to_owned(), settings })
+        }
+    }
+}
+
+/// The locations that a job is backed up to.
+pub(crate) fn storages(config: &Config, job: &Job) -> Vec<String> {
+    job.storages.iter().filter_map(|name| config.storages.get(name)).map(|storage| storage.url.clone()).collect()
+}
+
+/// How much a job may use.
+pub(crate) fn limits(job: &Job) -> Limits {
+    let mut limits = Limits::default();
+    limits.memory = job.limits.memory.unwrap_or(limits.memory);
+    limits.parallel = job.limits.parallel.unwrap_or(limits.parallel);
+    limits
+}
+
+/// What a job keeps.
+pub(crate) fn retention(keep: &Keep) -> Retention {
+    Retention {
+        last: keep.last.unwrap_or(0),
+        hourly: keep.hourly.unwrap_or(0),
+        daily: keep.daily.unwrap_or(0),
+        weekly: keep.weekly.unwrap_or(0),
+        monthly: keep.monthly.unwrap_or(0),
+        yearly: keep.yearly.unwrap_or(0),
+        within: keep.within,
+        time_zone: None,
+    }
+}

@@ -1,0 +1,107 @@
+//! Storages and the repositories on them: which one is meant, how it is opened or made.
+
+use std::sync::Arc;
+
+use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Result, Storage};
+
+use crate::app::App;
+use crate::args::From;
+use crate::errors::usage;
+use crate::mask::mask;
+
+/// A storage as the user named it.
+#[derive(Debug, Clone)]
+pub(crate) struct Place {
+    /// For people, without secrets.
+    pub(crate) name: String,
+    scheme: String,
+    storage: Arc<dyn Storage>,
+}
+
+impl App {
+    /// The storage that a URL names.
+    pub(crate) fn place(&self, url: &str) -> Result<Place> {
+        let (scheme, settings) = kronos_storage::parse_storage_url(url)?;
+        let storage = self.registry.storage(&scheme, &settings)?;
+        Ok(Place { name: mask(&storage.describe()), scheme, storage })
+    }
+
+    /// The URL given, or that of the configuration's only storage.
+    pub(crate) fn storage_url(&self, given: Option<&str>, flag: &str) -> Result<String> {
+        // `main` names a storage of the configuration; a directory of that name is `./main`.
+        let storages = &self.config.storages;
+        let all: Vec<&str> = storages.values().map(|storage| storage.url.as_str()).collect();
+        match (given, all.as_slice()) {
+            (Some(given), _) => Ok(storages.get(given).map_or(given, |storage| &storage.url).to_owned()),
+            (None, [one]) => Ok((*one).to_owned()),
+            (None, []) => Err(usage("no storage was given", &format!("give {flag} STORAGE, or set KRONOS_STORAGE"))),
+            (None, _) => {
+                let names: Vec<&str> = storages.keys().map(String::as_str).collect();
+                let message = "the configuration has several storages";
+                Err(usage(message, &format!("name one with {flag}: {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// Opens the repository that a command reads or changes.
+    pub(crate) async fn open_from(&self, from: &From) -> Result<Repository> {
+        let place = self.place(&self.storage_url(from.from.as_deref(), "--from")?)?;
+        self.open(&place).await
+    }
+
+    /// Opens a repository. `NotFound` when the storage is empty.
+    pub(crate) async fn open(&self, place: &Place) -> Result<Repository> {
+        let credentials = self.keys()?.credentials()?;
+        let repository = Repository::open(Arc::clone(&place.storage), &credentials, &self.run).await?;
+        self.keys()?.check(&repository)?;
+        self.pin(place, &repository)?;
+        Ok(repository)
+    }
+
+    /// Opens a repository, or tells that the storage is empty.
+    pub(crate) async fn open_if_there(&self, place: &Place) -> Result<Option<Repository>> {
+        match self.open(place).await {
+            Ok(repository) => Ok(Some(repository)),
+            Err(e) if e.kind() == ErrorKind::NotFound && e.context("storage").is_some() => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Makes a repository, protected as the flags or the configuration say.
+    pub(crate) async fn init(&self, place: &Place) -> Result<Repository> {
+        let protection = self.keys()?.protection()?;
+        let storage = Arc::clone(&place.storage);
+        let made = Repository::init(storage, &protection, ChunkerParameters::default(), &self.run).await?;
+        self.keys()?.keep_writer_key(&made)?;
+        if matches!(protection, Protection::None) && !["file", "memory"].contains(&place.scheme.as_str()) {
+            self.out.note(&format!(
+                "the repository on {} is not encrypted: the storage's operator can read it",
+                place.name
+            ));
+        }
+        self.made(place, &made)?;
+        Ok(made)
+    }
+
+    /// Makes a repository that opens with the keys of another.
+    pub(crate) async fn init_like(&self, place: &Place, other: &Repository) -> Result<Repository> {
+        let made = Repository::init_like(Arc::clone(&place.storage), other, &self.run).await?;
+        self.made(place, &made)?;
+        Ok(made)
+    }
+
+    fn made(&self, place: &Place, repository: &Repository) -> Result<()> {
+        let how = match repository.mode() {
+            Mode::Plain => "not encrypted",
+            Mode::Encrypted => "encrypted",
+            Mode::Recipients => "encrypted for its recipients",
+        };
+        self.out.note(&format!("made a repository on {}, {how}", place.name));
+        self.pin(place, repository)
+    }
+
+    /// What is in memory is another one in each process.
+    fn pin(&self, place: &Place, repository: &Repository) -> Result<()> {
+        if place.scheme == "memory" { Ok(()) } else { self.known.check(repository) }
+    }
+}

@@ -1,0 +1,85 @@
+//! Several storages, several jobs: one that fails does not stop the rest.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::Place;
+
+#[test]
+fn each_storage_gets_the_backup() {
+    let place = Place::new();
+    place.database("app.db", 500);
+    let to = ["backup", "app.db", "--to", "one", "--to", "two", "--to", "three"];
+    place.ok(&to);
+    place.change("app.db", "DELETE FROM orders WHERE id > 400");
+    place.ok(&to);
+    for (n, repo) in ["one", "two", "three"].into_iter().enumerate() {
+        assert_eq!(place.json(&["list", "--from", repo])["backups"].as_array().unwrap().len(), 2);
+        let target = format!("x{n}.db");
+        place.ok(&["restore", "latest", "--from", repo, "--to", &target]);
+        assert_eq!(place.rows(&target), 400);
+        place.ok(&["check", "--read-data", "--from", repo]);
+    }
+}
+
+#[test]
+fn a_storage_that_is_down_does_not_fail_the_others() {
+    let place = Place::new();
+    place.database("app.db", 50);
+    place.write("full/notes.txt", "x");
+    for to in [["full", "good"], ["good", "full"]] {
+        let ran = place.run(&["backup", "app.db", "--to", to[0], "--to", to[1]]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.out.contains("backed up to") && ran.out.contains("failed on"), "{ran:?}");
+        assert!(ran.err.contains("holds no repository"), "{ran:?}");
+    }
+    assert_eq!(place.json(&["list", "--from", "good"])["backups"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_job_that_fails_does_not_stop_the_rest() {
+    let place = Place::new();
+    place.database("a.db", 50);
+    place.database("c.db", 60);
+    place.write(
+        "kronos.toml",
+        "[storages.main]\nurl = \"repo\"\n[storages.off]\nurl = \"off\"\n\
+         [jobs.a]\nsource = \"a.db\"\nkeep = { last = 1 }\n[jobs.b]\nsource = \"b.db\"\n\
+         [jobs.\"C d\"]\nsource = \"c.db\"\nstorages = [\"off\"]\nstrategy = \"full\"\n",
+    );
+    let ran = place.run(&["backup", "--jobs", "3"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert!(ran.err.contains("b failed") && ran.err.contains("no such file"), "{ran:?}");
+    assert!(ran.out.contains("C d") && ran.out.contains("done"), "{ran:?}");
+    let jobs = |repo: &str| {
+        let listing = place.json(&["list", "--from", repo]);
+        listing["backups"].as_array().unwrap().iter().map(|b| b["job"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((jobs("main"), jobs("off")), (vec!["a".to_owned()], vec!["a".to_owned(), "C d".to_owned()]));
+    place.ok(&["backup", "-n", "a", "-n", "C d"]);
+    assert_eq!(place.run(&["backup", "-n", "b"]).code, 5, "a single job fails as its error says");
+    place.run(&["list"]).fails(2, "several storages", "main, off");
+
+    let pruned = place.ok(&["prune", "--from", "off"]);
+    assert!(pruned.out.contains("forgotten") && pruned.err.contains("C d: left alone"), "{pruned:?}");
+}
+
+#[test]
+fn validate_reports_all_problems_at_once() {
+    let place = Place::new();
+    place.database("a.db", 5);
+    place.write("full/notes.txt", "x");
+    place.write(
+        "kronos.toml",
+        "[storages.main]\nurl = \"repo\"\n[storages.bad]\nurl = \"full\"\n[storages.worse]\nurl = \"ftp://x\"\n\
+         [jobs.a]\nsource = \"a.db\"\n[jobs.b]\nsource = \"b.db\"\n",
+    );
+    let ran = place.run(&["validate"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    for part in ["no such file", "holds no repository", "unknown storage scheme", "3 problems", "connected in"] {
+        assert!(ran.out.contains(part), "{part}: {ran:?}");
+    }
+    let ran = place.run(&["validate", "--offline"]);
+    assert!(ran.code == 1 && ran.out.contains("1 problem\n"), "{ran:?}");
+    assert!(!place.path("repo").exists());
+}
