@@ -497,14 +497,13 @@ impl World {
                             stats.refused += u64::from(e.kind() == ErrorKind::Corrupt);
                         }
                     },
-                    _ => line = "prune crashed".to_owned(),
+                    _ => line.push_str("prune crashed"),
                 }
             }
             (Deed::Copy { .. }, End::Copy(result)) => match result {
                 Ok(report) => stats.copied += report.copied.len() as u64,
                 Err(e) => line = format!("copy failed: {e}"),
             },
-            (Deed::Copy { .. }, _) => {}
             (Deed::Restore { job, backup }, End::Restore(result, contents)) => {
                 // A client with faults may fail, but what it restores is right.
                 let known = place.ledgers.get(job).and_then(|l| l.accounts.get(&backup.id));
