@@ -26,6 +26,8 @@ pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) known: Known,
     pub(crate) run: RunContext,
+    /// Held while a repository is made: several jobs may meet on one empty storage.
+    pub(crate) making: tokio::sync::Mutex<()>,
     global: Global,
     warned: Arc<AtomicBool>,
 }
@@ -42,6 +44,7 @@ impl App {
             config: config::load(global.config.as_deref())?,
             known: Known::of_user(global.accept_new_repository),
             run: RunContext::new().with_observer(observer),
+            making: tokio::sync::Mutex::new(()),
             global,
             out,
             warned,

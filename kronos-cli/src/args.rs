@@ -27,6 +27,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done with warnin
 
 /// Flags that every command has.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Global {
     /// Configuration file [default: ./kronos.toml or .yaml, then the user's, then the system's]
     #[arg(short, long, value_name = "FILE", global = true, env = "KRONOS_CONFIG", hide_env_values = true)]

@@ -33,15 +33,15 @@ pub(crate) fn jobs<'a>(config: &'a Config, names: &[String]) -> Result<Vec<(&'a 
     if names.is_empty() {
         return Ok(config.jobs.iter().map(|(name, job)| (name.as_str(), job)).collect());
     }
-    let find = |name: &String| match config.jobs.get_key_value(name) {
-        Some((name, job)) => Ok((name.as_str(), job)),
-        None => {
-            let error = Error::new(ErrorKind::NotFound, "the configuration has no such job").with("job", name);
-            Err(match kronos_core::nearest(name, config.jobs.keys().map(String::as_str)) {
-                Some(near) => error.with("did you mean", near),
-                None => error.with("hint", "`kronos validate --offline` lists the jobs of the configuration"),
-            })
+    let find = |name: &String| {
+        if let Some((name, job)) = config.jobs.get_key_value(name) {
+            return Ok((name.as_str(), job));
         }
+        let error = Error::new(ErrorKind::NotFound, "the configuration has no such job").with("job", name);
+        Err(match kronos_core::nearest(name, config.jobs.keys().map(String::as_str)) {
+            Some(near) => error.with("did you mean", near),
+            None => error.with("hint", "`kronos validate --offline` lists the jobs of the configuration"),
+        })
     };
     names.iter().map(find).collect()
 }

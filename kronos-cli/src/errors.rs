@@ -51,9 +51,10 @@ pub(crate) fn line(error: &Error) -> String {
         .filter(|(key, _)| !HINTS.contains(key))
         .map(|(key, value)| format!("{key}: {value}"))
         .collect();
-    let line = match context.is_empty() {
-        true => error.message().to_owned(),
-        false => format!("{} ({})", error.message(), context.join(", ")),
+    let line = if context.is_empty() {
+        error.message().to_owned()
+    } else {
+        format!("{} ({})", error.message(), context.join(", "))
     };
     mask(&line).replace(['\n', '\r'], " ")
 }
@@ -101,8 +102,8 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::NotFound if message.contains("no repository") => {
             "check the location; `kronos init` or the first `kronos backup` makes a repository"
         }
-        ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("backup has such a name") => "`kronos show` lists the names",
+        ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("no such key") => "`kronos key list` shows the keys",
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::Authentication if message.contains("no key was given") => {
@@ -142,6 +143,8 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         }
         ErrorKind::Locked => "wait for the other program to finish, or try again",
         ErrorKind::StorageFull => "make room; what was stored so far is used by the next run",
+        ErrorKind::Cancelled if ["restore", "export"].contains(&command) => "the target is as it was; run it again",
+        ErrorKind::Cancelled if !["backup", "copy"].contains(&command) => "run it again",
         ErrorKind::Cancelled => "what was stored is kept, and the next run resumes",
         ErrorKind::ConnectionFailed | ErrorKind::Timeout => "check the address and that the other side is up",
         ErrorKind::Internal => "this is a bug in kronos; please report it with the command and this message",

@@ -52,6 +52,17 @@ impl Known {
         let _ = write(file, &entries);
         Ok(())
     }
+
+    /// Refuses an empty storage on which a repository was known: a disk may not be mounted.
+    pub(crate) fn check_gone(&self, place: &str) -> Result<()> {
+        let known = self.file.as_deref().map(read).unwrap_or_default();
+        if self.accept_new || !known.contains_key(place) {
+            return Ok(());
+        }
+        let hint = "check that its disk is mounted; --accept-new-repository makes a new one";
+        let message = "the repository that was there is gone";
+        Err(Error::new(ErrorKind::Conflict, message).with("storage", place).with("hint", hint))
+    }
 }
 
 fn read(file: &Path) -> Entries {

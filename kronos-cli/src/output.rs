@@ -14,6 +14,7 @@ use crate::mask::mask;
 
 /// Where a command shows what it has to show.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Output {
     json: bool,
     quiet: bool,
@@ -112,14 +113,11 @@ impl Output {
 
     /// An error: one line, its causes, a hint.
     pub(crate) fn error(&self, error: &Error, command: &str) {
-        let mut text = format!("{} {}", self.paint("error:", "31"), errors::line(error));
-        for cause in errors::causes(error) {
-            text.push_str(&format!("\n{} {cause}", self.paint("caused by:", "31")));
-        }
-        if let Some(hint) = errors::hint(error, command) {
-            text.push_str(&format!("\n{} {hint}", self.paint("hint:", "36")));
-        }
-        self.stderr(&text);
+        let mut lines = vec![format!("{} {}", self.paint("error:", "31"), errors::line(error))];
+        let causes = errors::causes(error);
+        lines.extend(causes.iter().map(|cause| format!("{} {cause}", self.paint("caused by:", "31"))));
+        lines.extend(errors::hint(error, command).map(|hint| format!("{} {hint}", self.paint("hint:", "36"))));
+        self.stderr(&lines.join("\n"));
     }
 
     fn paint(&self, text: &str, color: &str) -> String {

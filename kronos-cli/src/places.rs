@@ -62,13 +62,19 @@ impl App {
     pub(crate) async fn open_if_there(&self, place: &Place) -> Result<Option<Repository>> {
         match self.open(place).await {
             Ok(repository) => Ok(Some(repository)),
-            Err(e) if e.kind() == ErrorKind::NotFound && e.context("storage").is_some() => Ok(None),
+            Err(e) if e.kind() == ErrorKind::NotFound && e.context("storage").is_some() => {
+                self.known.check_gone(&place.name)?;
+                Ok(None)
+            }
             Err(e) => Err(e),
         }
     }
 
     /// Makes a repository, protected as the flags or the configuration say.
     pub(crate) async fn init(&self, place: &Place) -> Result<Repository> {
+        if place.storage.list(None, None).await?.is_empty() {
+            self.known.check_gone(&place.name)?;
+        }
         let protection = self.keys()?.protection()?;
         let storage = Arc::clone(&place.storage);
         let made = Repository::init(storage, &protection, ChunkerParameters::default(), &self.run).await?;
@@ -84,10 +90,28 @@ impl App {
     }
 
     /// Makes a repository that opens with the keys of another.
-    pub(crate) async fn init_like(&self, place: &Place, other: &Repository) -> Result<Repository> {
+    async fn init_like(&self, place: &Place, other: &Repository) -> Result<Repository> {
         let made = Repository::init_like(Arc::clone(&place.storage), other, &self.run).await?;
         self.made(place, &made)?;
         Ok(made)
+    }
+
+    /// Opens the repository, or makes one.
+    pub(crate) async fn open_or_init(&self, place: &Place) -> Result<Repository> {
+        let _one = self.making.lock().await;
+        match self.open_if_there(place).await? {
+            Some(repository) => Ok(repository),
+            None => self.init(place).await,
+        }
+    }
+
+    /// Opens the repository, or makes one that opens with the keys of another.
+    pub(crate) async fn open_or_init_like(&self, place: &Place, other: &Repository) -> Result<Repository> {
+        let _one = self.making.lock().await;
+        match self.open_if_there(place).await? {
+            Some(repository) => Ok(repository),
+            None => self.init_like(place, other).await,
+        }
     }
 
     fn made(&self, place: &Place, repository: &Repository) -> Result<()> {

@@ -32,11 +32,12 @@ impl Source {
         if path.extension().and_then(|e| e.to_str()).is_some_and(|e| SQLITE_ENDINGS.contains(&e)) {
             return Ok(sqlite_file(text.to_owned()));
         }
-        Err(usage(
+        let error = usage(
             "not a database's URL, nor a path that ends in .db, .sqlite or .sqlite3",
             "write ENGINE:…, such as sqlite:path/to/file",
-        )
-        .with("source", text))
+        );
+        // What has an @ may be a URL without its scheme, with a password in it.
+        Err(if text.contains('@') { error } else { error.with("source", text) })
     }
 
     /// Reads the target of a restore of that engine's backup: a source, or a directory.

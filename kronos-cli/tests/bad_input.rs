@@ -1,12 +1,13 @@
 //! Wrong input: each gets an error that says what to do, its exit code, and changes nothing.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
-use common::Place;
+use common::{Place, Ran};
 
 /// A place with everything that can be got wrong.
 fn place() -> Place {
@@ -61,7 +62,12 @@ fn wrong_input_is_explained_and_changes_nothing() {
         ),
         (&["backup", "app.db", "--to", "new", "--passphrase-file", "empty"], 2, "is empty", "hint: write it"),
         (&["backup", "app.db", "--to", "new", "--passphrase-file", "none"], 5, "cannot be read", "hint: "),
-        (&["backup", "app.db", "--to", "new", "--identity", "right"], 2, "age identity", ""),
+        (
+            &["backup", "app.db", "--to", "new", "--identity", "right"],
+            2,
+            "with an identity",
+            "hint: check the location",
+        ),
         (&["backup", "app.db", "--to", "new", "--method", "tool"], 1, "tool", "hint: leave --method out"),
         (&["backup", "app.db", "--to", "new", "--job", " "], 2, "visible character", ""),
         (&["backup", "there.db", "--job", "app", "--to", "repo"], 1, "another source", "hint: give the new source"),
@@ -116,18 +122,25 @@ fn wrong_input_is_explained_and_changes_nothing() {
 
 #[test]
 fn what_may_not_be_read_or_written_is_said() {
-    if rustix::process::geteuid().is_root() {
-        // Nothing is forbidden to root: where tests run as root, another test would prove nothing.
-        eprintln!("skipped: run by root");
-        return;
-    }
     let place = place();
-    let forbid = |name: &str, mode| fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
-    forbid("app.db", 0);
-    place.run(&["backup", "app.db", "--to", "new"]).fails(1, "permission", "hint: ");
+    let allow = |name: &str, mode| fs::set_permissions(place.path(name), fs::Permissions::from_mode(mode)).unwrap();
     fs::create_dir(place.path("closed")).unwrap();
-    forbid("closed", 0o500);
-    place.run(&["backup", "there.db", "--to", "closed/new"]).fails(1, "", "hint: run kronos as a user");
+    for (name, mode) in [("", 0o755), ("app.db", 0o600), ("there.db", 0o644), ("closed", 0o555), ("home", 0o555)] {
+        allow(name, mode);
+    }
+    // Nothing is forbidden to root, and what a user owns could be allowed again: run as somebody else.
+    let forbidden = |args: &[&str]| {
+        let mut command = place.command(args);
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        } else {
+            allow("app.db", 0);
+        }
+        Ran::of(&command.output().unwrap())
+    };
+    forbidden(&["backup", "app.db", "--to", "new"]).fails(1, "permission", "hint: run kronos as a user");
+    forbidden(&["restore", "latest", "--from", "closed", "--to", "x.db"]).fails(5, "no repository", "hint: ");
+    forbidden(&["init", "--to", "closed/new"]).fails(1, "", "hint: run kronos as a user");
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! `--dry-run` changes nothing, anywhere.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Keys: passphrases, recipients, writers; and that no secret is ever shown.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -114,4 +114,19 @@ fn secrets_are_never_shown() {
         let ran = place.run_with(&variables, args);
         assert!(!ran.out.contains("geheim") && !ran.err.contains("geheim"), "{args:?}: {ran:?}");
     }
+}
+
+#[test]
+fn an_interrupted_init_does_not_stand_in_the_way() {
+    let place = Place::new();
+    place.database("app.db", 10);
+    place.write("one", "first secret\n");
+    let key = ["--passphrase-file", "one"];
+    place.ok(&[&["init", "--to", "repo"], &key[..]].concat());
+    for file in place.files("repo", ".json") {
+        fs::remove_file(file).unwrap();
+    }
+    let backup = ["backup", "app.db", "--to", "repo", "--accept-new-repository"];
+    place.ok(&[&backup, &key[..]].concat());
+    place.ok(&[&["restore", "latest", "--from", "repo", "--to", "x.db"], &key[..]].concat());
 }

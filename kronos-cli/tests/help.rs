@@ -1,5 +1,5 @@
 //! Help, completions and the manual page show what there is.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -1,5 +1,5 @@
 //! Ctrl-C stops cleanly and says that the next run resumes.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -19,7 +19,7 @@ fn an_interrupted_backup_says_so_and_the_next_one_works() {
     lock.execute_batch("BEGIN EXCLUSIVE").unwrap();
     let mut command = place.command(&["backup", "app.db", "--to", "repo"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    std::thread::sleep(Duration::from_millis(1000));
+    std::thread::sleep(Duration::from_secs(1));
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let ended = child.wait_with_output().unwrap();
     let err = String::from_utf8_lossy(&ended.stderr);

@@ -1,5 +1,5 @@
 //! What `--json` shows: one object with a schema, for every command that shows something.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

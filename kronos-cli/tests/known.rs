@@ -1,5 +1,5 @@
 //! A repository that was put in the place of another is noticed.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 
@@ -22,6 +22,22 @@ fn another_repository_in_its_place_is_refused_until_it_is_accepted() {
     place.run(&backup).fails(1, "another repository", "--accept-new-repository");
     place.ok(&[&backup[..], &["--accept-new-repository"]].concat());
     place.ok(&backup);
+}
+
+#[test]
+fn a_repository_that_is_gone_is_not_made_anew_by_itself() {
+    let place = Place::new();
+    place.database("app.db", 50);
+    let backup = ["backup", "app.db", "--to", "disk/repo"];
+    place.ok(&backup);
+    fs::rename(place.path("disk"), place.path("unmounted")).unwrap();
+    for args in
+        [&backup[..], &["init", "--to", "disk/repo"], &["copy", "--from", "unmounted/repo", "--to", "disk/repo"]]
+    {
+        place.run(args).fails(1, "is gone", "hint: check that its disk is mounted");
+        assert!(!place.path("disk").exists(), "{args:?}");
+    }
+    place.ok(&[&backup[..], &["--accept-new-repository"]].concat());
 }
 
 #[test]

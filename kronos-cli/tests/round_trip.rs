@@ -1,5 +1,5 @@
 //! The whole way: back up, change, back up, compare, restore, check, prune.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
 use crate::bugs::Bug;
 use crate::connector::{Checkpoint, Connector, Dump, DumpRequest, Outline, Previous, PreviousStream};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,9 +21,8 @@ use crate::pipeline::{Intake, Offer, Stored};
 use crate::repository::entry::{Action, Manifest, Origin, RootRef};
 use crate::repository::index::{Root, StoredStream};
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, scan};
+use crate::repository::pack::PackClass;
 use crate::repository::retry::retry;
-use crate::repository::seal::{self as sealing, ObjectKind};
 use crate::repository::state::{Record, State};
 use crate::repository::{Decision, Repository, layout};
 use crate::run::RunContext;
@@ -106,13 +106,6 @@ pub struct BackupReport {
     pub backup: Option<BackupInfo>,
     /// Why the strategy fell back or did nothing.
     pub reason: Option<String>,
-}
-
-/// What an announcement says.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Announcement {
-    pub run: Id,
-    pub started: Timestamp,
 }
 
 /// What was read and stored, proved to be the same.
@@ -199,8 +192,15 @@ pub async fn backup(
     let dump = connector.begin_dump(&request, run).await?;
     let outline = dump.outline().clone();
     check_outline(&outline, request.previous.as_ref())?;
-    let (streams, checkpoint) = read_streams(&intake, dump, &outline, run).await?;
-    let stored = intake.finish().await?;
+    let work = async {
+        let (streams, checkpoint) = read_streams(&intake, dump, &outline, run).await?;
+        Ok::<_, Error>((streams, checkpoint, intake.finish().await?))
+    };
+    let (streams, checkpoint, stored) = tokio::select! {
+        biased;
+        done = work => done?,
+        never = keep_announcing(&job, run_id, started, run) => match never {},
+    };
     let sealed = seal(&outline, checkpoint, streams, stored)?;
     warnings.extend(sealed.warnings.iter().cloned());
 
@@ -439,7 +439,8 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
                 )
                 .with("pack", gone));
             }
-            if state.closed.contains(&manifest.run) {
+            let closed = state.closed.contains(&manifest.run);
+            if closed && !run.bugs.has(Bug::IgnoreSweepAtCommit) {
                 return Err(Error::new(
                     ErrorKind::Conflict,
                     "a prune took this run for interrupted, because it was begun too long ago; nothing was committed",
@@ -470,47 +471,4 @@ pub(crate) fn content_digest(streams: &[StoredStream]) -> Digest {
         hasher.update(&s.end.length.to_le_bytes()).update(&s.end.digest.0);
     }
     Digest(*hasher.finalize().as_bytes())
-}
-
-/// Tells others that a run is under way: the next one can find its packs, and prune can tell
-/// an interrupted run's index from one whose log entry was lost.
-pub(crate) async fn announce(job: &Job, run_id: Id, started: Timestamp, run: &RunContext) -> Result<()> {
-    let key = job.layout().run(run_id);
-    let text = serde_json::to_vec(&Announcement { run: run_id, started })
-        .map_err(|e| Error::internal("an announcement cannot be written").with_source(e))?;
-    let place = job.place(ObjectKind::Run, key.clone());
-    let object = Bytes::from(sealing::seal_record(job.meta_key(), &place, &text, run)?);
-    retry(run, "announce the run", || job.storage().put(&key, object.clone())).await
-}
-
-/// Takes the announcement back after the commit. If that fails, prune does it.
-pub(crate) async fn withdraw(job: &Job, run_id: Id, run: &RunContext) {
-    let key = job.layout().run(run_id);
-    let _ = retry(run, "withdraw the announcement", || job.storage().delete(&key)).await;
-}
-
-/// Complete packs that runs left which have been announced and not withdrawn. A hint: what is
-/// not found is stored again.
-pub(crate) async fn interrupted_packs(job: &Job, own: Id, run: &RunContext) -> Vec<crate::repository::pack::PackInfo> {
-    let (runs, packs) = (job.layout().runs(), job.layout().packs());
-    let Ok(announced) = retry(run, "list runs", || crate::StorageExt::list_all(&**job.storage(), Some(&runs))).await
-    else {
-        return Vec::new();
-    };
-    if announced.iter().all(|m| layout::id_of(&m.key) == Some(own)) {
-        return Vec::new();
-    }
-    let Ok(listed) = retry(run, "list packs", || crate::StorageExt::list_all(&**job.storage(), Some(&packs))).await
-    else {
-        return Vec::new();
-    };
-    // Packs older than every interrupted run belong to backups that are known by their index.
-    let since = announced.iter().filter_map(|m| m.modified).min();
-    let mut found = Vec::new();
-    for meta in listed.iter().filter(|m| m.modified.is_none() || since.is_none() || m.modified >= since) {
-        if let Some(id) = layout::id_of(&meta.key) {
-            found.extend(scan(job, PackClass::Data, id, meta.size, run).await.ok());
-        }
-    }
-    found
 }

@@ -5,7 +5,7 @@
 
 /// One planted fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(dead_code, reason = "constructed by tests only")]
+#[allow(dead_code, unreachable_pub, reason = "constructed by tests only, and public only for them")]
 pub enum Bug {
     /// A backup is committed although a Sweep has named one of its packs.
     IgnoreSweepAtCommit,

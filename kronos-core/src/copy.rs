@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::backup::{Draft, announce, commit_copy, interrupted_packs, withdraw};
+use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
+use crate::backup::{Draft, commit_copy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::forget::refuse_with_faults;
@@ -87,19 +88,23 @@ async fn copy_one(
     let (intake, _abort) = Intake::begin(target, run_id, 3, offer, run).await?;
     let same_keys = source.repository().shares_keys_with(target.repository());
     run.emit(&Event::Estimated { bytes: from.bytes });
-    let streams = futures::stream::iter(&root.streams)
+    let work = futures::stream::iter(&root.streams)
         .map(|stored| {
             let (intake, fetcher): (&Arc<Intake>, &Arc<Fetcher>) = (&intake, &fetcher);
             async move {
-                let mut copied = intake.copy(stored, fetcher, same_keys).await?;
+                let mut copied = Box::pin(intake.copy(stored, fetcher, same_keys)).await?;
                 copied.info.unchanged = false;
                 Ok::<_, Error>(copied)
             }
         })
         .buffered(run.limits.parallel.max(1))
-        .try_collect::<Vec<_>>()
-        .await?;
-    let stored = intake.finish().await?;
+        .try_collect::<Vec<_>>();
+    let work = async { Ok::<_, Error>((work.await?, intake.finish().await?)) };
+    let (streams, stored) = tokio::select! {
+        biased;
+        done = work => done?,
+        never = keep_announcing(target, run_id, started, run) => match never {},
+    };
     let draft = Draft {
         run: run_id,
         backup: Id(run.random()),

@@ -41,6 +41,7 @@
 //! # tokio::runtime::Runtime::new().unwrap().block_on(example()).unwrap();
 //! ```
 
+mod announce;
 mod backup;
 mod bugs;
 mod check;

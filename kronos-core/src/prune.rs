@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::backup::Announcement;
+use crate::announce::Announcement;
 use crate::bugs::Bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -28,6 +28,7 @@ use crate::repository::{Decision, Repository, layout};
 use crate::retention::{Retention, Verdict};
 use crate::run::RunContext;
 use crate::storage::{Key, ObjectMeta, StorageExt};
+use crate::time::Timestamp;
 
 /// A clock that is further ahead of the newest entry than this is not believed.
 const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_hours(9600);
@@ -118,8 +119,8 @@ pub async fn prune(
     let protected = unnamed_roots(&job, &state, &census, &mut report, run).await?;
     let doomable = doomable(&job, &state, &census, &protected, &mut roots, run).await?;
     report.doomed = doomable.len() as u64;
-    let silent = silent_runs(&job, &state, &census, run).await?;
-    let sweepable = sweepable(&job, &state, &protected, &mut roots, run).await?;
+    let runs = open_runs(&job, &state, &census, run).await?;
+    let sweepable = sweepable(&job, &state, &protected, &runs, &mut roots, run).await?;
     report.swept = sweepable.len() as u64;
     if options.dry_run {
         let going = sweepable.iter().chain(&state.swept).filter_map(|id| census.objects.get(id));
@@ -131,7 +132,7 @@ pub async fn prune(
             retry(run, "delete", || job.storage().delete(&meta.key)).await?;
         }
     }
-    state = doom(&job, state, (&doomable, &silent), &protected, &mut roots, run).await?;
+    state = doom(&job, state, (&doomable, &runs.silent), &protected, &mut roots, run).await?;
     state = sweep(&job, state, &sweepable, &protected, &mut roots, run).await?;
     delete(&job, &state, &census, &mut report, run).await?;
     clean_up(&job, &state, &census, &mut report, run).await?;
@@ -269,14 +270,16 @@ async fn sweepable(
     job: &Job,
     state: &State,
     protected: &BTreeSet<Id>,
+    runs: &OpenRuns,
     roots: &mut Roots,
     run: &RunContext,
 ) -> Result<BTreeSet<Id>> {
     let live = roots.live(job, state, protected, run).await?;
     let now = run.now();
-    let due = state.doomed.iter().filter(|(_, since)| now.since(**since) >= run.limits.grace).map(|(id, _)| *id);
-    let due = due.filter(|id| !live.contains(id)).collect();
-    Ok(due)
+    // Only a run that began before a pack was doomed may be going to use it.
+    let waits = |since: Timestamp| runs.at_work.iter().any(|started| *started <= since);
+    let due = state.doomed.iter().filter(|(_, since)| now.since(**since) >= run.limits.grace && !waits(**since));
+    Ok(due.map(|(id, _)| *id).filter(|id| !live.contains(id)).collect())
 }
 
 async fn doom(
@@ -343,20 +346,28 @@ fn committed_runs(state: &State) -> BTreeSet<Id> {
     state.backups.values().map(|r| r.manifest.run).collect()
 }
 
-/// Announced runs that have not committed although the grace period has passed. A Doom entry
-/// closes them, so that they cannot commit later: from then on an index of theirs is a leftover,
-/// whenever it comes to light, and not one whose entry was lost.
-async fn silent_runs(job: &Job, state: &State, census: &Census, run: &RunContext) -> Result<BTreeSet<Id>> {
+/// Announced runs that have not committed.
+#[derive(Debug, Default)]
+struct OpenRuns {
+    /// When those began that have been heard of within the grace period.
+    at_work: Vec<Timestamp>,
+    /// The others. A Doom entry closes them, so that they cannot commit later: from then on an
+    /// index of theirs is a leftover, whenever it comes to light, and not one whose entry was lost.
+    silent: BTreeSet<Id>,
+}
+
+async fn open_runs(job: &Job, state: &State, census: &Census, run: &RunContext) -> Result<OpenRuns> {
     let committed = committed_runs(state);
     let now = run.now();
-    let mut silent = BTreeSet::new();
+    let mut runs = OpenRuns::default();
     for key in &census.runs {
         let Some(id) = layout::id_of(key).filter(|id| !committed.contains(id)) else { continue };
-        if started(job, key, run).await?.is_none_or(|started| now.since(started) > run.limits.grace) {
-            silent.insert(id);
+        match announcement(job, key, run).await? {
+            Some(announced) if now.since(announced.seen) <= run.limits.grace => runs.at_work.push(announced.started),
+            _ => drop(runs.silent.insert(id)),
         }
     }
-    Ok(silent)
+    Ok(runs)
 }
 
 /// Announcements of runs that are over, and what the storage itself left behind.
@@ -373,12 +384,12 @@ async fn clean_up(job: &Job, state: &State, census: &Census, report: &mut PruneR
     Ok(())
 }
 
-/// When an announced run began; `None` when the announcement cannot be read.
-async fn started(job: &Job, key: &Key, run: &RunContext) -> Result<Option<crate::Timestamp>> {
+/// What a run announced; `None` when that cannot be read.
+async fn announcement(job: &Job, key: &Key, run: &RunContext) -> Result<Option<Announcement>> {
     let Some(object) = retry(run, "read an announcement", || job.storage().get_if_there(key)).await? else {
         return Ok(None);
     };
     let place = job.place(ObjectKind::Run, key.clone());
     let text = seal::open_record(job.meta_key(), &place, &object).ok();
-    Ok(text.and_then(|t| serde_json::from_slice::<Announcement>(&t).ok()).map(|a| a.started))
+    Ok(text.and_then(|t| serde_json::from_slice(&t).ok()))
 }

@@ -13,11 +13,11 @@ fn full() {
 #[test]
 fn incremental() {
     strategy_conformance(&Incremental::default());
-    strategy_conformance(&Incremental { full_every: Some(Duration::from_secs(7 * 86_400)) });
+    strategy_conformance(&Incremental { full_every: Some(Duration::from_hours(7 * 24)) });
 }
 
 #[test]
 fn differential() {
     strategy_conformance(&Differential::default());
-    strategy_conformance(&Differential { full_every: Some(Duration::from_secs(7 * 86_400)) });
+    strategy_conformance(&Differential { full_every: Some(Duration::from_hours(7 * 24)) });
 }

@@ -92,7 +92,7 @@ pub(crate) async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
     let only = tasks.len() == 1;
     let wishes = Wishes { dry_run: args.dry_run, method: args.method, several: !only };
     let mut done = futures::stream::iter(tasks.into_iter().enumerate())
-        .map(|(n, (name, task))| async move { (n, one(app, wishes, name, task).await) })
+        .map(|(n, (name, task))| async move { (n, Box::pin(one(app, wishes, name, task)).await) })
         .buffer_unordered(usize::from(args.jobs))
         .collect::<Vec<_>>()
         .await;
@@ -103,11 +103,9 @@ pub(crate) async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
         summary.jobs.push(result);
         failed.extend(error);
     }
-    // A single job that did nothing at all fails as its error says; the error is shown by main.
-    if only && summary.jobs.iter().all(|job| job.backup.is_none() && job.plan.is_none()) {
-        if let Some(error) = failed.pop() {
-            return Err(error);
-        }
+    // A single job fails as its error says; main shows it.
+    if let (true, Some(error)) = (only, failed.pop()) {
+        return Err(error);
     }
     app.out.result("backup", &summary, || text::summary(&summary))?;
     if app.run.cancel.is_cancelled() {

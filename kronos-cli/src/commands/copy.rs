@@ -60,7 +60,7 @@ pub(crate) async fn run(app: &App, args: &CopyArgs) -> Result<Exit> {
     }
     let to = match there {
         Some(to) => to,
-        None => app.init_like(&place, &from).await?,
+        None => app.open_or_init_like(&place, &from).await?,
     };
     let mut copied = Copied { dry_run: false, from: from.describe(), to: place.name, jobs: Vec::new() };
     for job in &jobs {

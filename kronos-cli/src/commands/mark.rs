@@ -56,7 +56,8 @@ pub(crate) async fn run(app: &App, args: &MarkArgs, mark: Mark) -> Result<Exit> 
     };
     let what = if args.dry_run { would } else { done };
     app.out.result(name, &Marked { dry_run: args.dry_run, backups: &backups }, || {
-        backups.iter().map(|b| format!("{what} {} of {}\n", b.id.short(), b.job)).collect()
+        let lines: Vec<String> = backups.iter().map(|b| format!("{what} {} of {}", b.id.short(), b.job)).collect();
+        lines.join("\n")
     })?;
     Ok(Exit::Done)
 }

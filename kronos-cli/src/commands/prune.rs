@@ -35,6 +35,7 @@ pub(crate) struct PruneArgs {
 
 /// What is kept. Rules add up; without any, those of the configuration count.
 #[derive(Args)]
+#[expect(clippy::struct_field_names, reason = "they are named as their flags")]
 #[command(next_help_heading = "Rules (a backup stays if any rule keeps it)")]
 struct KeepArgs {
     /// The newest N

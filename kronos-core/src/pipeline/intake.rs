@@ -13,9 +13,9 @@ use crate::bugs::Bug;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{Digest, Id};
-use crate::repository::index::{NodeRef, PackUse, Root, StoredStream, TreeBuilder};
+use crate::repository::index::{PackUse, Root, StoredStream, TreeBuilder};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackReader, Table, seal_block};
+use crate::repository::pack::{OpenBlock, PackInfo, seal_block};
 use crate::repository::retry::retry;
 use crate::run::RunContext;
 use crate::stream::{Piece, Stream, StreamEnd, StreamInfo};
@@ -23,16 +23,12 @@ use crate::stream::{Piece, Stream, StreamEnd, StreamInfo};
 use super::cut::{Cutter, chunk_size};
 use super::fetch::Fetcher;
 use super::known::{Known, Where};
+use super::ledger::{Building, Ledger, OpenPack, PackState, read_table};
 use super::meta::{MetaWriter, ReadyPack, keyed_id};
 use super::upload::PackUpload;
 
 /// Chunks are handed to the hashing threads in batches of about this many bytes.
 const BATCH: usize = 1 << 20;
-/// More strata (packs of different runs) than this, and the sparsest are stored again.
-const STRATA: usize = 64;
-/// More metadata packs than this, and the nodes in the sparsest are written again.
-const META_PACKS: usize = 32;
-
 /// What may be referenced instead of stored.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
@@ -50,53 +46,6 @@ pub(crate) struct Stored {
     pub bytes_stored: u64,
 }
 
-/// A pack of this run's list.
-#[derive(Debug)]
-struct PackState {
-    id: Id,
-    /// Known once the pack is complete.
-    info: Option<PackInfo>,
-    table_copy: Option<NodeRef>,
-    live: u64,
-    /// Average bytes of a chunk, for streams taken over unread.
-    average: u64,
-}
-
-/// A pack that takes blocks.
-#[derive(Debug, Clone)]
-struct OpenPack {
-    upload: Arc<PackUpload>,
-    pack: u32,
-    reserved: u16,
-    delivered: u16,
-    written: u64,
-    closed: bool,
-}
-
-/// A block being gathered; its place is decided already.
-#[derive(Debug)]
-struct Building {
-    upload: Arc<PackUpload>,
-    pack: u32,
-    number: u16,
-    block: OpenBlock,
-}
-
-#[derive(Debug)]
-struct Shared {
-    packs: Vec<PackState>,
-    by_id: BTreeMap<Id, u32>,
-    known: Known,
-    meta: MetaWriter,
-    meta_infos: BTreeMap<Id, PackInfo>,
-    open: BTreeMap<u32, OpenPack>,
-    current: Option<u32>,
-    /// Blocks that small streams left unfilled.
-    spare: Vec<Building>,
-    tasks: JoinSet<Result<()>>,
-    bytes_stored: u64,
-}
-
 /// The intake of one run into one job.
 #[derive(Debug)]
 pub(crate) struct Intake {
@@ -106,7 +55,7 @@ pub(crate) struct Intake {
     level: i32,
     chunk_key: [u8; 32],
     parent: Option<(Root, Arc<Fetcher>)>,
-    shared: Mutex<Shared>,
+    shared: Mutex<Ledger>,
     in_flight: Arc<Semaphore>,
 }
 
@@ -129,7 +78,7 @@ impl Intake {
         offer: Offer,
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
-        let mut shared = Shared {
+        let mut shared = Ledger {
             packs: Vec::new(),
             by_id: BTreeMap::new(),
             known: Known::new(run.limits.memory * 3 / 8),
@@ -168,7 +117,7 @@ impl Intake {
         Ok((intake.clone(), AbortOnDrop(intake)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -389,7 +338,7 @@ impl Intake {
     }
 
     /// No more blocks go into this pack.
-    fn close_pack(self: &Arc<Self>, shared: &mut Shared, pack: u32) {
+    fn close_pack(self: &Arc<Self>, shared: &mut Ledger, pack: u32) {
         shared.current = None;
         if let Some(open) = shared.open.get_mut(&pack) {
             open.closed = true;
@@ -400,7 +349,7 @@ impl Intake {
     }
 
     /// Uploads the end of a pack in the background.
-    fn finish_pack(self: &Arc<Self>, shared: &mut Shared, pack: u32) {
+    fn finish_pack(self: &Arc<Self>, shared: &mut Ledger, pack: u32) {
         let Some(open) = shared.open.remove(&pack) else { return };
         let this = self.clone();
         shared.tasks.spawn(async move {
@@ -511,74 +460,6 @@ impl Intake {
         }
         Ok(Stored { packs, bytes_stored: shared.bytes_stored })
     }
-}
-
-impl Shared {
-    /// Learns the parent's chunks and nodes.
-    async fn learn_parent(&mut self, root: &Root, fetcher: &Arc<Fetcher>, avoid: &BTreeSet<Id>) -> Result<()> {
-        let metas = densest(root.of_class(PackClass::Meta).map(|p| (p.info.id, p.live)), META_PACKS);
-        for used in root.of_class(PackClass::Meta) {
-            self.meta_infos.insert(used.info.id, used.info);
-        }
-        for stream in &root.streams {
-            for node in fetcher.references(stream.levels, &stream.top).await? {
-                if metas.contains(&node.pack) {
-                    self.meta.add_known(&node);
-                }
-            }
-        }
-        let mut strata: BTreeMap<Id, u64> = BTreeMap::new();
-        for used in root.of_class(PackClass::Data) {
-            let table = fetcher.table(used.info.id).await?;
-            *strata.entry(table.run).or_default() += used.live;
-        }
-        let strata = densest(strata.into_iter(), STRATA);
-        for used in root.of_class(PackClass::Data) {
-            let table = fetcher.table(used.info.id).await?;
-            let copy = used.table_copy.filter(|c| metas.contains(&c.pack));
-            let usable = strata.contains(&table.run) && !avoid.contains(&used.info.id);
-            self.learn(used.info, &table, copy, usable)?;
-        }
-        Ok(())
-    }
-
-    /// Takes the complete pack of an interrupted run, if it can be read.
-    async fn adopt(&mut self, job: &Job, info: PackInfo, run: &RunContext) {
-        // A pack that cannot be read saves nothing and harms nothing.
-        if let Ok(table) = read_table(job, info, run).await {
-            let _ = self.learn(info, &table, None, true);
-        }
-    }
-
-    fn learn(&mut self, info: PackInfo, table: &Table, copy: Option<NodeRef>, usable: bool) -> Result<()> {
-        let pack = u32::try_from(self.packs.len()).map_err(|_| Error::internal("too many packs"))?;
-        let (mut chunks, mut bytes) = (0u64, 0u64);
-        for (block, entry) in table.blocks.iter().enumerate() {
-            chunks += entry.slots.len() as u64;
-            bytes += entry.plain();
-            let Ok(block) = u16::try_from(block) else { continue };
-            for (slot, chunk) in entry.slots.iter().enumerate().filter(|_| usable) {
-                let Ok(slot) = u16::try_from(slot) else { continue };
-                self.known.add_old(chunk.id, Where { pack, block, slot });
-            }
-        }
-        let average = bytes.checked_div(chunks).unwrap_or(0).max(1);
-        self.by_id.insert(info.id, pack);
-        self.packs.push(PackState { id: info.id, info: Some(info), table_copy: copy, live: 0, average });
-        Ok(())
-    }
-}
-
-async fn read_table(job: &Job, info: PackInfo, run: &RunContext) -> Result<Table> {
-    PackReader::open(job, info, run).await?.table(job, run).await
-}
-
-/// The `most` members that hold the most.
-fn densest(members: impl Iterator<Item = (Id, u64)>, most: usize) -> BTreeSet<Id> {
-    let mut members: Vec<(u64, Id)> = members.map(|(id, live)| (live, id)).collect();
-    members.sort_unstable();
-    let skip = members.len().saturating_sub(most);
-    members.into_iter().skip(skip).map(|(_, id)| id).collect()
 }
 
 /// What has been stored of one stream.

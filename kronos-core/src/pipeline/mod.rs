@@ -5,6 +5,7 @@ mod cut;
 mod fetch;
 mod intake;
 mod known;
+mod ledger;
 mod meta;
 mod upload;
 

@@ -211,7 +211,8 @@ impl Repository {
     ) -> Result<(Header, header::HeaderProof)> {
         let first = retry(run, "list the storage", || storage.list(None, None)).await?;
         // Wrapped keys alone are what an interrupted init leaves behind.
-        if first.iter().all(|m| m.key.as_str().starts_with("keys/") && m.key.as_str().ends_with(".age")) {
+        if first.iter().all(|m| m.key.as_str().starts_with("keys/") && m.key.file_name().strip_suffix(".age").is_some())
+        {
             return Err(Error::new(ErrorKind::NotFound, "there is no repository").with("storage", storage.describe()));
         }
         let mut copies = Vec::new();

@@ -497,14 +497,13 @@ impl World {
                             stats.refused += u64::from(e.kind() == ErrorKind::Corrupt);
                         }
                     },
-                    _ => line = "prune crashed".to_owned(),
+                    _ => line.push_str("prune crashed"),
                 }
             }
             (Deed::Copy { .. }, End::Copy(result)) => match result {
                 Ok(report) => stats.copied += report.copied.len() as u64,
                 Err(e) => line = format!("copy failed: {e}"),
             },
-            (Deed::Copy { .. }, _) => {}
             (Deed::Restore { job, backup }, End::Restore(result, contents)) => {
                 // A client with faults may fail, but what it restores is right.
                 let known = place.ledgers.get(job).and_then(|l| l.accounts.get(&backup.id));
@@ -638,14 +637,15 @@ impl World {
 
     async fn judge_end(&mut self, at: usize, job: &'static str) -> Check {
         let repository = self.clean(at).await;
-        for _ in 0..4 {
+        for last in [false, false, false, true] {
             self.clock.advance(GRACE * 3);
             let mut run = RunContext::reproducible(self.prng.bits(), &self.clock);
             run.limits.grace = GRACE;
             let mut options = PruneOptions::new(None);
             options.trust_clock = true;
             match prune(&repository, job, &options, &run).await {
-                Ok(report) if report.warnings.is_empty() => {}
+                // The half of an index that an interrupted run left is told of until it is swept.
+                Ok(report) if !last || report.warnings.is_empty() => {}
                 Ok(report) => return Err(format!("place {at}: the last prune of {job} warns: {:?}", report.warnings)),
                 Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
                 Err(e) => return Err(format!("place {at}: the last prune of {job} failed: {e:?}")),

@@ -100,7 +100,9 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
             .with("engine", connector.engine())
             .with("hint", "leave --method out, or write --method native"));
     }
-    test(&*connector).await?;
+    // A lock may be waited for; the user need not.
+    let tested = app.run.cancel.run_until_cancelled(test(&*connector)).await;
+    tested.unwrap_or_else(|| app.run.check_cancelled())?;
     let attempt = Attempt { app, task, job: &result.job.clone(), connector, run: app.run_with(task.limits.clone()) };
 
     let mut urls = task.storages.iter();
@@ -178,17 +180,17 @@ impl Attempt<'_> {
         let plan = kronos_core::plan_backup(there.as_ref(), &*self.connector, &options, &self.run).await?;
         let estimate = units::bytes(plan.estimate);
         result.plan = Some(plan);
+        if there.is_none() {
+            self.app.keys()?.protection()?;
+        }
         if dry_run {
-            if there.is_none() {
-                self.app.keys()?.protection()?;
-            }
             result.storage(&place.name, Outcome::WouldBackUp, None);
             return Ok((there, None));
         }
         self.app.out.note(&format!("{}: about {estimate} in {}", self.job, self.connector.describe()));
         let repository = match there {
             Some(repository) => repository,
-            None => self.app.init(&place).await?,
+            None => self.app.open_or_init(&place).await?,
         };
         let report = kronos_core::backup(&repository, &*self.connector, &options, &self.run).await?;
         result.reason = report.reason;
@@ -217,7 +219,7 @@ impl Attempt<'_> {
         let (Some(from), Some(backup)) = (from, backup) else { return Ok(Outcome::NothingToDo) };
         let to = match there {
             Some(to) => to,
-            None => self.app.init_like(&place, from).await?,
+            None => self.app.open_or_init_like(&place, from).await?,
         };
         let report = kronos_core::copy(from, &to, self.job, &[backup.id], &self.run).await?;
         match report.failed.first() {
