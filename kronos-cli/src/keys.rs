@@ -107,7 +107,7 @@ impl Keys {
     pub(crate) fn keep_writer_key(&self, repository: &Repository) -> Result<()> {
         match &self.writer_key {
             Some(file) if repository.mode() == Mode::Recipients && !file.exists() => {
-                write_secret(file, &repository.writer_key())
+                write_secret(file, &repository.writer_key()?)
             }
             _ => Ok(()),
         }

@@ -59,21 +59,13 @@ impl Source {
         Self { engine: engine.as_str().to_owned(), settings }
     }
 
-    /// The connector, told of this machine what it may not find out by itself.
+    /// The connector, told where it may put what it has to copy first.
     pub(crate) fn connect(mut self, registry: &Registry) -> Result<Arc<dyn Connector>> {
         if Engine::new(&self.engine).ok().as_ref() == Some(&Engine::SQLITE) {
             let options = &mut self.settings.options;
-            options.entry("machine".to_owned()).or_insert_with(machine);
             options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
         }
         registry.connector(&self.engine, &self.settings)
-    }
-}
-
-fn machine() -> String {
-    match rustix::system::uname().nodename().to_string_lossy().into_owned() {
-        name if name.is_empty() => "localhost".to_owned(),
-        name => name,
     }
 }
 

@@ -13,9 +13,9 @@ use crate::repository::job::Job;
 use crate::repository::layout;
 use crate::repository::pack::{PackClass, PackInfo, scan};
 use crate::repository::retry::retry;
-use crate::repository::seal::{ObjectKind, seal_record};
+use crate::repository::seal::{ObjectKind, open_record, seal_record};
 use crate::run::RunContext;
-use crate::storage::StorageExt;
+use crate::storage::{Key, StorageExt};
 use crate::time::Timestamp;
 
 /// What an announcement says.
@@ -26,6 +26,9 @@ pub(crate) struct Announcement {
     /// When the run last said that it is still at work.
     pub seen: Timestamp,
 }
+
+/// How far the clock of a storage may be from ours before packs are stored again for nothing.
+const CLOCKS_DIFFER: Duration = Duration::from_hours(24);
 
 /// How often a run says so.
 const HEARTBEAT: Duration = Duration::from_mins(30);
@@ -39,6 +42,16 @@ pub(crate) async fn announce(job: &Job, run_id: Id, started: Timestamp, run: &Ru
     let place = job.place(ObjectKind::Run, key.clone());
     let object = Bytes::from(seal_record(job.meta_key(), &place, &text, run)?);
     retry(run, "announce the run", || job.storage().put(&key, object.clone())).await
+}
+
+/// What a run announced; `None` when that cannot be read.
+pub(crate) async fn announcement(job: &Job, key: &Key, run: &RunContext) -> Result<Option<Announcement>> {
+    let Some(object) = retry(run, "read an announcement", || job.storage().get_if_there(key)).await? else {
+        return Ok(None);
+    };
+    let place = job.place(ObjectKind::Run, key.clone());
+    let text = open_record(job.meta_key(), &place, &object).ok();
+    Ok(text.and_then(|t| serde_json::from_slice(&t).ok()))
 }
 
 /// Renews the announcement of a long run, so that no prune takes it for interrupted.
@@ -69,10 +82,15 @@ pub(crate) async fn interrupted_packs(job: &Job, own: Id, run: &RunContext) -> V
     let Ok(listed) = retry(run, "list packs", || job.storage().list_all(Some(&packs))).await else {
         return Vec::new();
     };
-    // Packs older than every interrupted run belong to backups that are known by their index.
-    let since = announced.iter().filter_map(|m| m.modified).min();
+    // Packs older than every interrupted run belong to backups that are known by their index. The
+    // storage's clock may differ from ours; one that cannot be read may have begun at any time.
+    let mut since = Timestamp::from_micros(i64::MAX);
+    for meta in announced.iter().filter(|m| layout::id_of(&m.key) != Some(own)) {
+        let started = announcement(job, &meta.key, run).await.ok().flatten().map(|a| a.started);
+        since = since.min(started.map_or(Timestamp::from_micros(i64::MIN), |t| t.minus(CLOCKS_DIFFER)));
+    }
     let mut found = Vec::new();
-    for meta in listed.iter().filter(|m| m.modified.is_none() || since.is_none() || m.modified >= since) {
+    for meta in listed.iter().filter(|m| m.modified.is_none_or(|modified| modified >= since)) {
         if let Some(id) = layout::id_of(&meta.key) {
             found.extend(scan(job, PackClass::Data, id, meta.size, run).await.ok());
         }

@@ -419,7 +419,7 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
         streams: root.streams.len() as u64,
         bytes: sum(|s| s.end.length),
         bytes_read: read,
-        bytes_stored: sealed.stored.bytes_stored + object.len() as u64,
+        bytes_stored: sealed.stored.added + object.len() as u64,
         rows: root.streams.iter().map(|s| s.end.rows).sum::<Option<u64>>(),
         position: sealed.position,
         server_version: sealed.server_version,
@@ -439,11 +439,20 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
                 )
                 .with("pack", gone));
             }
+            if let Some(fault) = state.faults.first().filter(|_| sealed.stored.reuses) {
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "the log has got an entry that cannot be understood, which may have removed what this backup uses; \
+                     nothing was committed, back up again",
+                )
+                .with("entry", fault.seq)
+                .with("reason", &fault.reason));
+            }
             let closed = state.closed.contains(&manifest.run);
             if closed && !run.bugs.has(Bug::IgnoreSweepAtCommit) {
                 return Err(Error::new(
                     ErrorKind::Conflict,
-                    "a prune took this run for interrupted, because it was begun too long ago; nothing was committed",
+                    "a prune took this run for interrupted, because nothing was heard of it for so long; nothing was committed",
                 )
                 .with("run", manifest.run));
             }

@@ -269,6 +269,9 @@ async fn check_pack(
         match read_pack(job, used, report, run).await {
             Ok(()) => {}
             Err(e) if is_damage(e.kind()) => report.problem(&name, &e),
+            Err(e) if e.kind() == ErrorKind::PermissionDenied && e.context("object").is_some() => {
+                report.note(&name, e.message());
+            }
             Err(e) => return Err(e),
         }
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::announce::Announcement;
+use crate::announce::announcement;
 use crate::bugs::Bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
@@ -22,7 +22,6 @@ use crate::repository::entry::Action;
 use crate::repository::index::Root;
 use crate::repository::job::Job;
 use crate::repository::retry::retry;
-use crate::repository::seal::{self, ObjectKind};
 use crate::repository::state::State;
 use crate::repository::{Decision, Repository, layout};
 use crate::retention::{Retention, Verdict};
@@ -382,14 +381,4 @@ async fn clean_up(job: &Job, state: &State, census: &Census, report: &mut PruneR
     let before = run.now().minus(run.limits.grace);
     report.deleted += retry(run, "remove leftovers", || job.storage().remove_leftovers(before)).await?;
     Ok(())
-}
-
-/// What a run announced; `None` when that cannot be read.
-async fn announcement(job: &Job, key: &Key, run: &RunContext) -> Result<Option<Announcement>> {
-    let Some(object) = retry(run, "read an announcement", || job.storage().get_if_there(key)).await? else {
-        return Ok(None);
-    };
-    let place = job.place(ObjectKind::Run, key.clone());
-    let text = seal::open_record(job.meta_key(), &place, &object).ok();
-    Ok(text.and_then(|t| serde_json::from_slice(&t).ok()))
 }

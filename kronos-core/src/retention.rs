@@ -107,7 +107,7 @@ impl Retention {
             ("last", self.last, |b, _| {
                 (b.started.as_micros(), i64::from(u32::from_be_bytes([b.id.0[0], b.id.0[1], b.id.0[2], b.id.0[3]])))
             }),
-            ("hourly", self.hourly, |b, _| (b.started.as_micros().div_euclid(3_600_000_000), 0)),
+            ("hourly", self.hourly, |b, z| (local_seconds(b, z).div_euclid(3600), 0)),
             ("daily", self.daily, |b, z| civil(b, z, |d| (i64::from(d.year()), i64::from(d.day_of_year())))),
             ("weekly", self.weekly, |b, z| {
                 civil(b, z, |d| (i64::from(d.iso_week_date().year()), i64::from(d.iso_week_date().week())))
@@ -116,6 +116,13 @@ impl Retention {
             ("yearly", self.yearly, |b, z| civil(b, z, |d| (i64::from(d.year()), 0))),
         ]
     }
+}
+
+/// Seconds since 1970 on the clocks of the zone.
+fn local_seconds(backup: &BackupInfo, zone: &TimeZone) -> i64 {
+    let seconds = backup.started.as_micros().div_euclid(1_000_000);
+    let offset = jiff::Timestamp::from_second(seconds).map_or(0, |time| zone.to_offset(time).seconds());
+    seconds + i64::from(offset)
 }
 
 fn civil(backup: &BackupInfo, zone: &TimeZone, of: impl Fn(jiff::civil::Date) -> (i64, i64)) -> (i64, i64) {
@@ -183,6 +190,8 @@ mod tests {
         assert_eq!(kept(&policy(|p| p.monthly = 3), &backups), [2, 3, 7]);
         assert_eq!(kept(&policy(|p| p.yearly = 9), &backups), [1, 2, 7]);
         assert_eq!(kept(&policy(|p| p.within = Some(Duration::from_hours(48))), &backups), [4, 5, 6, 7]);
+        let kolkata = Retention { hourly: 9, time_zone: Some("Asia/Kolkata".into()), ..Default::default() };
+        assert_eq!(kept(&kolkata, &backups), [1, 2, 3, 4, 5, 6, 7], "there the hour begins at half past");
         let berlin = Retention { yearly: 9, time_zone: Some("Europe/Berlin".into()), ..Default::default() };
         assert_eq!(kept(&berlin, &backups), [2, 7], "in Berlin the first one is of 2025");
     }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, Prng};
+use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, Prng, append_unknown_entry};
 use kronos_core::{
     BackupInfo, BackupKind, BackupOptions, ChunkerParameters, Credentials, Differential, ErrorKind, Full, Limits, Mode,
     Protection, PruneOptions, ReadData, Repository, RestoreOptions, Retention, RunContext, Secret, backup, check, copy,
@@ -238,7 +238,7 @@ async fn a_writer_key_backs_up_and_deduplicates_but_reads_no_data() {
     let protection = Protection::Recipients(vec![recipient]);
     let made = Repository::init(storage.clone(), &protection, ChunkerParameters::tiny(), &run).await.unwrap();
     assert_eq!(made.mode(), Mode::Recipients);
-    let writer = Credentials::WriterKey(made.writer_key());
+    let writer = Credentials::WriterKey(made.writer_key().unwrap());
     drop(made);
     let writer = Repository::open(storage.clone(), &writer, &run).await.unwrap();
     let source = MemorySource::new("shop").with_pages(64);
@@ -348,4 +348,25 @@ async fn many_small_increments_stay_restorable_and_bounded() {
     // Each increment made a pack of its own; of the sparse ones only so many are still needed.
     assert!(details.packs < 64 + 33 + 40, "{} packs", details.packs);
     assert!(check(&repository, ReadData::All, &run).await.unwrap().problems.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backup_that_relies_on_old_packs_fails_when_the_log_goes_bad_under_it() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop").with_pages(64);
+    source.set("a", noise(1, 20_000));
+    back_up(&repository, &source).await;
+    let slow = source.clone().with_pause(std::time::Duration::from_millis(100));
+    let (run, options) = (RunContext::new(), BackupOptions::new());
+    let meanwhile = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        append_unknown_entry(&repository, "shop", &run).await.unwrap();
+    };
+    let (report, ()) = tokio::join!(backup(&repository, &slow, &options, &run), meanwhile);
+    assert_eq!(report.unwrap_err().kind(), ErrorKind::Conflict, "the entry may have been a Sweep");
+    // The next one knows from the beginning, relies on nothing old, and says so.
+    let made = back_up(&repository, &source).await;
+    assert!(made.bytes_stored > 20_000 && !made.warnings.is_empty());
+    assert_restores(&repository, &made, &source).await;
 }

@@ -200,7 +200,7 @@ async fn writer(app: &App, args: &WriterArgs) -> Result<Exit> {
             .with("storage", repository.describe())
             .with("hint", "make one with `kronos init --recipient age1…`"));
     }
-    let key = repository.writer_key();
+    let key = repository.writer_key()?;
     match &args.output {
         Some(file) => {
             write_secret(file, &key)?;

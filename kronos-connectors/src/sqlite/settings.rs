@@ -32,10 +32,17 @@ pub struct SqliteSettings {
     /// By how many bytes a write-ahead log may grow while it is held by a backup, before the rest
     /// is copied to `spool_dir` and the log released. Default 256 MiB.
     pub wal_limit: u64,
-    /// The name of this machine, a part of the source's identity. Default `localhost`.
+    /// The name of this machine, a part of the source's identity. Default: its network name.
     pub machine: String,
     /// How long a file that looks unchanged is believed without being read. Default 7 days.
     pub trust_unchanged: Duration,
+}
+
+fn network_name() -> String {
+    match rustix::system::uname().nodename().to_string_lossy().into_owned() {
+        name if name.is_empty() => "localhost".to_owned(),
+        name => name,
+    }
 }
 
 impl SqliteSettings {
@@ -55,7 +62,7 @@ impl SqliteSettings {
             place,
             spool_dir: None,
             wal_limit: 256 << 20,
-            machine: "localhost".to_owned(),
+            machine: network_name(),
             trust_unchanged: Duration::from_hours(7 * 24),
         }
     }

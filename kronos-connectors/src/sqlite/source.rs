@@ -149,24 +149,17 @@ fn test(settings: &SqliteSettings) -> ConnectionReport {
     report
 }
 
-/// A moved file keeps its inode, a file restored in place keeps its path.
+/// Path and inode of each file: a moved file keeps its inode, one restored in place its path, and
+/// a source to which a file is added keeps the others.
 fn identities(settings: &SqliteSettings) -> Result<BTreeSet<String>> {
-    let files = settings.source_files()?;
-    let (place, names) = match (&settings.place, files.as_slice()) {
-        (SqlitePlace::Directory { path, .. }, [_, _, ..]) => {
-            let mut names: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
-            names.sort_unstable();
-            (path.clone(), format!(":{}", names.join(":")))
-        }
-        (_, [(_, path), ..]) => (path.clone(), String::new()),
-        (_, []) => return Err(error::internal("a source without files")),
-    };
-    let failed = |e| error::io(e, &place);
-    let canonical = std::fs::canonicalize(&place).map_err(failed)?;
-    let found = std::fs::metadata(&canonical).map_err(failed)?;
     let machine = &settings.machine;
-    Ok(BTreeSet::from([
-        format!("path:{machine}:{}{names}", canonical.display()),
-        format!("inode:{machine}:{}:{}{names}", found.dev(), found.ino()),
-    ]))
+    let mut identities = BTreeSet::new();
+    for (_, path) in settings.source_files()? {
+        let failed = |e| error::io(e, &path);
+        let canonical = std::fs::canonicalize(&path).map_err(failed)?;
+        let found = std::fs::metadata(&canonical).map_err(failed)?;
+        identities.insert(format!("path:{machine}:{}", canonical.display()));
+        identities.insert(format!("inode:{machine}:{}:{}", found.dev(), found.ino()));
+    }
+    Ok(identities)
 }

@@ -43,7 +43,9 @@ pub(crate) struct Offer {
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub packs: Vec<PackUse>,
-    pub bytes_stored: u64,
+    pub added: u64,
+    /// Some of the packs were there before this run.
+    pub reuses: bool,
 }
 
 /// The intake of one run into one job.
@@ -81,6 +83,7 @@ impl Intake {
         let mut shared = Ledger {
             packs: Vec::new(),
             by_id: BTreeMap::new(),
+            learned: BTreeSet::new(),
             known: Known::new(run.limits.memory * 3 / 8),
             meta: MetaWriter::new(job, run_id, run),
             meta_infos: BTreeMap::new(),
@@ -458,7 +461,8 @@ impl Intake {
             let info = shared.meta_infos.get(id).ok_or_else(|| Error::internal("a metadata pack was not finished"))?;
             packs.push(PackUse { info: *info, live: *live, table_copy: None });
         }
-        Ok(Stored { packs, bytes_stored: shared.bytes_stored })
+        let reuses = packs.iter().any(|p| shared.learned.contains(&p.info.id));
+        Ok(Stored { packs, added: shared.bytes_stored, reuses })
     }
 }
 

@@ -60,6 +60,8 @@ pub(super) struct Building {
 pub(super) struct Ledger {
     pub(super) packs: Vec<PackState>,
     pub(super) by_id: BTreeMap<Id, u32>,
+    /// Packs that were there before this run.
+    pub(super) learned: BTreeSet<Id>,
     pub(super) known: Known,
     pub(super) meta: MetaWriter,
     pub(super) meta_infos: BTreeMap<Id, PackInfo>,
@@ -81,6 +83,7 @@ impl Ledger {
     ) -> Result<()> {
         let metas = densest(root.of_class(PackClass::Meta).map(|p| (p.info.id, p.live)), META_PACKS);
         for used in root.of_class(PackClass::Meta) {
+            self.learned.insert(used.info.id);
             self.meta_infos.insert(used.info.id, used.info);
         }
         for stream in &root.streams {
@@ -126,6 +129,7 @@ impl Ledger {
             }
         }
         let average = bytes.checked_div(chunks).unwrap_or(0).max(1);
+        self.learned.insert(info.id);
         self.by_id.insert(info.id, pack);
         self.packs.push(PackState { id: info.id, info: Some(info), table_copy: copy, live: 0, average });
         Ok(())

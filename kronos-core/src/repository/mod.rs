@@ -308,8 +308,11 @@ impl Repository {
 
     /// What a host needs to back up into it without being able to read its data, in mode
     /// [`Mode::Recipients`].
-    pub fn writer_key(&self) -> Secret {
-        self.inner.keys.writer().to_json()
+    pub fn writer_key(&self) -> Result<Secret> {
+        if self.mode() == Mode::Recipients {
+            return Ok(self.inner.keys.writer().to_json());
+        }
+        Err(Error::new(ErrorKind::Unsupported, "only a repository for recipients has a writer key"))
     }
 
     /// The names of its jobs, sorted.

@@ -10,6 +10,11 @@ use crate::time::Timestamp;
 
 use super::entry::{Action, Decoded, Entry, Manifest};
 
+/// The key of an entry's digest.
+fn position(entry: Option<u64>) -> u64 {
+    entry.map_or(0, |seq| seq + 1)
+}
+
 /// How many digests are kept, to tell what an entry was written after.
 const DIGESTS: usize = 256;
 
@@ -38,7 +43,8 @@ pub(crate) struct State {
     /// The newest entry that was understood, which the next entry names as its predecessor.
     pub after: Option<u64>,
     /// Digests of the newest entries that were understood, and of the job's id.
-    pub digests: BTreeMap<Option<u64>, Digest>,
+    /// By their number plus one; 0 is the job.
+    pub digests: BTreeMap<u64, Digest>,
     /// The last entry's time.
     pub time: Timestamp,
     /// By the number of their entry: oldest first.
@@ -62,7 +68,7 @@ impl State {
         Self {
             next: 0,
             after: None,
-            digests: BTreeMap::from([(None, Digest::of(&job.0))]),
+            digests: BTreeMap::from([(0, Digest::of(&job.0))]),
             time: Timestamp::default(),
             backups: BTreeMap::new(),
             retired_roots: BTreeSet::new(),
@@ -84,7 +90,7 @@ impl State {
                 }
                 self.apply(entry);
                 self.after = Some(seq);
-                self.digests.insert(Some(seq), digest);
+                self.digests.insert(seq + 1, digest);
                 if self.digests.len() > DIGESTS {
                     self.digests.pop_first();
                 }
@@ -98,7 +104,7 @@ impl State {
     /// Whether an entry fits what came before it. Its author may have understood less than we do,
     /// when an entry was unreadable to it, or more, when one is unreadable to us.
     fn follows(&self, entry: &Entry) -> bool {
-        match self.digests.get(&entry.after) {
+        match self.digests.get(&position(entry.after)) {
             Some(digest) => *digest == entry.prev,
             None => self.faults.iter().any(|f| Some(f.seq) == entry.after),
         }
@@ -106,7 +112,7 @@ impl State {
 
     /// What the next entry names as its predecessor.
     pub(crate) fn predecessor(&self) -> Digest {
-        self.digests.get(&self.after).copied().unwrap_or(Digest([0; 32]))
+        self.digests.get(&position(self.after)).copied().unwrap_or(Digest([0; 32]))
     }
 
     /// Takes in that the next number is not there although later ones are.

@@ -103,7 +103,7 @@ impl Connector for MemorySource {
     async fn test_connection(&self) -> Result<ConnectionReport> {
         Ok(ConnectionReport {
             status: ConnectionStatus::Connected,
-            version: None,
+            version: Some("1".to_owned()),
             latency: Duration::ZERO,
             missing: Vec::new(),
             message: None,
@@ -123,7 +123,8 @@ impl Connector for MemorySource {
         Ok(self.lock().values().map(|b| b.len() as u64).sum())
     }
 
-    async fn begin_dump(&self, _: &DumpRequest, _: &RunContext) -> Result<Box<dyn Dump>> {
+    async fn begin_dump(&self, _: &DumpRequest, run: &RunContext) -> Result<Box<dyn Dump>> {
+        run.check_cancelled()?;
         let data: Vec<(String, Bytes)> = self.lock().clone().into_iter().collect();
         let info = |(name, bytes): &(String, Bytes)| StreamInfo {
             cutting: self.cutting,
@@ -131,7 +132,13 @@ impl Connector for MemorySource {
             ..StreamInfo::new(name)
         };
         let outline = Outline { streams: data.iter().map(info).collect(), ..Outline::default() };
-        Ok(Box::new(MemoryDump { source: self.clone(), outline, data, ended: Arc::default() }))
+        Ok(Box::new(MemoryDump {
+            source: self.clone(),
+            outline,
+            data,
+            opened: Mutex::default(),
+            ended: Arc::default(),
+        }))
     }
 
     async fn inspect_target(&self, request: &RestoreRequest) -> Result<TargetReport> {
@@ -140,11 +147,13 @@ impl Connector for MemorySource {
         Ok(TargetReport { existing, needed, ..TargetReport::default() })
     }
 
-    async fn begin_restore(&self, request: &RestoreRequest, _: &RunContext) -> Result<Box<dyn Restore>> {
+    async fn begin_restore(&self, request: &RestoreRequest, run: &RunContext) -> Result<Box<dyn Restore>> {
+        run.check_cancelled()?;
         if !self.lock().is_empty() && !request.replace {
             return Err(Error::new(ErrorKind::AlreadyExists, "the target exists"));
         }
-        Ok(Box::new(MemoryRestore { source: self.clone(), fresh: Mutex::default() }))
+        let expected = request.streams.iter().map(|s| (s.info.name.clone(), s.end)).collect();
+        Ok(Box::new(MemoryRestore { source: self.clone(), expected, fresh: Mutex::default() }))
     }
 }
 
@@ -153,6 +162,7 @@ struct MemoryDump {
     source: MemorySource,
     outline: Outline,
     data: Vec<(String, Bytes)>,
+    opened: Mutex<BTreeSet<StreamId>>,
     ended: Arc<Mutex<BTreeMap<StreamId, StreamEnd>>>,
 }
 
@@ -165,6 +175,9 @@ impl Dump for MemoryDump {
     async fn open(&self, stream: StreamId) -> Result<Stream> {
         let missing = || Error::new(ErrorKind::NotFound, "no such stream");
         let (_, bytes) = self.data.get(stream.0 as usize).ok_or_else(missing)?;
+        if !self.opened.lock().unwrap_or_else(PoisonError::into_inner).insert(stream) {
+            return Err(Error::new(ErrorKind::Internal, "a stream is opened once"));
+        }
         let info = self.outline.streams[stream.0 as usize].clone();
         let end = StreamEnd { length: bytes.len() as u64, digest: crate::Digest::of(bytes), rows: None };
         let (piece, pause, ended) = (self.source.piece, self.source.pause, self.ended.clone());
@@ -200,6 +213,7 @@ impl Dump for MemoryDump {
 #[derive(Debug)]
 struct MemoryRestore {
     source: MemorySource,
+    expected: BTreeMap<String, StreamEnd>,
     fresh: Mutex<Data>,
 }
 
@@ -208,7 +222,8 @@ impl Restore for MemoryRestore {
     async fn write(&self, stream: Stream) -> Result<()> {
         let name = stream.info().name.clone();
         let (bytes, end) = stream.collect().await?;
-        if (bytes.len() as u64, crate::Digest::of(&bytes)) != (end.length, end.digest) {
+        let found = (bytes.len() as u64, crate::Digest::of(&bytes));
+        if found != (end.length, end.digest) || self.expected.get(&name) != Some(&end) {
             return Err(Error::new(ErrorKind::Corrupt, "a stream and its end mark differ").with("stream", name));
         }
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(name, bytes.into());
@@ -217,6 +232,9 @@ impl Restore for MemoryRestore {
 
     async fn finish(self: Box<Self>) -> Result<RestoreOutcome> {
         let fresh = self.fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+        if !fresh.keys().eq(self.expected.keys()) {
+            return Err(Error::new(ErrorKind::Io, "not every stream was written"));
+        }
         let created = fresh.keys().cloned().collect();
         *self.source.lock() = fresh;
         Ok(RestoreOutcome { created, ..RestoreOutcome::default() })
