@@ -121,7 +121,7 @@ fn a_live_database_with_a_rollback_journal() {
 
 #[test]
 fn killed_at_any_moment() {
-    let kills = std::env::var("KRONOS_TEST_KILLS").map_or(20, |n| n.parse().unwrap());
+    let kills: u64 = std::env::var("KRONOS_TEST_KILLS").map_or(20, |n| n.parse().unwrap());
     let place = Place::new();
     bank(&place.path("bank.db"), "wal");
     place.ok(&["init", "--to", "repo"]);
@@ -131,7 +131,7 @@ fn killed_at_any_moment() {
         let mut child = place.command(&["backup", "bank.db", "--to", "repo", "-q"]);
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         // A backup takes some tens of milliseconds here.
-        sleep(Duration::from_millis(u64::from(n) * 5 % 60));
+        sleep(Duration::from_millis(n * 5 % 60));
         if child.try_wait().unwrap().is_none() {
             child.kill().unwrap();
             killed += 1;
