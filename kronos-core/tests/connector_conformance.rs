@@ -18,7 +18,7 @@ struct Memory {
 impl Memory {
     fn make(&self, name: &str) -> Subject {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let source = MemorySource::new(&format!("{name}-{number}"));
+        let source = MemorySource::new(&format!("{name}-{number}")).with_proofs();
         self.made.lock().unwrap().push(source.clone());
         Subject { connector: Arc::new(source), place: number.to_string() }
     }

@@ -370,3 +370,30 @@ async fn a_backup_that_relies_on_old_packs_fails_when_the_log_goes_bad_under_it(
     assert!(made.bytes_stored > 20_000 && !made.warnings.is_empty());
     assert_restores(&repository, &made, &source).await;
 }
+
+#[tokio::test]
+async fn what_is_proved_unchanged_is_not_read_and_lives_as_long_as_it_is_needed() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop").with_pages(64).with_proofs();
+    source.set("still", noise(1, 20_000));
+    let first = back_up(&repository, &source).await;
+    let mut last = first.clone();
+    for n in 0..40 {
+        source.set("moving", noise(n, 500));
+        last = back_up(&repository, &source).await;
+        assert_eq!((last.bytes, last.bytes_read), (20_500, 500));
+    }
+    let mut limits = Limits::default();
+    limits.grace = std::time::Duration::ZERO;
+    let run = RunContext::new().with_limits(limits);
+    let keep = PruneOptions::new(Some(Retention { last: 1, ..Retention::default() }));
+    for _ in 0..3 {
+        prune(&repository, "shop", &keep, &run).await.unwrap();
+    }
+    assert!(find_backup(&repository, &first.id.to_string(), &run).await.is_err());
+    assert_restores(&repository, &last, &source).await;
+    assert!(check(&repository, ReadData::All, &run).await.unwrap().problems.is_empty());
+    let again = back_up(&repository, &source).await;
+    assert_restores(&repository, &again, &source).await;
+}

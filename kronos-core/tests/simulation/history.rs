@@ -137,7 +137,8 @@ impl World {
         let mut sources = BTreeMap::new();
         for job in JOBS {
             let source = MemorySource::new(job);
-            sources.insert(job, if prng.chance(0.5) { source.with_pages(64) } else { source });
+            let source = if prng.chance(0.5) { source.with_pages(64) } else { source };
+            sources.insert(job, if prng.chance(0.5) { source.with_proofs() } else { source });
         }
         let places = vec![place(one), place(two)];
         let (clients, diary, recent) = (Vec::new(), Vec::new(), BTreeSet::new());
