@@ -26,6 +26,7 @@ use crate::repository::retry::retry;
 use crate::repository::state::{Record, State};
 use crate::repository::{Decision, Repository, layout};
 use crate::run::RunContext;
+use crate::storage::StorageExt;
 use crate::strategy::{BackupKind, Incremental, Plan, Strategy};
 use crate::stream::{StreamId, StreamInfo};
 use crate::time::Timestamp;
@@ -238,12 +239,13 @@ async fn base(
     }
     let record = match parent {
         Some(parent) => state.find(parent)?,
-        None => state.backups.values().next_back()?,
+        // What a check has found damaged is no ground to build on.
+        None => state.backups.values().rfind(|r| r.verified != Some(false))?,
     };
     match loadable(job, &record.manifest.root, run).await {
         Ok(root) => Some((record.clone(), root)),
         Err(e) => {
-            let message = format!("the index of the previous backup cannot be read; everything is stored anew: {e}");
+            let message = format!("the previous backup is not whole; everything is stored anew: {e}");
             run.emit(&Event::Warning { message: message.clone() });
             warnings.push(message);
             None
@@ -251,8 +253,33 @@ async fn base(
     }
 }
 
+/// Packs of the base that are not there with their size. A listing says which to look at more
+/// closely; what it shows is taken as it is, so that a large base costs few requests.
+async fn bad_packs(job: &Job, root: &Root, run: &RunContext) -> Result<BTreeSet<Id>> {
+    let mut listed: BTreeMap<Id, u64> = BTreeMap::new();
+    for prefix in [job.layout().packs(), job.layout().metas()] {
+        for meta in retry(run, "list packs", || job.storage().list_all(Some(&prefix))).await? {
+            listed.extend(layout::id_of(&meta.key).map(|id| (id, meta.size)));
+        }
+    }
+    let mut bad = BTreeSet::new();
+    for used in root.packs.iter().filter(|p| listed.get(&p.info.id) != Some(&p.info.size)) {
+        let name = match used.info.class {
+            PackClass::Data => job.layout().pack(used.info.id),
+            PackClass::Meta => job.layout().meta(used.info.id),
+        };
+        match retry(run, "look for a pack", || job.storage().head(&name)).await {
+            Ok(meta) if meta.size == used.info.size => {}
+            Ok(_) => drop(bad.insert(used.info.id)),
+            Err(e) if e.kind() == ErrorKind::NotFound => drop(bad.insert(used.info.id)),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(bad)
+}
+
 /// The root, once everything that the intake learns from can be read.
-async fn loadable(job: &Job, at: &RootRef, run: &RunContext) -> Result<Root> {
+pub(crate) async fn loadable(job: &Job, at: &RootRef, run: &RunContext) -> Result<Root> {
     let root = Root::load(job, at, run).await?;
     let fetcher = crate::pipeline::Fetcher::of_root(job, &root, run);
     for stream in &root.streams {
@@ -260,6 +287,9 @@ async fn loadable(job: &Job, at: &RootRef, run: &RunContext) -> Result<Root> {
     }
     for used in root.of_class(PackClass::Data) {
         fetcher.table(used.info.id).await?;
+    }
+    if let Some(bad) = bad_packs(job, &root, run).await?.first() {
+        return Err(Error::corrupt("a pack of it is missing or has another size").with("pack", bad));
     }
     Ok(root)
 }

@@ -19,8 +19,8 @@ pub enum Bug {
     RetryUnderNextNumber,
     /// An entry that cannot be read counts as if it were not there.
     UnreadableIsAbsent,
-    /// A Sweep entry is written as it was planned, whatever was committed in the meantime.
-    SweepWithoutLookingAgain,
+    /// An entry is written over whatever has its number.
+    CommitByOverwriting,
 }
 
 /// The planted faults of a run: none, outside tests.
@@ -40,7 +40,7 @@ impl Bug {
         Self::TrustListing,
         Self::RetryUnderNextNumber,
         Self::UnreadableIsAbsent,
-        Self::SweepWithoutLookingAgain,
+        Self::CommitByOverwriting,
     ];
 }
 

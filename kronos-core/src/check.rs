@@ -11,12 +11,13 @@ use crate::event::Event;
 use crate::id::Id;
 use crate::pipeline::Fetcher;
 use crate::prune::unnamed;
+use crate::repository::entry::Action;
 use crate::repository::index::{PackUse, Root};
 use crate::repository::job::Job;
 use crate::repository::pack::{PackClass, PackReader, Table, read_range, scan};
 use crate::repository::retry::retry;
-use crate::repository::state::State;
-use crate::repository::{Flaw, Repository};
+use crate::repository::state::{Record, State};
+use crate::repository::{Decision, Flaw, Repository};
 use crate::repository::{checkpoint_numbers, layout};
 use crate::run::RunContext;
 use crate::storage::StorageExt;
@@ -148,6 +149,9 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
     for fault in &state.faults {
         report.problem(job.layout().entry(fault.seq), &fault.reason);
     }
+    for seq in &state.scars {
+        report.problem(job.layout().entry(*seq), "one of its two copies is damaged");
+    }
     check_checkpoints(job, &state, report, run).await?;
     let mut packs: BTreeMap<Id, PackUse> = BTreeMap::new();
     let mut roots: BTreeMap<Id, Root> = BTreeMap::new();
@@ -182,6 +186,31 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
         let data_bad = root.of_class(PackClass::Data).any(|p| bad_packs.contains(&p.info.id));
         if !whole || data_bad {
             report.damaged_backups.push(*backup);
+        }
+    }
+    note_damage(job, state, report, run).await
+}
+
+/// Writes down which backups are not whole, so that no retention rule counts on them and no backup
+/// builds on them. Whoever may only read checks all the same.
+async fn note_damage(job: &Job, state: State, report: &mut CheckReport, run: &RunContext) -> Result<()> {
+    let bad = |r: &&Record| report.damaged_backups.contains(&r.manifest.backup) && r.verified != Some(false);
+    let ids: Vec<Id> = state.backups.values().filter(bad).map(|r| r.manifest.backup).collect();
+    let mut state = state;
+    for backup in ids {
+        let decide = async |state: &State| match state.find(backup) {
+            Some(record) if record.verified != Some(false) => {
+                Ok(Decision::Commit(Action::Verified { backup, good: false }))
+            }
+            _ => Ok(Decision::Nothing),
+        };
+        match job.commit(state.clone(), run, decide).await {
+            Ok((newer, _)) => state = newer,
+            Err(e) if e.kind() == ErrorKind::Cancelled => return Err(e),
+            Err(e) => {
+                report.note(job.layout().log(), format!("the damage could not be written down: {e}"));
+                return Ok(());
+            }
         }
     }
     Ok(())
@@ -223,7 +252,7 @@ async fn check_unnamed(job: &Job, state: &State, report: &mut CheckReport, run: 
                     || retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_some();
                 if explained {
                     report.note(key, "the index of an interrupted or running backup");
-                } else {
+                } else if still_unnamed(job, state, id, run).await? {
                     report.problem(key, "an index that no log entry names: the newest entry of the log has been lost");
                 }
             }
@@ -232,6 +261,12 @@ async fn check_unnamed(job: &Job, state: &State, report: &mut CheckReport, run: 
         }
     }
     Ok(())
+}
+
+/// Whether no entry names a root now either: a backup may have been committed since the log was read.
+async fn still_unnamed(job: &Job, state: &State, root: Id, run: &RunContext) -> Result<bool> {
+    let newer = job.follow(state.clone(), run).await?;
+    Ok(!unnamed(&newer, &BTreeSet::from([root])).is_empty())
 }
 
 /// Whether a pack is there, whole, and says of itself what the indexes say of it.

@@ -6,7 +6,7 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
-use crate::backup::{Draft, commit_copy};
+use crate::backup::{Draft, commit_copy, loadable};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::forget::refuse_with_faults;
@@ -77,7 +77,7 @@ async fn copy_one(
     let started = run.now();
     announce(target, run_id, started, run).await?;
     let parent = match state.backups.values().next_back() {
-        Some(newest) => Root::load(target, &newest.manifest.root, run).await.ok(),
+        Some(newest) => loadable(target, &newest.manifest.root, run).await.ok(),
         None => None,
     };
     let offer = Offer {

@@ -32,6 +32,9 @@ use crate::time::Timestamp;
 /// A clock that is further ahead of the newest entry than this is not believed.
 const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_hours(9600);
 
+/// The clocks of two hosts may differ by this much.
+const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_mins(10);
+
 /// How to prune.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -40,7 +43,7 @@ pub struct PruneOptions {
     pub retention: Option<Retention>,
     /// Tell only what would be done.
     pub dry_run: bool,
-    /// Believe the clock although it is far ahead of the newest log entry.
+    /// Believe the clock although it is behind the newest log entry, or implausibly far ahead of it.
     pub trust_clock: bool,
 }
 
@@ -111,6 +114,10 @@ pub async fn prune(
     if options.dry_run {
         state.forget(&report.forgotten);
     } else {
+        // What is kept must be readable before anything else is let go.
+        let mut kept = state.clone();
+        kept.forget(&report.forgotten);
+        roots.live(&job, &kept, &BTreeSet::new(), run).await?;
         state = forget_all(&job, state, &report.forgotten, run).await?;
     }
 
@@ -133,7 +140,8 @@ pub async fn prune(
     }
     state = doom(&job, state, (&doomable, &runs.silent), &protected, &mut roots, run).await?;
     state = sweep(&job, state, &sweepable, &protected, &mut roots, run).await?;
-    delete(&job, &state, &census, &mut report, run).await?;
+    let live = roots.live(&job, &state, &protected, run).await?;
+    delete(&job, &state, &census, &live, &mut report, run).await?;
     clean_up(&job, &state, &census, &mut report, run).await?;
     run.emit(&Event::Finished { operation: "prune", at: run.now() });
     Ok(report)
@@ -146,10 +154,13 @@ fn check_clock(state: &State, options: &PruneOptions, run: &RunContext) -> Resul
     let wrong = |message: &str| {
         Err(Error::new(ErrorKind::Conflict, message).with("clock", now).with("newest entry", state.time))
     };
-    if state.next > 0 && now < state.time {
+    if state.next == 0 || options.trust_clock {
+        return Ok(());
+    }
+    if now.plus(CLOCKS_DIFFER) < state.time {
         return wrong("the clock is behind the newest log entry");
     }
-    if state.next > 0 && now.since(state.time) > IMPLAUSIBLE && !options.trust_clock {
+    if now.since(state.time) > IMPLAUSIBLE {
         return wrong("the clock is implausibly far ahead of the newest log entry");
     }
     Ok(())
@@ -298,7 +309,7 @@ async fn doom(
         let idle = |id: &&Id| !live.contains(*id) && !state.doomed.contains_key(*id) && !state.swept.contains(*id);
         let packs: Vec<Id> = packs.iter().filter(idle).copied().collect();
         let nothing = packs.is_empty() && runs.is_empty();
-        Ok(if nothing { Decision::Nothing } else { Decision::Commit(Action::Doom { packs, runs }) })
+        Ok(if nothing { Decision::Nothing } else { Decision::Commit(Action::Doom { packs, runs, at: run.now() }) })
     };
     Ok(job.commit(state, run, decide).await?.0)
 }
@@ -311,11 +322,10 @@ async fn sweep(
     roots: &mut Roots,
     run: &RunContext,
 ) -> Result<State> {
-    let blind = run.bugs.has(Bug::SweepWithoutLookingAgain);
     let decide = async |state: &State| {
         refuse_with_faults(state)?;
         let live = roots.live(job, state, protected, run).await?;
-        let still = |id: &&Id| blind || (!live.contains(*id) && state.doomed.contains_key(*id));
+        let still = |id: &&Id| !live.contains(*id) && state.doomed.contains_key(*id);
         let packs: Vec<Id> = packs.iter().filter(still).copied().collect();
         Ok(if packs.is_empty() { Decision::Nothing } else { Decision::Commit(Action::Sweep { packs }) })
     };
@@ -323,9 +333,19 @@ async fn sweep(
 }
 
 /// Deletes what Sweep entries have named, in this run or in an earlier one that did not get to it.
-async fn delete(job: &Job, state: &State, census: &Census, report: &mut PruneReport, run: &RunContext) -> Result<()> {
+async fn delete(
+    job: &Job,
+    state: &State,
+    census: &Census,
+    live: &BTreeSet<Id>,
+    report: &mut PruneReport,
+    run: &RunContext,
+) -> Result<()> {
     for (id, meta) in census.objects.iter().filter(|(id, _)| state.swept.contains(id)) {
         run.check_cancelled()?;
+        if live.contains(id) {
+            return Err(Error::internal("a backup needs what has been swept; nothing more is deleted").with("pack", id));
+        }
         match retry(run, "delete", || job.storage().delete(&meta.key)).await {
             Ok(()) => {
                 report.deleted += 1;

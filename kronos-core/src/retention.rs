@@ -50,7 +50,7 @@ impl Retention {
             || self.within.is_some()
     }
 
-    /// Judges the backups of one job, oldest first.
+    /// Judges the backups of one job, in any order; the verdicts are oldest first.
     ///
     /// A backup whose verification failed uses up no rule and is kept by none but a hold; the
     /// newest good one always stays. No rule at all is an error, for it would keep one only.
@@ -64,8 +64,11 @@ impl Retention {
                 Error::new(ErrorKind::Config, "unknown time zone").with("time zone", name).with_source(e)
             })?,
         };
+        // A copied backup may have been begun before those that the log has before it.
+        let mut backups: Vec<&BackupInfo> = backups.iter().collect();
+        backups.sort_by_key(|b| (b.started, b.id));
         let mut kept: BTreeMap<Id, Vec<&'static str>> = BTreeMap::new();
-        let good: Vec<&BackupInfo> = backups.iter().rev().filter(|b| b.verified != Some(false)).collect();
+        let good: Vec<&BackupInfo> = backups.iter().rev().copied().filter(|b| b.verified != Some(false)).collect();
         for (rule, count, period) in self.rules() {
             let mut seen = BTreeSet::new();
             for backup in &good {
@@ -97,7 +100,7 @@ impl Retention {
         {
             kept.entry(newest.id).or_default().push("newest");
         }
-        let verdict = |b: &BackupInfo| Verdict { backup: b.id, kept_by: kept.remove(&b.id).unwrap_or_default() };
+        let verdict = |b: &&BackupInfo| Verdict { backup: b.id, kept_by: kept.remove(&b.id).unwrap_or_default() };
         Ok(backups.iter().map(verdict).collect())
     }
 
@@ -209,6 +212,12 @@ mod tests {
         }
         backups[0].held = false;
         assert_eq!(kept(&soon, &backups), [3]);
+    }
+
+    #[test]
+    fn the_newest_is_the_one_begun_last_whatever_the_log_says() {
+        let backups = [at("2026-03-09T00:00:00Z", 1), at("2026-03-07T00:00:00Z", 2)];
+        assert_eq!(kept(&Retention { last: 1, ..Default::default() }, &backups), [1]);
     }
 
     #[test]

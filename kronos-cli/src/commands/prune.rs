@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use clap::Args;
-use kronos_core::{PruneOptions, PruneReport, Result, Retention};
+use kronos_core::{ErrorKind, PruneOptions, PruneReport, Result, Retention};
 use serde::Serialize;
 
 use crate::app::App;
@@ -95,6 +95,7 @@ pub(crate) async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
     let mut limits = app.run.limits.clone();
     limits.grace = args.grace;
     let mut pruned = Pruned { dry_run: args.dry_run, jobs: Vec::new() };
+    let mut failed = None;
     for job in if args.job.is_empty() { &there } else { &args.job } {
         let configured = app.config.jobs.get(job).and_then(|job| job.keep.as_ref()).map(config::retention);
         let Some(retention) = rules.clone().or(configured) else {
@@ -108,13 +109,25 @@ pub(crate) async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
         let mut options = PruneOptions::new(Some(retention)).with_dry_run(args.dry_run);
         options.trust_clock = args.trust_clock;
         let run = app.run_with(limits.clone());
-        let report = kronos_core::prune(&repository, job, &options, &run).await?;
+        let report = match kronos_core::prune(&repository, job, &options, &run).await {
+            Ok(report) => report,
+            // One job does not keep the others from being pruned.
+            Err(e) if e.kind() != ErrorKind::Cancelled && there.len() > 1 => {
+                app.warn(&format!("{job}: not pruned: {e}"));
+                failed = failed.or(Some(e));
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
         for warning in &report.warnings {
             app.warn(&format!("{job}: {warning}"));
         }
         pruned.jobs.push(report);
     }
     app.out.result("prune", &pruned, || pruned.jobs.iter().map(|job| text(job, args.dry_run)).collect())?;
+    if let Some(e) = failed {
+        return Err(e);
+    }
     Ok(if pruned.jobs.is_empty() { Exit::Nothing } else { Exit::Done })
 }
 

@@ -47,8 +47,16 @@ struct Placed(Vec<Step>);
 
 struct Step {
     target: PathBuf,
-    /// A second name of the file that was there.
-    old: Option<PathBuf>,
+    old: Old,
+}
+
+/// What was under the name before.
+enum Old {
+    Absent,
+    /// It has a second name, by which it can be put back.
+    Saved(PathBuf),
+    /// A file system without links can replace all the same, but not take it back.
+    Unsaved,
 }
 
 impl Placed {
@@ -63,7 +71,7 @@ impl Placed {
             result => result.map_err(Into::into),
         };
         renamed.map_err(|e| error::io(e, target))?;
-        self.0.push(Step { target: target.to_owned(), old: None });
+        self.0.push(Step { target: target.to_owned(), old: Old::Absent });
         Ok(())
     }
 
@@ -79,10 +87,9 @@ impl Placed {
         }
         let old = if target.exists() {
             let second = target.with_file_name(temporary_name(target, entropy));
-            // A file system without links can replace all the same, but not take it back.
-            fs::hard_link(target, &second).ok().map(|()| second)
+            fs::hard_link(target, &second).ok().map_or(Old::Unsaved, |()| Old::Saved(second))
         } else {
-            None
+            Old::Absent
         };
         let cleared = SIDE_FILES.iter().try_for_each(|suffix| remove(&side_file(target, suffix)));
         let swapped = cleared.and_then(|()| fs::rename(new, target).map_err(|e| error::io(e, target)));
@@ -106,8 +113,10 @@ impl Drop for Placed {
         // The error that brought us here is the one to report.
         for step in self.0.drain(..) {
             drop(match &step.old {
-                Some(old) => fs::rename(old, &step.target),
-                None => fs::remove_file(&step.target),
+                Old::Saved(old) => fs::rename(old, &step.target),
+                Old::Absent => fs::remove_file(&step.target),
+                // The new file is whole and checked; without it there would be none at all.
+                Old::Unsaved => Ok(()),
             });
         }
     }
@@ -144,8 +153,8 @@ fn lock(path: &Path) -> Result<Option<Connection>> {
 }
 
 /// Removes the second name of an old file; if that fails, it is only a file too many.
-fn forget(second: Option<PathBuf>) {
-    if let Some(second) = second {
+fn forget(old: Old) {
+    if let Old::Saved(second) = old {
         let _ = fs::remove_file(second);
     }
 }

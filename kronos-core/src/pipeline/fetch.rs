@@ -118,6 +118,9 @@ impl Fetcher {
     /// The bytes of a node or of a table's copy.
     pub(crate) async fn meta_slot(&self, at: &NodeRef) -> Result<Bytes> {
         let info = self.pack_use(at.pack)?.info;
+        if info.class != PackClass::Meta {
+            return Err(Error::corrupt("an index refers to a node in a data pack").with("pack", at.pack));
+        }
         let table = self.tables.get(at.pack, Box::pin(self.own_table(info))).await?;
         let plain = self.block(info, at.block, &table).await?;
         let slot = usize::from(at.slot);

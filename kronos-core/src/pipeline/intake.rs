@@ -29,6 +29,9 @@ use super::upload::PackUpload;
 
 /// Chunks are handed to the hashing threads in batches of about this many bytes.
 const BATCH: usize = 1 << 20;
+/// A pack is closed when it has this many chunks, however well they compress: its table is held in
+/// memory.
+const MOST_CHUNKS: usize = 1 << 16;
 /// What may be referenced instead of stored.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
@@ -295,7 +298,8 @@ impl Intake {
         if let Some(number) = shared.current {
             let pack = shared.open.get_mut(&number).ok_or_else(|| Error::internal("the current pack is gone"))?;
             let waiting = u64::from(pack.reserved - pack.delivered) * u64::from(chunker.block);
-            if pack.written + waiting >= u64::from(chunker.pack) || pack.reserved == u16::MAX {
+            let full = pack.written + waiting >= u64::from(chunker.pack) || pack.chunks >= MOST_CHUNKS;
+            if full || pack.reserved == u16::MAX {
                 self.close_pack(&mut shared, number);
             }
         }
@@ -305,7 +309,8 @@ impl Intake {
             let state = PackState { id: upload.id, info: None, table_copy: None, live: 0, average: 0 };
             shared.by_id.insert(upload.id, number);
             shared.packs.push(state);
-            let pack = OpenPack { upload, pack: number, reserved: 0, delivered: 0, written: 0, closed: false };
+            let pack =
+                OpenPack { upload, pack: number, reserved: 0, delivered: 0, written: 0, chunks: 0, closed: false };
             shared.open.insert(number, pack);
             shared.current = Some(number);
         }
@@ -321,7 +326,11 @@ impl Intake {
         self.check_tasks()?;
         let permit = self.in_flight.clone().acquire_owned().await.map_err(|_| Error::internal("closed"))?;
         let this = self.clone();
-        self.lock().tasks.spawn(async move {
+        let mut shared = self.lock();
+        if let Some(open) = shared.open.get_mut(&building.pack) {
+            open.chunks += building.block.slots.len();
+        }
+        shared.tasks.spawn(async move {
             let Building { upload, pack, number, block } = building;
             let (key, level) = (upload.key.clone(), this.level);
             let sealed = this.run.compute(move || seal_block(&key, u32::from(number), block, level)).await?;

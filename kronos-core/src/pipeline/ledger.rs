@@ -43,6 +43,7 @@ pub(super) struct OpenPack {
     pub(super) reserved: u16,
     pub(super) delivered: u16,
     pub(super) written: u64,
+    pub(super) chunks: usize,
     pub(super) closed: bool,
 }
 

@@ -80,8 +80,11 @@ pub(crate) enum Action {
     Release { backup: Id },
     /// Packs that no backup references: writers shall stop referencing them. Runs that have
     /// been silent for too long: they cannot commit any more.
+    ///
+    /// `at` is what its author's clock said: the entry's own time may be ahead because of another.
     Doom {
         packs: Vec<Id>,
+        at: Timestamp,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         runs: Vec<Id>,
     },
@@ -125,15 +128,47 @@ pub(crate) enum Decoded {
     Unknown(String),
 }
 
+/// What was found at a number, and in what condition.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub entry: Decoded,
+    /// Of the copy that was opened.
+    pub digest: Digest,
+    /// Both copies are the same.
+    pub intact: bool,
+}
+
+/// An object that holds the same sealed bytes twice, and the digest of them.
+pub(crate) fn twice(mut sealed: Vec<u8>) -> (Vec<u8>, Digest) {
+    let digest = Digest::of(&sealed);
+    sealed.extend_from_within(..);
+    (sealed, digest)
+}
+
 impl Entry {
-    pub(crate) fn seal(&self, meta_key: &[u8; 32], place: &Place, run: &RunContext) -> Result<Vec<u8>> {
+    /// Seals the entry; gives the object, which is the same bytes twice, and their digest.
+    pub(crate) fn seal(&self, meta_key: &[u8; 32], place: &Place, run: &RunContext) -> Result<(Vec<u8>, Digest)> {
         let text =
             serde_json::to_vec(self).map_err(|e| Error::internal("an entry cannot be written").with_source(e))?;
-        seal::seal_record(meta_key, place, &text, run)
+        Ok(twice(seal::seal_record(meta_key, place, &text, run)?))
     }
 
-    pub(crate) fn open(meta_key: &[u8; 32], place: &Place, seq: u64, object: &[u8]) -> Decoded {
-        let text = match seal::open_record(meta_key, place, object) {
+    /// Opens the entry at a number: the first of its two copies that is good.
+    pub(crate) fn open(meta_key: &[u8; 32], place: &Place, seq: u64, object: &[u8]) -> Found {
+        let (one, two) = object.split_at(object.len().div_ceil(2));
+        let intact = one == two;
+        let first = Self::open_copy(meta_key, place, seq, one);
+        if !intact && matches!(first, Decoded::Void(_)) {
+            let second = Self::open_copy(meta_key, place, seq, two);
+            if !matches!(second, Decoded::Void(_)) {
+                return Found { entry: second, digest: Digest::of(two), intact };
+            }
+        }
+        Found { entry: first, digest: Digest::of(one), intact }
+    }
+
+    fn open_copy(meta_key: &[u8; 32], place: &Place, seq: u64, sealed: &[u8]) -> Decoded {
+        let text = match seal::open_record(meta_key, place, sealed) {
             Ok(text) => text,
             Err(e) => return Decoded::Void(e.message().to_owned()),
         };

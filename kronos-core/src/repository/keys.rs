@@ -129,9 +129,23 @@ fn commit(class: &str, key: Class) -> Digest {
     Digest(blake3::derive_key(&context, key.bytes()))
 }
 
-/// The name of a wrapped key set: random, so that names say nothing.
-pub(crate) fn new_key_id(run: &RunContext) -> Id {
-    Id(run.random())
+/// The name of a wrapped key set: a mark of the set and eight random bytes.
+pub(crate) fn new_key_id(commitments: &Commitments, run: &RunContext) -> Id {
+    let mut id = run.random::<16>();
+    id[..8].copy_from_slice(&mark(commitments));
+    Id(id)
+}
+
+/// Whether a file of this name wraps the key set with these commitments, and not that of a
+/// repository whose making was interrupted.
+pub(crate) fn is_key_of(id: Id, commitments: &Commitments) -> bool {
+    id.0[..8] == mark(commitments)
+}
+
+fn mark(commitments: &Commitments) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new_derive_key("kronos v1 2026 mark of a key set");
+    hasher.update(&commitments.id.0).update(&commitments.meta.0).update(&commitments.data.0);
+    *hasher.finalize().as_bytes().first_chunk().expect("a digest has 32 bytes")
 }
 
 /// Wraps the key set into an age file.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::bugs::Bug;
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::id::{Digest, Id};
+use crate::id::Id;
 use crate::repository::retry::retry;
 use crate::run::RunContext;
 use crate::storage::{PutOutcome, StorageExt};
@@ -70,11 +70,14 @@ impl Job {
             Ok(Some(object)) => {
                 let place = self.place(ObjectKind::Entry, self.layout().entry(seq));
                 let found = Entry::open(self.meta_key(), &place, seq, &object);
-                if run.bugs.has(Bug::UnreadableIsAbsent) && !matches!(found, Decoded::Entry(_)) {
+                if run.bugs.has(Bug::UnreadableIsAbsent) && !matches!(found.entry, Decoded::Entry(_)) {
                     state.next += 1;
                     return Ok(true);
                 }
-                state.fold(&found, Digest::of(&object));
+                if !found.intact {
+                    state.scars.push(seq);
+                }
+                state.fold(&found.entry, found.digest);
                 Ok(true)
             }
             Ok(None) if listed.range(seq + 1..).next().is_some() => {
@@ -160,14 +163,19 @@ impl Job {
     async fn put_entry(&self, mut state: State, entry: &Entry, run: &RunContext) -> Result<(bool, State)> {
         let key = self.layout().entry(entry.seq);
         let place = self.place(ObjectKind::Entry, key.clone());
-        let object = Bytes::from(entry.seal(self.meta_key(), &place, run)?);
+        let (object, digest) = entry.seal(self.meta_key(), &place, run)?;
+        let object = Bytes::from(object);
         if run.bugs.has(Bug::RetryUnderNextNumber) {
             return self.put_entry_wrongly(state, entry, run).await;
         }
         // Until the answer is known it is the same bytes at the same number: another number could
         // make two entries of one. Both outcomes of the put are settled by reading back.
         let put = || async {
-            let outcome = self.storage().put_if_absent(&key, object.clone()).await?;
+            let outcome = if run.bugs.has(Bug::CommitByOverwriting) {
+                self.storage().put(&key, object.clone()).await.map(|()| PutOutcome::Created)?
+            } else {
+                self.storage().put_if_absent(&key, object.clone()).await?
+            };
             let there = self.storage().get_if_there(&key).await?;
             match there {
                 Some(there) => Ok((outcome, there)),
@@ -180,7 +188,7 @@ impl Job {
             e.with("in doubt", "the entry may have been written; the next command shows whether it was")
         })?;
         if there == object {
-            state.fold(&Decoded::Entry(Box::new(entry.clone())), Digest::of(&object));
+            state.fold(&Decoded::Entry(Box::new(entry.clone())), digest);
             return Ok((true, state));
         }
         if outcome == PutOutcome::Created {
@@ -196,7 +204,7 @@ impl Job {
         for _ in 0..run.limits.attempts {
             let key = self.layout().entry(entry.seq);
             let place = self.place(ObjectKind::Entry, key.clone());
-            let object = Bytes::from(entry.seal(self.meta_key(), &place, run)?);
+            let object = Bytes::from(entry.seal(self.meta_key(), &place, run)?.0);
             match self.storage().put_if_absent(&key, object.clone()).await {
                 Ok(PutOutcome::Created) => return Ok((true, self.follow(state, run).await?)),
                 Ok(PutOutcome::Exists) => return Ok((false, self.follow(state, run).await?)),

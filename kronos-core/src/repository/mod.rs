@@ -118,7 +118,8 @@ impl Repository {
             commitments: keys.commitments()?,
             chunker,
         };
-        let files = wrapped.into_iter().map(|file| (keys::new_key_id(run), Bytes::from(file))).collect();
+        let id = keys::new_key_id(&header.commitments, run);
+        let files = wrapped.into_iter().map(|file| (id, Bytes::from(file))).collect();
         let credentials = match protection {
             Protection::None => Credentials::None,
             Protection::Passphrase(passphrase) => Credentials::Passphrase(passphrase.clone()),
@@ -336,6 +337,7 @@ impl Repository {
             .iter()
             .filter_map(|m| m.key.file_name().strip_suffix(".age"))
             .filter_map(|name| name.strip_suffix(".copy").unwrap_or(name).parse().ok())
+            .filter(|id| keys::is_key_of(*id, &self.inner.header.commitments))
             .collect();
         let mut keys = Vec::new();
         for id in ids {
@@ -377,7 +379,7 @@ impl Repository {
         let keys = self.inner.keys.clone();
         let protection = protection.clone();
         let file = Bytes::from(run.compute(move || keys::wrap(&keys, &protection)).await??);
-        let id = keys::new_key_id(run);
+        let id = keys::new_key_id(&self.inner.header.commitments, run);
         for key in layout::wrapped_keys(id) {
             retry(run, "write a key", || self.storage().put(&key, file.clone())).await?;
         }

@@ -126,6 +126,9 @@ pub(crate) fn read_header(bytes: &[u8], place: &Place) -> Result<[u8; 32]> {
 
 /// Seals a whole small object: compressed, under one number.
 pub(crate) fn seal_record(class_key: &[u8; 32], place: &Place, text: &[u8], run: &RunContext) -> Result<Vec<u8>> {
+    if text.len() > MAX_RECORD {
+        return Err(Error::internal("a record is larger than any reader takes").with("object", &place.key));
+    }
     let salt = run.random::<32>();
     let mut body =
         u32::try_from(text.len()).map_err(|_| Error::internal("a record is larger than 4 GiB"))?.to_le_bytes().to_vec();

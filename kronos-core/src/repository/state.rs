@@ -36,7 +36,11 @@ pub(crate) struct Fault {
 }
 
 /// A log, folded up to `next`.
+///
+/// A checkpoint with fields that are not known here comes from a version that understood more: it
+/// is not read, so that what it understood is not lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct State {
     /// The number that comes next.
     pub next: u64,
@@ -61,6 +65,9 @@ pub(crate) struct State {
     pub swept: BTreeSet<Id>,
     /// Numbers that could not be understood: while there are any, nothing is deleted.
     pub faults: Vec<Fault>,
+    /// Numbers of which one copy is damaged, for `check`.
+    #[serde(skip)]
+    pub scars: Vec<u64>,
 }
 
 impl State {
@@ -77,6 +84,7 @@ impl State {
             closed: BTreeSet::new(),
             swept: BTreeSet::new(),
             faults: Vec::new(),
+            scars: Vec::new(),
         }
     }
 
@@ -146,10 +154,10 @@ impl State {
             Action::Hold { backup } => self.change(*backup, |r| r.held = true),
             Action::Release { backup } => self.change(*backup, |r| r.held = false),
             Action::Verified { backup, good } => self.change(*backup, |r| r.verified = Some(*good)),
-            Action::Doom { packs, runs } => {
+            Action::Doom { packs, runs, at } => {
                 self.closed.extend(runs);
                 for pack in packs {
-                    self.doomed.entry(*pack).or_insert(entry.time);
+                    self.doomed.entry(*pack).or_insert(*at);
                 }
             }
             Action::Sweep { packs } => {
@@ -192,6 +200,8 @@ impl State {
             started: r.manifest.started,
             failed_verification: r.verified == Some(false),
         };
-        History { backups: self.backups.values().map(past).collect() }
+        let mut backups: Vec<PastBackup> = self.backups.values().map(past).collect();
+        backups.sort_by_key(|b| (b.started, b.id));
+        History { backups }
     }
 }

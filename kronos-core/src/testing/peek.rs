@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::list::open;
+use crate::repository::entry::twice;
 use crate::repository::index::Root;
 use crate::repository::pack::PackClass;
 use crate::repository::seal::{ObjectKind, seal_record};
@@ -58,7 +59,7 @@ pub async fn append_unknown_entry(repository: &Repository, job: &str, run: &RunC
         state.time
     );
     let place = job.place(ObjectKind::Entry, key.clone());
-    let object = Bytes::from(seal_record(job.meta_key(), &place, text.as_bytes(), run)?);
+    let object = Bytes::from(twice(seal_record(job.meta_key(), &place, text.as_bytes(), run)?).0);
     match job.storage().put_if_absent(&key, object).await? {
         PutOutcome::Created => Ok(key),
         PutOutcome::Exists => Err(Error::internal("someone else took the number")),

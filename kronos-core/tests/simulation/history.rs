@@ -270,6 +270,8 @@ impl World {
             return;
         }
         let Some(before) = place.storage.read(&key) else { return };
+        // An entry is there twice; both copies go.
+        place.storage.flip(&key, 4 * before.len() - 9);
         place.storage.flip(&key, 8 * before.len() - 9);
         place.damaged.push((job, key.clone(), before));
         self.note(format!("place {at}: {key} goes bad"));

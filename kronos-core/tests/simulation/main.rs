@@ -22,7 +22,7 @@ use kronos_core::Bug;
 /// Histories in a test run without the variable.
 const HISTORIES: u64 = 1500;
 /// A planted fault must be found within this many.
-const FIND_WITHIN: u64 = 1500;
+const FIND_WITHIN: u64 = 5000;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))

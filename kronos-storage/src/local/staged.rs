@@ -6,6 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use kronos_core::{Error, ErrorKind, PutOutcome, Result, Timestamp};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -32,7 +33,9 @@ impl Staged {
         let mut lost = false;
         loop {
             // Other machines may write here under the same process number: `create_new` decides.
-            let name = format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+            // The time keeps a name from being used again after a clean-up took the file away.
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+            let name = format!("{}-{}-{now:x}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
             let path = staging.join(name);
             // 0600 from the first moment; a umask can only take more away.
             match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
