@@ -137,7 +137,9 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
             "make a repository for the new recipients and `kronos copy` the backups into it"
         }
         ErrorKind::Conflict if message.contains("held") => "`kronos release` lifts the protection",
-        ErrorKind::Conflict if message.contains("another source") => "give the new source a job of its own with --job",
+        ErrorKind::Conflict if message.contains("another source") => {
+            "give the new source a job of its own with --job; if only the host's name has changed, set KRONOS_MACHINE to the old one"
+        }
         ErrorKind::Corrupt if command != "check" && command != "backup" => {
             "`kronos check --read-data` tells what is damaged and which backups are whole"
         }

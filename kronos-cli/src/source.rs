@@ -59,10 +59,14 @@ impl Source {
         Self { engine: engine.as_str().to_owned(), settings }
     }
 
-    /// The connector, told where it may put what it has to copy first.
+    /// The connector, told what this machine is called if the user says so, and where it may put what
+    /// it has to copy first.
     pub(crate) fn connect(mut self, registry: &Registry) -> Result<Arc<dyn Connector>> {
         if Engine::new(&self.engine).ok().as_ref() == Some(&Engine::SQLITE) {
             let options = &mut self.settings.options;
+            if let Ok(machine) = std::env::var("KRONOS_MACHINE") {
+                options.entry("machine".to_owned()).or_insert(machine);
+            }
             options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
         }
         registry.connector(&self.engine, &self.settings)

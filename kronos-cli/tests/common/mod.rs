@@ -142,7 +142,9 @@ impl Ran {
 /// Turns a bit of a file over.
 pub fn damage(path: &Path) {
     let mut bytes = fs::read(path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x10;
+    let length = bytes.len();
+    // What is there twice is hit in both of its halves.
+    bytes[length / 4] ^= 0x10;
+    bytes[length * 3 / 4] ^= 0x10;
     fs::write(path, bytes).unwrap();
 }
