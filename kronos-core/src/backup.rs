@@ -11,22 +11,22 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
+use crate::base::{Base, base, is_unread, must_read};
 use crate::bugs::Bug;
-use crate::connector::{Checkpoint, Connector, Dump, DumpRequest, Outline, Previous, PreviousStream};
+use crate::connector::{Checkpoint, Connector, Dump, DumpRequest, Outline, Previous};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::heal::heal_after;
 use crate::id::{Digest, Id};
 use crate::manifest::BackupInfo;
 use crate::pipeline::{Intake, Offer, Stored};
 use crate::repository::entry::{Action, Manifest, Origin, RootRef};
 use crate::repository::index::{Root, StoredStream};
 use crate::repository::job::Job;
-use crate::repository::pack::PackClass;
 use crate::repository::retry::retry;
 use crate::repository::state::{Record, State};
 use crate::repository::{Decision, Repository, layout};
 use crate::run::RunContext;
-use crate::storage::StorageExt;
 use crate::strategy::{BackupKind, Incremental, Plan, Strategy};
 use crate::stream::{StreamId, StreamInfo};
 use crate::time::Timestamp;
@@ -107,6 +107,8 @@ pub struct BackupReport {
     pub backup: Option<BackupInfo>,
     /// Why the strategy fell back or did nothing.
     pub reason: Option<String>,
+    /// Backups that had been damaged, and are whole again because this one stored what they lacked.
+    pub healed: Vec<Id>,
 }
 
 /// What was read and stored, proved to be the same.
@@ -169,7 +171,7 @@ pub async fn backup(
     let (kind, parent, reason) = match plan {
         Plan::Full { reason } => (BackupKind::Full, None, reason),
         Plan::Since { parent, kind } => (kind, Some(parent), None),
-        Plan::Skip { reason } => return Ok(BackupReport { backup: None, reason: Some(reason) }),
+        Plan::Skip { reason } => return Ok(BackupReport { backup: None, reason: Some(reason), healed: Vec::new() }),
     };
     let started = run.now();
     let run_id = Id(run.random());
@@ -179,30 +181,20 @@ pub async fn backup(
     for message in &warnings {
         run.emit(&Event::Warning { message: message.clone() });
     }
-    let base = base(&job, &state, parent, run, &mut warnings).await;
-    let previous = base.as_ref().filter(|_| parent.is_some()).map(|(record, root)| previous(record, root));
-    let read_before = base.as_ref().map(|(record, _)| record.manifest.read_in_full);
-    let request = DumpRequest { previous, exclude: options.exclude.clone(), parallel: run.limits.parallel };
-    let offer = Offer {
-        parent: base.map(|(_, root)| root),
-        adoptable: if state.faults.is_empty() { interrupted_packs(&job, run_id, run).await } else { Vec::new() },
-        avoid: state.doomed.keys().chain(&state.swept).copied().collect(),
+    let (base, state) = base(&job, state, parent, run, &mut warnings).await?;
+    let read_before = base.as_ref().map(|b| b.record.manifest.read_in_full);
+    let making = Making { job: &job, run_id, started, options, base: base.as_ref(), state: &state };
+    let made = match making.make(connector, parent.is_some(), run).await {
+        // The index of an unchanged stream turned out to be damaged: it is read after all.
+        Err(e) if is_unread(&e) => {
+            let message = format!("nothing is taken over unread: {e}");
+            run.emit(&Event::Warning { message: message.clone() });
+            warnings.push(message);
+            making.make(connector, false, run).await
+        }
+        made => made,
     };
-    let (intake, _abort) = Intake::begin(&job, run_id, options.compression, offer, run).await?;
-
-    let dump = connector.begin_dump(&request, run).await?;
-    let outline = dump.outline().clone();
-    check_outline(&outline, request.previous.as_ref())?;
-    let work = async {
-        let (streams, checkpoint) = read_streams(&intake, dump, &outline, run).await?;
-        Ok::<_, Error>((streams, checkpoint, intake.finish().await?))
-    };
-    let (streams, checkpoint, stored) = tokio::select! {
-        biased;
-        done = work => done?,
-        never = keep_announcing(&job, run_id, started, run) => match never {},
-    };
-    let sealed = seal(&outline, checkpoint, streams, stored)?;
+    let (outline, sealed) = made?;
     warnings.extend(sealed.warnings.iter().cloned());
 
     let unread = outline.streams.iter().any(|s| s.unchanged);
@@ -218,88 +210,59 @@ pub async fn backup(
         tags: options.tags.clone(),
         warnings,
     };
-    let record = commit(&job, state, draft, sealed, run).await?;
+    let (state, record) = commit(&job, state, draft, sealed, run).await?;
     let record = record.ok_or_else(|| Error::internal("a backup was taken for the copy of another"))?;
     withdraw(&job, run_id, run).await;
+    let healed = heal_after(&job, state, &record, run).await;
     run.emit(&Event::Finished { operation: "backup", at: run.now() });
-    Ok(BackupReport { backup: Some(BackupInfo::of(job.name(), &record)), reason })
+    Ok(BackupReport { backup: Some(BackupInfo::of(job.name(), &record)), reason, healed })
 }
 
-/// The backup whose chunks are referenced: the parent, or for a full backup the newest one. With
-/// a log that has holes nothing old is trusted: the missing entry may have swept it.
-async fn base(
-    job: &Job,
-    state: &State,
-    parent: Option<Id>,
-    run: &RunContext,
-    warnings: &mut Vec<String>,
-) -> Option<(Record, Root)> {
-    if !state.faults.is_empty() {
-        return None;
-    }
-    let record = match parent {
-        Some(parent) => state.find(parent)?,
-        // What a check has found damaged is no ground to build on.
-        None => state.backups.values().rfind(|r| r.verified != Some(false))?,
-    };
-    match loadable(job, &record.manifest.root, run).await {
-        Ok(root) => Some((record.clone(), root)),
-        Err(e) => {
-            let message = format!("the previous backup is not whole; everything is stored anew: {e}");
-            run.emit(&Event::Warning { message: message.clone() });
-            warnings.push(message);
-            None
-        }
-    }
+/// What a run makes its backup from.
+struct Making<'a> {
+    job: &'a Job,
+    run_id: Id,
+    started: Timestamp,
+    options: &'a BackupOptions,
+    base: Option<&'a Base>,
+    state: &'a State,
 }
 
-/// Packs of the base that are not there with their size. A listing says which to look at more
-/// closely; what it shows is taken as it is, so that a large base costs few requests.
-async fn bad_packs(job: &Job, root: &Root, run: &RunContext) -> Result<BTreeSet<Id>> {
-    let mut listed: BTreeMap<Id, u64> = BTreeMap::new();
-    for prefix in [job.layout().packs(), job.layout().metas()] {
-        for meta in retry(run, "list packs", || job.storage().list_all(Some(&prefix))).await? {
-            listed.extend(layout::id_of(&meta.key).map(|id| (id, meta.size)));
-        }
-    }
-    let mut bad = BTreeSet::new();
-    for used in root.packs.iter().filter(|p| listed.get(&p.info.id) != Some(&p.info.size)) {
-        let name = match used.info.class {
-            PackClass::Data => job.layout().pack(used.info.id),
-            PackClass::Meta => job.layout().meta(used.info.id),
+impl Making<'_> {
+    /// Reads the source and stores what is not there. With `unread`, streams that the connector
+    /// can prove unchanged are taken over.
+    async fn make(&self, connector: &dyn Connector, unread: bool, run: &RunContext) -> Result<(Outline, Sealed)> {
+        let (job, run_id, state) = (self.job, self.run_id, self.state);
+        let offer = Offer {
+            parent: self.base.map(|b| b.root.clone()),
+            adoptable: if state.faults.is_empty() { interrupted_packs(job, run_id, run).await } else { Vec::new() },
+            avoid: state.doomed.keys().chain(&state.swept).copied().collect(),
+            damage: self.base.map(|b| b.damage.clone()).unwrap_or_default(),
         };
-        match retry(run, "look for a pack", || job.storage().head(&name)).await {
-            Ok(meta) if meta.size == used.info.size => {}
-            Ok(_) => drop(bad.insert(used.info.id)),
-            Err(e) if e.kind() == ErrorKind::NotFound => drop(bad.insert(used.info.id)),
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(bad)
-}
-
-/// The root, once everything that the intake learns from can be read.
-pub(crate) async fn loadable(job: &Job, at: &RootRef, run: &RunContext) -> Result<Root> {
-    let root = Root::load(job, at, run).await?;
-    let fetcher = crate::pipeline::Fetcher::of_root(job, &root, run);
-    for stream in &root.streams {
-        fetcher.references(stream.levels, &stream.top).await?;
-    }
-    for used in root.of_class(PackClass::Data) {
-        fetcher.table(used.info.id).await?;
-    }
-    if let Some(bad) = bad_packs(job, &root, run).await?.first() {
-        return Err(Error::corrupt("a pack of it is missing or has another size").with("pack", bad));
-    }
-    Ok(root)
-}
-
-fn previous(record: &Record, root: &Root) -> Previous {
-    let stream = |s: &StoredStream| (s.info.name.clone(), PreviousStream { info: s.info.clone(), end: s.end });
-    Previous {
-        started: record.manifest.started,
-        read_in_full: record.manifest.read_in_full,
-        streams: root.streams.iter().map(stream).collect(),
+        let (intake, _abort) = Intake::begin(job, run_id, self.options.compression, offer, run).await?;
+        let previous = match self.base.filter(|_| unread) {
+            None => None,
+            Some(base) => {
+                let usable = intake.usable_streams().await?;
+                Some(base.previous(|stream| usable.contains(&stream.info.name)))
+            }
+        };
+        let exclude = self.options.exclude.clone();
+        let request = DumpRequest { previous, exclude, parallel: run.limits.parallel };
+        let dump = connector.begin_dump(&request, run).await?;
+        let outline = dump.outline().clone();
+        check_outline(&outline, request.previous.as_ref())?;
+        let work = async {
+            let (streams, checkpoint) = read_streams(&intake, dump, &outline, run).await?;
+            Ok::<_, Error>((streams, checkpoint, intake.finish().await?))
+        };
+        let (streams, checkpoint, stored) = tokio::select! {
+            biased;
+            done = work => done?,
+            never = keep_announcing(job, run_id, self.started, run) => match never {},
+        };
+        let sealed = seal(&outline, checkpoint, streams, stored)?;
+        Ok((outline, sealed))
     }
 }
 
@@ -337,7 +300,8 @@ async fn read_streams(
             let dump = &dump;
             async move {
                 if info.unchanged {
-                    return Ok::<_, Error>((id, intake.take_over(&info).await?));
+                    let taken = intake.take_over(&info).await.map_err(|e| must_read(e, &info.name))?;
+                    return Ok::<_, Error>((id, taken));
                 }
                 run.emit(&Event::StreamStarted { name: info.name.clone() });
                 let stored = intake.store(dump.open(id).await?).await.map_err(|e| e.with("stream", &info.name))?;
@@ -418,13 +382,19 @@ pub(crate) async fn commit_copy(
     if content_digest(&sealed.streams) != from.content {
         return Err(Error::internal("the copy and its original differ").with("backup", from.backup));
     }
-    commit(job, state, draft, sealed, run).await
+    Ok(commit(job, state, draft, sealed, run).await?.1)
 }
 
 /// Writes the root of the index, then the entry: that is the commit.
 ///
 /// `None` when someone else has copied the same backup in the meantime.
-async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &RunContext) -> Result<Option<Record>> {
+async fn commit(
+    job: &Job,
+    state: State,
+    draft: Draft,
+    sealed: Sealed,
+    run: &RunContext,
+) -> Result<(State, Option<Record>)> {
     let root_id = Id(run.random());
     let root = Root { run: draft.run, backup: draft.backup, streams: sealed.streams, packs: sealed.stored.packs };
     let object = Bytes::from(root.seal(job, root_id, run)?);
@@ -493,10 +463,9 @@ async fn commit(job: &Job, state: State, draft: Draft, sealed: Sealed, run: &Run
             Ok(Decision::Commit(Action::Backup(Box::new(Manifest { revives, ..manifest.clone() }))))
         })
         .await?;
-    match seq.map(|seq| state.backups.get(&seq)) {
-        None => Ok(None),
-        Some(Some(record)) => Ok(Some(record.clone())),
+    match seq.map(|seq| state.backups.get(&seq).cloned()) {
         Some(None) => Err(Error::internal("the committed backup is not in the log")),
+        record => Ok((state, record.flatten())),
     }
 }
 

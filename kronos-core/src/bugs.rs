@@ -21,6 +21,14 @@ pub enum Bug {
     UnreadableIsAbsent,
     /// An entry is written over whatever has its number.
     CommitByOverwriting,
+    /// Blocks known to be bad are referenced as if they were good.
+    BuildOnDamaged,
+    /// Backups are moved although a Sweep has named one of their new packs.
+    IgnoreSweepAtMove,
+    /// Packs are deleted as soon as their chunks have been moved.
+    DeleteAtMove,
+    /// The new index of a moved backup does not name all packs that it needs.
+    ForgetPackAtMove,
 }
 
 /// The planted faults of a run: none, outside tests.
@@ -33,7 +41,7 @@ pub(crate) struct Bugs {
 #[cfg(feature = "testing")]
 impl Bug {
     /// Every planted fault.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::IgnoreSweepAtCommit,
         Self::DeleteBeforeSweep,
         Self::CommitBeforeLastUpload,
@@ -41,6 +49,10 @@ impl Bug {
         Self::RetryUnderNextNumber,
         Self::UnreadableIsAbsent,
         Self::CommitByOverwriting,
+        Self::BuildOnDamaged,
+        Self::IgnoreSweepAtMove,
+        Self::DeleteAtMove,
+        Self::ForgetPackAtMove,
     ];
 }
 

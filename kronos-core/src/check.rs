@@ -1,26 +1,32 @@
 //! Checking a repository without a restore: every object is there, authentic, and fits the rest.
 
+mod findings;
+mod index;
+mod pack;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use futures::StreamExt;
 use serde::Serialize;
 
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
 use crate::id::Id;
-use crate::pipeline::Fetcher;
 use crate::prune::unnamed;
-use crate::repository::entry::Action;
+use crate::repository::entry::RootRef;
 use crate::repository::index::{PackUse, Root};
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, PackReader, Table, read_range, scan};
+use crate::repository::pack::name_of;
 use crate::repository::retry::retry;
-use crate::repository::state::{Record, State};
-use crate::repository::{Decision, Flaw, Repository};
+use crate::repository::state::State;
+use crate::repository::{Flaw, Repository};
 use crate::repository::{checkpoint_numbers, layout};
 use crate::run::RunContext;
 use crate::storage::StorageExt;
+
+use findings::{Findings, note_findings};
+use index::IndexCheck;
+use pack::check_pack;
 
 /// How much is read.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -153,67 +159,65 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
         report.problem(job.layout().entry(*seq), "one of its two copies is damaged");
     }
     check_checkpoints(job, &state, report, run).await?;
+    check_unnamed(job, &state, report, run).await?;
+    // One root at a time: all of them together may be large.
     let mut packs: BTreeMap<Id, PackUse> = BTreeMap::new();
-    let mut roots: BTreeMap<Id, Root> = BTreeMap::new();
     for record in state.backups.values() {
         report.backups += 1;
         let at = record.manifest.root;
-        match Root::load(job, &at, run).await {
-            Ok(root) => {
-                report.objects += 1;
-                packs.extend(root.packs.iter().map(|p| (p.info.id, *p)));
-                if !Root::is_intact(job, &at, run).await? {
-                    report.problem(job.layout().root(at.id), "one of its two copies is damaged");
-                }
-                roots.insert(record.manifest.backup, root);
-            }
-            Err(e) if is_damage(e.kind()) => {
-                report.problem(job.layout().root(at.id), &e);
-                report.damaged_backups.push(record.manifest.backup);
-            }
-            Err(e) => return Err(e),
+        if let Some(root) = check_root(job, &at, report, run).await? {
+            packs.extend(root.packs.iter().map(|p| (p.info.id, *p)));
         }
     }
-    check_unnamed(job, &state, report, run).await?;
-    let mut bad_packs = BTreeSet::new();
+    let mut damage = state.damage.clone();
+    let mut findings = Findings::default();
     for used in packs.values() {
-        if !check_pack(job, used, read, report, run).await? {
-            bad_packs.insert(used.info.id);
+        let pack = check_pack(job, used, read, report, run).await?;
+        if pack.proven() && damage.touches(used.info.id) {
+            damage.remove(used.info.id);
+            findings.sound.push(used.info.id);
         }
+        findings.damage.add(&pack.damage);
     }
-    for (backup, root) in &roots {
-        let whole = check_index(job, root, report, run).await?;
-        let data_bad = root.of_class(PackClass::Data).any(|p| bad_packs.contains(&p.info.id));
-        if !whole || data_bad {
-            report.damaged_backups.push(*backup);
+    for pack in damage.packs().filter(|p| packs.contains_key(p) && !findings.damage.touches(*p)) {
+        report.problem(
+            name_of(job, packs[&pack].info.class, pack),
+            "an earlier check found it damaged, and this one did not read it",
+        );
+    }
+    damage.add(&findings.damage);
+    let mut index = IndexCheck::new(job, packs.into_values(), damage, run);
+    for record in state.backups.values() {
+        run.check_cancelled()?;
+        let (backup, at) = (record.manifest.backup, record.manifest.root);
+        let whole = match Root::load(job, &at, run).await {
+            Ok(root) => index.is_whole(&root, report).await?,
+            Err(e) if is_damage(e.kind()) => false,
+            Err(e) => return Err(e),
+        };
+        if !whole {
+            report.damaged_backups.push(backup);
         }
+        findings.backups.push((backup, at.id, whole));
     }
-    note_damage(job, state, report, run).await
+    note_findings(job, state, &findings, report, run).await
 }
 
-/// Writes down which backups are not whole, so that no retention rule counts on them and no backup
-/// builds on them. Whoever may only read checks all the same.
-async fn note_damage(job: &Job, state: State, report: &mut CheckReport, run: &RunContext) -> Result<()> {
-    let bad = |r: &&Record| report.damaged_backups.contains(&r.manifest.backup) && r.verified != Some(false);
-    let ids: Vec<Id> = state.backups.values().filter(bad).map(|r| r.manifest.backup).collect();
-    let mut state = state;
-    for backup in ids {
-        let decide = async |state: &State| match state.find(backup) {
-            Some(record) if record.verified != Some(false) => {
-                Ok(Decision::Commit(Action::Verified { backup, good: false }))
+async fn check_root(job: &Job, at: &RootRef, report: &mut CheckReport, run: &RunContext) -> Result<Option<Root>> {
+    match Root::load(job, at, run).await {
+        Ok(root) => {
+            report.objects += 1;
+            if !Root::is_intact(job, at, run).await? {
+                report.problem(job.layout().root(at.id), "one of its two copies is damaged");
             }
-            _ => Ok(Decision::Nothing),
-        };
-        match job.commit(state.clone(), run, decide).await {
-            Ok((newer, _)) => state = newer,
-            Err(e) if e.kind() == ErrorKind::Cancelled => return Err(e),
-            Err(e) => {
-                report.note(job.layout().log(), format!("the damage could not be written down: {e}"));
-                return Ok(());
-            }
+            Ok(Some(root))
         }
+        Err(e) if is_damage(e.kind()) => {
+            report.problem(job.layout().root(at.id), &e);
+            Ok(None)
+        }
+        Err(e) => Err(e),
     }
-    Ok(())
 }
 
 /// A checkpoint only saves time, but one that cannot be read is damage all the same.
@@ -267,141 +271,4 @@ async fn check_unnamed(job: &Job, state: &State, report: &mut CheckReport, run: 
 async fn still_unnamed(job: &Job, state: &State, root: Id, run: &RunContext) -> Result<bool> {
     let newer = job.follow(state.clone(), run).await?;
     Ok(!unnamed(&newer, &BTreeSet::from([root])).is_empty())
-}
-
-/// Whether a pack is there, whole, and says of itself what the indexes say of it.
-async fn check_pack(
-    job: &Job,
-    used: &PackUse,
-    read: ReadData,
-    report: &mut CheckReport,
-    run: &RunContext,
-) -> Result<bool> {
-    run.check_cancelled()?;
-    report.objects += 1;
-    let info = used.info;
-    let name = match info.class {
-        PackClass::Data => job.layout().pack(info.id),
-        PackClass::Meta => job.layout().meta(info.id),
-    };
-    let before = report.problems.len();
-    match retry(run, "look for a pack", || job.storage().head(&name)).await {
-        Ok(meta) if meta.size == info.size => {}
-        Ok(meta) => report.problem(&name, format!("it has {} bytes instead of {}", meta.size, info.size)),
-        Err(e) if e.kind() == ErrorKind::NotFound => report.problem(&name, "it is missing"),
-        Err(e) => return Err(e),
-    }
-    if report.problems.len() > before {
-        return Ok(false);
-    }
-    let reads = match read {
-        _ if info.class == PackClass::Meta => true,
-        ReadData::No => false,
-        ReadData::All => true,
-        ReadData::Sample(share) => f64::from(u16::from_le_bytes(run.random())) < share * f64::from(u16::MAX),
-    };
-    if reads {
-        match read_pack(job, used, report, run).await {
-            Ok(()) => {}
-            Err(e) if is_damage(e.kind()) => report.problem(&name, &e),
-            Err(e) if e.kind() == ErrorKind::PermissionDenied && e.context("object").is_some() => {
-                report.note(&name, e.message());
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(report.problems.len() == before)
-}
-
-/// Reads every byte of a pack: head, footer, each copy of the table and of each block.
-async fn read_pack(job: &Job, used: &PackUse, report: &mut CheckReport, run: &RunContext) -> Result<()> {
-    let info = used.info;
-    let found = scan(job, info.class, info.id, info.size, run).await;
-    let reader = std::sync::Arc::new(PackReader::open(job, info, run).await?);
-    match found {
-        Ok(found) if found == info => {}
-        Ok(_) => report.problem(&reader.name, "its last bytes say something else than the index"),
-        Err(e) if is_damage(e.kind()) => report.problem(&reader.name, e.message()),
-        Err(e) => return Err(e),
-    }
-    let mut tables: Vec<Table> = Vec::new();
-    for copy in 0..info.class.copies() {
-        let at = info.table_at(copy).unwrap_or(u64::MAX / 2);
-        match reader.table_copy(job, at, run).await {
-            Ok(table) => tables.push(table),
-            Err(e) if is_damage(e.kind()) => report.problem(&reader.name, format!("its table: {}", e.message())),
-            Err(e) => return Err(e),
-        }
-    }
-    let Some(table) = tables.pop() else { return Ok(()) };
-    let mut covered = 0;
-    let blocks = table.blocks.into_iter().enumerate();
-    let jobs = blocks.flat_map(|(n, entry)| (0..info.class.copies()).map(move |copy| (n, entry.clone(), copy)));
-    let mut opened = std::pin::pin!(
-        futures::stream::iter(jobs)
-            .map(|(number, entry, copy)| {
-                let reader = reader.clone();
-                async move {
-                    let Some(range) = reader.range(&entry, copy) else {
-                        return Err(crate::Error::corrupt("a block lies outside its pack").with("block", number));
-                    };
-                    let sealed = read_range(job, &reader.name, range, run).await?;
-                    let length = sealed.len() as u64;
-                    let number = u32::try_from(number).unwrap_or(u32::MAX);
-                    let open = move || reader.open_block(number, &entry, &sealed).map(|_| ());
-                    run.compute(open).await??;
-                    Ok(length)
-                }
-            })
-            .buffer_unordered(run.limits.threads + 1)
-    );
-    while let Some(result) = opened.next().await {
-        match result {
-            Ok(bytes) => {
-                covered += bytes;
-                run.emit(&Event::Progress { bytes, stored: bytes });
-            }
-            Err(e) if is_damage(e.kind()) => report.problem(&reader.name, &e),
-            Err(e) => return Err(e),
-        }
-    }
-    report.bytes_read += covered;
-    if report.problems.is_empty() && Some(covered) != info.region().map(|r| r * info.class.copies()) {
-        report.problem(&reader.name, "its table does not describe all of it");
-    }
-    Ok(())
-}
-
-/// Whether every node and every chunk that a root leads to is there, as far as tables tell.
-async fn check_index(job: &Job, root: &Root, report: &mut CheckReport, run: &RunContext) -> Result<bool> {
-    let fetcher = Fetcher::of_root(job, root, run);
-    let mut whole = true;
-    for stream in &root.streams {
-        let result = async {
-            let (mut chunks, mut bytes) = (0u64, 0u64);
-            let mut leaves = std::pin::pin!(fetcher.leaves(&stream.top));
-            while let Some(leaf) = leaves.next().await {
-                for chunk in fetcher.chunks(&leaf?).await? {
-                    chunks += 1;
-                    bytes += u64::from(chunk.length);
-                }
-            }
-            let expected = stream.top.iter().map(|n| n.chunks).sum::<u64>();
-            if (chunks, bytes) == (expected, stream.end.length) {
-                Ok(())
-            } else {
-                Err(crate::Error::corrupt("the chunks of a stream do not add up to its length"))
-            }
-        };
-        match result.await {
-            Ok(()) => {}
-            Err(e) if is_damage(e.kind()) => {
-                whole = false;
-                let object = e.context("object").map_or_else(|| format!("backup {}", root.backup), str::to_owned);
-                report.problem(object, e.with("stream", &stream.info.name));
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(whole)
 }

@@ -6,7 +6,8 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
-use crate::backup::{Draft, commit_copy, loadable};
+use crate::backup::{Draft, commit_copy};
+use crate::base::base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::forget::refuse_with_faults;
@@ -76,14 +77,13 @@ async fn copy_one(
     let run_id = Id(run.random());
     let started = run.now();
     announce(target, run_id, started, run).await?;
-    let parent = match state.backups.values().next_back() {
-        Some(newest) => loadable(target, &newest.manifest.root, run).await.ok(),
-        None => None,
-    };
+    let (base, state) = base(target, state, None, run, &mut Vec::new()).await?;
+    let damage = base.as_ref().map(|b| b.damage.clone()).unwrap_or_default();
     let offer = Offer {
-        parent,
+        parent: base.map(|b| b.root),
         adoptable: interrupted_packs(target, run_id, run).await,
         avoid: state.doomed.keys().chain(&state.swept).copied().collect(),
+        damage,
     };
     let (intake, _abort) = Intake::begin(target, run_id, 3, offer, run).await?;
     let same_keys = source.repository().shares_keys_with(target.repository());

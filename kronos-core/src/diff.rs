@@ -115,7 +115,7 @@ async fn chunks(fetcher: &std::sync::Arc<Fetcher>, stream: Option<&StoredStream>
     let Some(stream) = stream else { return Ok(all) };
     let mut leaves = std::pin::pin!(fetcher.leaves(&stream.top));
     while let Some(leaf) = leaves.next().await {
-        all.extend(fetcher.chunks(&leaf?).await?.into_iter().map(|c| (c.id, u64::from(c.length))));
+        all.extend(fetcher.chunks(&leaf?.spans).await?.into_iter().map(|c| (c.id, u64::from(c.length))));
     }
     Ok(all)
 }

@@ -43,17 +43,21 @@
 
 mod announce;
 mod backup;
+mod base;
 mod bugs;
 mod check;
+mod compact;
 mod connector;
 mod copy;
 mod diff;
 mod error;
 mod event;
 mod forget;
+mod heal;
 mod id;
 mod list;
 mod manifest;
+mod moving;
 mod pattern;
 mod pipeline;
 mod prune;
@@ -74,6 +78,7 @@ pub use backup::{BackupOptions, BackupPlan, BackupReport, backup, plan_backup};
 #[cfg(feature = "testing")]
 pub use bugs::Bug;
 pub use check::{CheckReport, Problem, ReadData, check};
+pub use compact::Compaction;
 pub use connector::{
     Capabilities, Checkpoint, ConnectionReport, ConnectionStatus, Connector, DatabaseInfo, Dump, DumpRequest, Engine,
     Fingerprint, Outline, Previous, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport,

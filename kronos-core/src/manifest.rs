@@ -52,6 +52,8 @@ pub struct BackupInfo {
     pub held: bool,
     /// The last verification's result.
     pub verified: Option<bool>,
+    /// It needs data that a check has found bad. It heals when a later backup meets the same data.
+    pub damaged: bool,
 }
 
 impl BackupInfo {
@@ -76,6 +78,7 @@ impl BackupInfo {
             warnings: m.warnings,
             held: record.held,
             verified: record.verified,
+            damaged: record.damaged,
         }
     }
 }

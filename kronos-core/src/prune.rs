@@ -5,13 +5,15 @@
 //! nothing references, Sweep names doomed packs that are still unreferenced after the grace
 //! period, and only what a Sweep entry names is deleted.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+mod census;
+mod roots;
+
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use crate::announce::announcement;
 use crate::bugs::Bug;
+use crate::compact::{self, Compaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::forget::refuse_with_faults;
@@ -19,15 +21,17 @@ use crate::id::Id;
 use crate::list::open;
 use crate::manifest::BackupInfo;
 use crate::repository::entry::Action;
-use crate::repository::index::Root;
 use crate::repository::job::Job;
 use crate::repository::retry::retry;
 use crate::repository::state::State;
 use crate::repository::{Decision, Repository, layout};
 use crate::retention::{Retention, Verdict};
 use crate::run::RunContext;
-use crate::storage::{Key, ObjectMeta, StorageExt};
 use crate::time::Timestamp;
+
+pub(crate) use census::unnamed;
+use census::{Census, OpenRuns, census, committed_runs, open_runs, unnamed_roots};
+use roots::Roots;
 
 /// A clock that is further ahead of the newest entry than this is not believed.
 const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_hours(9600);
@@ -41,6 +45,8 @@ const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_mins(10);
 pub struct PruneOptions {
     /// What is kept; `None` forgets nothing and only frees what is unreferenced.
     pub retention: Option<Retention>,
+    /// Merge small packs, and write those anew of which little is used.
+    pub compact: bool,
     /// Tell only what would be done.
     pub dry_run: bool,
     /// Believe the clock although it is behind the newest log entry, or implausibly far ahead of it.
@@ -51,6 +57,13 @@ impl PruneOptions {
     /// Frees what is unreferenced, and forgets what `retention` does not keep.
     pub fn new(retention: Option<Retention>) -> Self {
         Self { retention, ..Self::default() }
+    }
+
+    /// The same, merging small packs and writing badly used ones anew before freeing.
+    #[must_use]
+    pub fn with_compact(mut self, compact: bool) -> Self {
+        self.compact = compact;
+        self
     }
 
     /// The same, but only told.
@@ -71,6 +84,8 @@ pub struct PruneReport {
     pub verdicts: Vec<Verdict>,
     /// Backups forgotten.
     pub forgotten: Vec<Id>,
+    /// Packs merged or written anew, when that was asked for.
+    pub compaction: Option<Compaction>,
     /// Packs newly doomed.
     pub doomed: u64,
     /// Doomed packs whose grace has passed, swept.
@@ -81,15 +96,6 @@ pub struct PruneReport {
     pub freed: u64,
     /// What the user should know.
     pub warnings: Vec<String>,
-}
-
-/// What lies in a job's directory, by kind.
-#[derive(Debug, Default)]
-struct Census {
-    /// Packs, metadata packs and roots by id.
-    objects: BTreeMap<Id, ObjectMeta>,
-    roots: BTreeSet<Id>,
-    runs: Vec<Key>,
 }
 
 /// Prunes one job.
@@ -123,6 +129,18 @@ pub async fn prune(
 
     let census = census(&job, run).await?;
     let protected = unnamed_roots(&job, &state, &census, &mut report, run).await?;
+    let census = if options.compact {
+        let spare = roots.needed(&job, protected.iter().copied(), run).await?;
+        let plan = compact::plan(&job, &state, &spare, run).await?;
+        report.compaction = Some(plan.report.clone());
+        if !options.dry_run {
+            let (newer, done) = compact::compact(&job, state, plan, run).await?;
+            (state, report.compaction) = (newer, Some(done));
+        }
+        self::census(&job, run).await?
+    } else {
+        census
+    };
     let doomable = doomable(&job, &state, &census, &protected, &mut roots, run).await?;
     report.doomed = doomable.len() as u64;
     let runs = open_runs(&job, &state, &census, run).await?;
@@ -177,88 +195,6 @@ async fn forget_all(job: &Job, state: State, gone: &[Id], run: &RunContext) -> R
         })
         .await?;
     Ok(state)
-}
-
-/// What roots reference, each read once.
-#[derive(Debug, Default)]
-struct Roots(BTreeMap<Id, BTreeSet<Id>>);
-
-impl Roots {
-    async fn of(&mut self, job: &Job, root: Id, run: &RunContext) -> Result<&BTreeSet<Id>> {
-        match self.0.entry(root) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            // A root that cannot be read may need anything: the error ends the prune.
-            Entry::Vacant(free) => Ok(free.insert(Root::load_any(job, root, run).await?.references(root).collect())),
-        }
-    }
-
-    /// Everything that the backups of a state and some roots of their own need.
-    async fn live(&mut self, job: &Job, state: &State, more: &BTreeSet<Id>, run: &RunContext) -> Result<BTreeSet<Id>> {
-        let mut live = BTreeSet::new();
-        for root in state.backups.values().map(|r| r.manifest.root.id).chain(more.iter().copied()) {
-            live.extend(self.of(job, root, run).await?.iter().copied());
-        }
-        Ok(live)
-    }
-}
-
-async fn census(job: &Job, run: &RunContext) -> Result<Census> {
-    let mut census = Census::default();
-    for prefix in [job.layout().packs(), job.layout().metas(), job.layout().roots()] {
-        let is_root = prefix == job.layout().roots();
-        for meta in retry(run, "list packs", || job.storage().list_all(Some(&prefix))).await? {
-            if let Some(id) = layout::id_of(&meta.key) {
-                if is_root {
-                    census.roots.insert(id);
-                }
-                census.objects.insert(id, meta);
-            }
-        }
-    }
-    let prefix = job.layout().runs();
-    let runs = retry(run, "list runs", || job.storage().list_all(Some(&prefix))).await?;
-    census.runs = runs.into_iter().map(|m| m.key).collect();
-    Ok(census)
-}
-
-/// Roots that no log entry names and that no announced run explains: the entry may have been
-/// lost, so they protect all they need. The others are of interrupted or running backups.
-async fn unnamed_roots(
-    job: &Job,
-    state: &State,
-    census: &Census,
-    report: &mut PruneReport,
-    run: &RunContext,
-) -> Result<BTreeSet<Id>> {
-    let mut protected = BTreeSet::new();
-    for id in unnamed(state, &census.roots) {
-        let key = job.layout().root(id);
-        let root = match Root::load_any(job, id, run).await {
-            Ok(root) => root,
-            // It can lead to nothing any more. Before it is swept it is read once more, after the
-            // grace period; or another prune has just deleted it.
-            Err(e) if e.kind() == ErrorKind::Corrupt => {
-                report.warnings.push(format!("{key}: an index that no log entry names and that cannot be read: {e}"));
-                continue;
-            }
-            Err(e) => return Err(e),
-        };
-        let announced = job.layout().run(root.run);
-        let explained = state.closed.contains(&root.run)
-            || retry(run, "look for a run", || job.storage().get_if_there(&announced)).await?.is_some();
-        if !explained {
-            report.warnings.push(format!("{key}: an index that no log entry names: was the newest entry lost?"));
-            protected.insert(id);
-        }
-    }
-    Ok(protected)
-}
-
-/// Listed roots that are of no backup, forgotten ones aside: those have been named once.
-pub(crate) fn unnamed(state: &State, roots: &BTreeSet<Id>) -> Vec<Id> {
-    let named: BTreeSet<Id> = state.backups.values().map(|r| r.manifest.root.id).collect();
-    let unnamed = |id: &&Id| !named.contains(*id) && !state.retired_roots.contains(*id) && !state.swept.contains(*id);
-    roots.iter().filter(unnamed).copied().collect()
 }
 
 /// Pure but for reading roots: what lies there and nothing needs.
@@ -359,34 +295,6 @@ async fn delete(
         }
     }
     Ok(())
-}
-
-fn committed_runs(state: &State) -> BTreeSet<Id> {
-    state.backups.values().map(|r| r.manifest.run).collect()
-}
-
-/// Announced runs that have not committed.
-#[derive(Debug, Default)]
-struct OpenRuns {
-    /// When those began that have been heard of within the grace period.
-    at_work: Vec<Timestamp>,
-    /// The others. A Doom entry closes them, so that they cannot commit later: from then on an
-    /// index of theirs is a leftover, whenever it comes to light, and not one whose entry was lost.
-    silent: BTreeSet<Id>,
-}
-
-async fn open_runs(job: &Job, state: &State, census: &Census, run: &RunContext) -> Result<OpenRuns> {
-    let committed = committed_runs(state);
-    let now = run.now();
-    let mut runs = OpenRuns::default();
-    for key in &census.runs {
-        let Some(id) = layout::id_of(key).filter(|id| !committed.contains(id)) else { continue };
-        match announcement(job, key, run).await? {
-            Some(announced) if now.since(announced.seen) <= run.limits.grace => runs.at_work.push(announced.started),
-            _ => drop(runs.silent.insert(id)),
-        }
-    }
-    Ok(runs)
 }
 
 /// Announcements of runs that are over, and what the storage itself left behind.

@@ -52,7 +52,8 @@ impl Retention {
 
     /// Judges the backups of one job, in any order; the verdicts are oldest first.
     ///
-    /// A backup whose verification failed uses up no rule and is kept by none but a hold; the
+    /// A backup whose verification failed uses up no rule and is kept by none but a hold. A damaged
+    /// one uses up none either, but is kept where it would be if it were good, for it may heal. The
     /// newest good one always stays. No rule at all is an error, for it would keep one only.
     pub fn judge(&self, backups: &[BackupInfo], now: Timestamp) -> Result<Vec<Verdict>> {
         if !self.has_rules() {
@@ -68,19 +69,23 @@ impl Retention {
         let mut backups: Vec<&BackupInfo> = backups.iter().collect();
         backups.sort_by_key(|b| (b.started, b.id));
         let mut kept: BTreeMap<Id, Vec<&'static str>> = BTreeMap::new();
-        let good: Vec<&BackupInfo> = backups.iter().rev().copied().filter(|b| b.verified != Some(false)).collect();
+        let sound: Vec<&BackupInfo> = backups.iter().rev().copied().filter(|b| b.verified != Some(false)).collect();
+        let good: Vec<&BackupInfo> = sound.iter().copied().filter(|b| !b.damaged).collect();
         for (rule, count, period) in self.rules() {
-            let mut seen = BTreeSet::new();
-            for backup in &good {
-                if seen.len() as u64 >= u64::from(count) {
-                    break;
-                }
-                if seen.insert(period(backup, &zone)) {
-                    kept.entry(backup.id).or_default().push(rule);
+            // A damaged one may heal: it stays where it would if it were good, and takes the place of none.
+            for (pool, damaged) in [(&good, false), (&sound, true)] {
+                let mut seen = BTreeSet::new();
+                for backup in pool {
+                    if seen.len() as u64 >= u64::from(count) {
+                        break;
+                    }
+                    if seen.insert(period(backup, &zone)) && backup.damaged == damaged {
+                        kept.entry(backup.id).or_default().push(rule);
+                    }
                 }
             }
         }
-        for backup in &good {
+        for backup in &sound {
             if self.within.is_some_and(|within| now.since(backup.started) <= within) {
                 kept.entry(backup.id).or_default().push("within");
             }
@@ -161,6 +166,7 @@ mod tests {
             warnings: Vec::new(),
             held: false,
             verified: None,
+            damaged: false,
         }
     }
 

@@ -4,33 +4,16 @@
 
 use std::sync::Arc;
 
-use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, Prng, append_unknown_entry};
+use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, append_unknown_entry};
 use kronos_core::{
-    BackupInfo, BackupKind, BackupOptions, ChunkerParameters, Credentials, Differential, ErrorKind, Full, Limits, Mode,
-    Protection, PruneOptions, ReadData, Repository, RestoreOptions, Retention, RunContext, Secret, backup, check, copy,
-    diff, find_backup, forget, generate_identity, hold, list, plan_backup, prune, release, restore, show,
+    BackupKind, BackupOptions, ChunkerParameters, Credentials, Differential, ErrorKind, Full, Limits, Mode, Protection,
+    PruneOptions, ReadData, Repository, RestoreOptions, Retention, RunContext, Secret, backup, check, copy, diff,
+    find_backup, forget, generate_identity, hold, list, plan_backup, prune, release, restore, show,
 };
 
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let mut prng = Prng::new(seed);
-    (0..length).map(|_| (prng.bits() >> 11) as u8).collect()
-}
+mod common;
 
-async fn repository(storage: &Arc<MemoryStorage>) -> Repository {
-    let run = RunContext::new();
-    Repository::init(storage.clone(), &Protection::None, ChunkerParameters::tiny(), &run).await.unwrap()
-}
-
-async fn back_up(repository: &Repository, source: &MemorySource) -> BackupInfo {
-    let run = RunContext::new();
-    backup(repository, source, &BackupOptions::new(), &run).await.unwrap().backup.unwrap()
-}
-
-async fn assert_restores(repository: &Repository, backup: &BackupInfo, expected: &MemorySource) {
-    let target = MemorySource::new("target");
-    restore(repository, backup, &target, &RestoreOptions::new(), &RunContext::new()).await.unwrap();
-    assert_eq!(target.contents(), expected.contents());
-}
+use common::{assert_restores, back_up, noise, repository};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_backup_stores_only_what_changed_and_both_restore() {
@@ -396,49 +379,4 @@ async fn what_is_proved_unchanged_is_not_read_and_lives_as_long_as_it_is_needed(
     assert!(check(&repository, ReadData::All, &run).await.unwrap().problems.is_empty());
     let again = back_up(&repository, &source).await;
     assert_restores(&repository, &again, &source).await;
-}
-
-fn pack_of(storage: &MemoryStorage) -> kronos_core::Key {
-    storage.keys().into_iter().find(|k| k.as_str().contains("/packs/")).expect("there is a pack")
-}
-
-#[tokio::test]
-async fn a_backup_never_builds_on_a_pack_that_is_gone() {
-    let storage = Arc::new(MemoryStorage::new());
-    let repository = repository(&storage).await;
-    let source = MemorySource::new("shop").with_pages(64).with_proofs();
-    source.set("a", noise(1, 20_000));
-    back_up(&repository, &source).await;
-    storage.remove(&pack_of(&storage));
-    for strategy in [BackupOptions::new(), BackupOptions::new().with_strategy(Full)] {
-        let report = backup(&repository, &source, &strategy, &RunContext::new()).await.unwrap();
-        assert_restores(&repository, &report.backup.unwrap(), &source).await;
-    }
-}
-
-#[tokio::test]
-async fn what_a_check_finds_damaged_is_built_on_by_nobody_and_outlived_by_the_good() {
-    let storage = Arc::new(MemoryStorage::new());
-    let repository = repository(&storage).await;
-    let source = MemorySource::new("shop").with_pages(64);
-    source.set("a", noise(1, 20_000));
-    let good = back_up(&repository, &source).await;
-    let before: Vec<_> = storage.keys();
-    source.set("a", noise(2, 20_000));
-    let bad = back_up(&repository, &source).await;
-    let new = storage.keys().into_iter().find(|k| k.as_str().contains("/packs/") && !before.contains(k)).unwrap();
-    assert!(storage.flip(&new, 8 * 200));
-    let run = RunContext::new();
-    let report = check(&repository, ReadData::All, &run).await.unwrap();
-    assert_eq!(report.damaged_backups, [bad.id]);
-    let listed = list(&repository, None, &run).await.unwrap().backups;
-    assert_eq!(listed.iter().map(|b| b.verified).collect::<Vec<_>>(), [None, Some(false)]);
-    // The same content again: it is stored anew, not referenced in the damaged pack.
-    let healed = back_up(&repository, &source).await;
-    assert_restores(&repository, &healed, &source).await;
-    forget(&repository, &healed, &run).await.unwrap();
-    let keep = PruneOptions::new(Some(Retention { last: 1, ..Retention::default() }));
-    let report = prune(&repository, "shop", &keep, &run).await.unwrap();
-    assert_eq!(report.forgotten, [bad.id], "the damaged one does not count as the last");
-    assert!(find_backup(&repository, &good.id.to_string(), &run).await.is_ok());
 }

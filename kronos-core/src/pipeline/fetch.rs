@@ -18,9 +18,6 @@ use crate::stream::{Piece, Stream, StreamInfo};
 use super::cache::Cache;
 use super::meta::keyed_id;
 
-/// Tables held at a time: a table of a full pack of 4 KiB chunks takes about 200 KiB.
-const TABLES: usize = 128;
-
 /// One chunk of a stream, and where it lies.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ChunkAt {
@@ -54,8 +51,7 @@ pub(crate) struct Fetcher {
 
 impl Fetcher {
     pub(crate) fn new(job: &Job, packs: impl IntoIterator<Item = PackUse>, run: &RunContext) -> Arc<Self> {
-        let block = u64::from(job.repository().chunker().block);
-        let blocks = usize::try_from(run.limits.memory / 4 / block).unwrap_or(usize::MAX);
+        let share = |of: u64| usize::try_from(run.limits.memory / of).unwrap_or(usize::MAX);
         let keys = job.repository().key_set();
         Arc::new(Self {
             job: job.clone(),
@@ -63,9 +59,9 @@ impl Fetcher {
             packs: packs.into_iter().map(|p| (p.info.id, p)).collect(),
             chunk_key: keys.id_key("chunk"),
             node_key: keys.id_key("node"),
-            readers: Cache::new(1024),
-            tables: Cache::new(TABLES),
-            blocks: Cache::new(blocks),
+            readers: Cache::new(1024, |_| 1),
+            tables: Cache::new(share(8), |table| table.memory()),
+            blocks: Cache::new(share(4), |block| block.bytes.len() + block.starts.len() * size_of::<usize>()),
         })
     }
 
@@ -108,6 +104,12 @@ impl Fetcher {
                 }),
             )
             .await
+    }
+
+    /// The table of a metadata pack.
+    pub(crate) async fn meta_table(&self, pack: Id) -> Result<Arc<Table>> {
+        let info = self.pack_use(pack)?.info;
+        self.tables.get(pack, Box::pin(self.own_table(info))).await
     }
 
     async fn own_table(&self, info: PackInfo) -> Result<Arc<Table>> {
@@ -181,10 +183,10 @@ impl Fetcher {
         }
     }
 
-    /// The chunks of a leaf with their ids.
-    pub(crate) async fn chunks(&self, leaf: &Leaf) -> Result<Vec<ChunkAt>> {
+    /// Runs of chunks, each chunk with its id.
+    pub(crate) async fn chunks(&self, spans: &[Span]) -> Result<Vec<ChunkAt>> {
         let mut chunks = Vec::new();
-        for span in &leaf.spans {
+        for span in spans {
             let table = self.table(span.pack).await?;
             let slots = table.blocks.get(span.block as usize).map_or(&[][..], |b| &b.slots);
             for slot in span.slot..span.slot.saturating_add(span.count) {
@@ -196,6 +198,17 @@ impl Fetcher {
             }
         }
         Ok(chunks)
+    }
+
+    /// How many bytes a run of chunks has, as the table tells.
+    pub(crate) async fn lengths(&self, span: &Span) -> Result<u64> {
+        let table = self.table(span.pack).await?;
+        let from = usize::from(span.slot);
+        let block = table.blocks.get(span.block as usize);
+        let slots = block.and_then(|b| b.slots.get(from..from + usize::from(span.count)));
+        slots
+            .map(|slots| slots.iter().map(|s| u64::from(s.length)).sum())
+            .ok_or_else(|| Error::corrupt("an index names a chunk that is not there").with("pack", span.pack))
     }
 
     /// The bytes of one chunk.

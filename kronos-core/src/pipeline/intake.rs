@@ -1,37 +1,39 @@
-//! Storing streams: what the job holds already is referenced, the rest is gathered into blocks,
+//! Storing chunks: what the job holds already is referenced, the rest is gathered into blocks,
 //! compressed, sealed and uploaded while reading goes on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
-use futures::StreamExt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::bugs::Bug;
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::{Digest, Id};
-use crate::repository::index::{PackUse, Root, StoredStream, TreeBuilder};
+use crate::id::Id;
+use crate::repository::damage::Damage;
+use crate::repository::index::{Node, NodeRef, NodeSink, PackUse, Root};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackInfo, seal_block};
+use crate::repository::pack::{OpenBlock, PackInfo, Table, seal_block};
 use crate::repository::retry::retry;
 use crate::run::RunContext;
-use crate::stream::{Piece, Stream, StreamEnd, StreamInfo};
 
-use super::cut::{Cutter, chunk_size};
 use super::fetch::Fetcher;
 use super::known::{Known, Where};
 use super::ledger::{Building, Ledger, OpenPack, PackState, read_table};
-use super::meta::{MetaWriter, ReadyPack, keyed_id};
+use super::meta::{MetaWriter, ReadyPack};
 use super::upload::PackUpload;
 
-/// Chunks are handed to the hashing threads in batches of about this many bytes.
-const BATCH: usize = 1 << 20;
 /// A pack is closed when it has this many chunks, however well they compress: its table is held in
 /// memory.
 const MOST_CHUNKS: usize = 1 << 16;
+/// Pack, block and slot of a chunk.
+pub(crate) type ChunkPlace = (Id, u32, u16);
+
+/// A block that is being filled.
+#[derive(Debug, Default)]
+pub(crate) struct OpenPlace(pub(super) Option<Building>);
+
 /// What may be referenced instead of stored.
 #[derive(Debug, Default)]
 pub(crate) struct Offer {
@@ -40,6 +42,8 @@ pub(crate) struct Offer {
     pub adoptable: Vec<PackInfo>,
     /// Packs that must not be referenced: doomed or swept.
     pub avoid: BTreeSet<Id>,
+    /// Blocks that must not be referenced: they are bad.
+    pub damage: Damage,
 }
 
 /// What has been stored.
@@ -54,12 +58,14 @@ pub(crate) struct Stored {
 /// The intake of one run into one job.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    job: Job,
-    run: RunContext,
+    pub(super) job: Job,
+    pub(super) run: RunContext,
     run_id: Id,
     level: i32,
-    chunk_key: [u8; 32],
-    parent: Option<(Root, Arc<Fetcher>)>,
+    pub(super) chunk_key: [u8; 32],
+    pub(super) parent: Option<(Root, Arc<Fetcher>)>,
+    /// What of the parent cannot be used.
+    pub(super) damage: Damage,
     shared: Mutex<Ledger>,
     in_flight: Arc<Semaphore>,
 }
@@ -87,6 +93,7 @@ impl Intake {
             packs: Vec::new(),
             by_id: BTreeMap::new(),
             learned: BTreeSet::new(),
+            broken: BTreeSet::new(),
             known: Known::new(run.limits.memory * 3 / 8),
             meta: MetaWriter::new(job, run_id, run),
             meta_infos: BTreeMap::new(),
@@ -100,13 +107,14 @@ impl Intake {
             None => None,
             Some(root) => {
                 let fetcher = Fetcher::of_root(job, &root, run);
-                shared.learn_parent(&root, &fetcher, &offer.avoid).await?;
+                shared.learn_parent(&root, &fetcher, &offer.avoid, &offer.damage).await?;
                 Some((root, fetcher))
             }
         };
         for info in offer.adoptable {
-            if !offer.avoid.contains(&info.id) && !shared.by_id.contains_key(&info.id) {
-                shared.adopt(job, info, run).await;
+            let bad = offer.avoid.contains(&info.id) || offer.damage.is_whole(info.id);
+            if !bad && !shared.by_id.contains_key(&info.id) {
+                shared.adopt(job, info, &offer.damage, run).await;
             }
         }
         shared.known.seal_old();
@@ -115,6 +123,7 @@ impl Intake {
             run: run.clone(),
             run_id,
             level,
+            damage: offer.damage,
             chunk_key: job.repository().key_set().id_key("chunk"),
             parent,
             shared: Mutex::new(shared),
@@ -123,169 +132,60 @@ impl Intake {
         Ok((intake.clone(), AbortOnDrop(intake)))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores a stream that is being read.
-    pub(crate) async fn store(self: &Arc<Self>, stream: Stream) -> Result<StoredStream> {
-        let info = stream.info().clone();
-        let before = self.parent.as_ref().and_then(|(root, _)| root.stream(&info.name)).map(|s| s.chunk);
-        let chunk = chunk_size(info.cutting, info.size_hint, before, self.job.repository().chunker());
-        let key = self.chunk_key;
-        let batches = batches(stream, Cutter::new(chunk, self.job.repository().chunker()));
-        let named = batches.map(|batch| async {
-            match batch? {
-                Batch::Chunks(chunks) => {
-                    let name = move || chunks.into_iter().map(|c| (keyed_id(&key, &c), c)).collect();
-                    Ok(Named::Chunks(self.run.compute(name).await?))
-                }
-                Batch::End(end) => Ok::<_, Error>(Named::End(end)),
-            }
-        });
-        let mut named = std::pin::pin!(named.buffered(self.run.limits.threads + 1));
-        let mut sink = StreamSink { tree: TreeBuilder::default(), building: None };
-        let mut hasher = Box::new(blake3::Hasher::new());
-        let mut length = 0;
-        while let Some(batch) = named.next().await {
-            self.run.check_cancelled()?;
-            match batch? {
-                Named::Chunks(chunks) => {
-                    let chunks: Vec<(Id, Bytes)> = chunks;
-                    let bytes: usize = chunks.iter().map(|(_, c)| c.len()).sum();
-                    length += bytes as u64;
-                    // The digest is of what goes into the index, not of what came in: the two
-                    // are compared before the commit.
-                    let (same, chunks) = self
-                        .run
-                        .compute(move || {
-                            for (_, chunk) in &chunks {
-                                hasher.update(chunk);
-                            }
-                            (hasher, chunks)
-                        })
-                        .await?;
-                    hasher = same;
-                    for (id, chunk) in chunks {
-                        self.take(&mut sink, id, &chunk).await?;
-                    }
-                    self.run.emit(&Event::Progress { bytes: bytes as u64, stored: 0 });
-                    self.upload_meta().await?;
-                }
-                Named::End(end) => {
-                    let stored = StreamEnd { length, digest: Digest(*hasher.finalize().as_bytes()), rows: end.rows };
-                    return self.end(sink, info, stored, chunk).await;
-                }
-            }
-        }
-        Err(Error::internal("a stream ended without its end mark"))
-    }
-
-    /// Takes over a stream of the parent that the connector has proved unchanged.
-    pub(crate) async fn take_over(&self, info: &StreamInfo) -> Result<StoredStream> {
-        let wanted =
-            || Error::internal("a stream is called unchanged that the parent has not").with("stream", &info.name);
-        let (root, fetcher) = self.parent.as_ref().ok_or_else(wanted)?;
-        let stored = root.stream(&info.name).ok_or_else(wanted)?.clone();
-        let nodes = fetcher.references(stored.levels, &stored.top).await?;
-        let mut leaves = std::pin::pin!(fetcher.leaves(&stored.top));
-        while let Some(leaf) = leaves.next().await {
-            let leaf = leaf?;
-            let mut shared = self.lock();
-            for span in leaf.spans {
-                let pack = *shared.by_id.get(&span.pack).ok_or_else(wanted)?;
-                let state = &mut shared.packs[pack as usize];
-                state.live += state.average * u64::from(span.count);
-            }
-        }
+    /// Where a chunk lies, if it is known.
+    pub(crate) fn known(&self, id: Id, length: u32) -> Option<ChunkPlace> {
         let mut shared = self.lock();
-        for node in &nodes {
-            shared.meta.use_in_place(node);
-        }
-        Ok(StoredStream { info: info.clone(), ..stored })
-    }
-
-    /// Stores a stream of another repository chunk by chunk, reading only what is not there.
-    pub(crate) async fn copy(
-        self: &Arc<Self>,
-        stored: &StoredStream,
-        from: &Arc<Fetcher>,
-        same_keys: bool,
-    ) -> Result<StoredStream> {
-        let mut sink = StreamSink { tree: TreeBuilder::default(), building: None };
-        let mut leaves = std::pin::pin!(from.leaves(&stored.top));
-        let mut hasher = (!same_keys).then(|| Box::new(blake3::Hasher::new()));
-        while let Some(leaf) = leaves.next().await {
-            self.run.check_cancelled()?;
-            for at in from.chunks(&leaf?).await? {
-                if !(same_keys && self.reference(&mut sink, at.id, at.length)?) {
-                    let chunk = from.chunk(&at).await?;
-                    if let Some(hasher) = &mut hasher {
-                        hasher.update(&chunk);
-                    }
-                    let id = if same_keys { at.id } else { keyed_id(&self.chunk_key, &chunk) };
-                    self.take(&mut sink, id, &chunk).await?;
-                }
-                self.run.emit(&Event::Progress { bytes: u64::from(at.length), stored: 0 });
-            }
-            self.upload_meta().await?;
-        }
-        let digest = hasher.map(|h| Digest(*h.finalize().as_bytes()));
-        if digest.is_some_and(|d| d != stored.end.digest) {
-            return Err(Error::corrupt("the stream is not what was backed up").with("stream", &stored.info.name));
-        }
-        self.end(sink, stored.info.clone(), stored.end, stored.chunk).await
-    }
-
-    /// References a chunk if it is known.
-    fn reference(&self, sink: &mut StreamSink, id: Id, length: u32) -> Result<bool> {
-        let mut shared = self.lock();
-        let shared = &mut *shared;
-        let Some(hit) = shared.known.look_up(id) else { return Ok(false) };
+        let hit = shared.known.look_up(id)?;
         let state = &mut shared.packs[hit.at.pack as usize];
         if hit.first {
             state.live += u64::from(length);
         }
-        sink.tree.push(id, length, (state.id, u32::from(hit.at.block), hit.at.slot), &mut shared.meta)?;
-        Ok(true)
+        Some((state.id, u32::from(hit.at.block), hit.at.slot))
     }
 
-    /// References a chunk, or puts it into the stream's block.
-    async fn take(self: &Arc<Self>, sink: &mut StreamSink, id: Id, chunk: &Bytes) -> Result<()> {
+    /// Where a chunk lies: in a place that is known, or in a block of its own run.
+    pub(crate) async fn place(self: &Arc<Self>, open: &mut OpenPlace, id: Id, chunk: &[u8]) -> Result<ChunkPlace> {
         let length = u32::try_from(chunk.len()).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
-        if self.reference(sink, id, length)? {
-            return Ok(());
+        if let Some(known) = self.known(id, length) {
+            return Ok(known);
         }
-        let mut building = match sink.building.take() {
+        let mut building = match open.0.take() {
             Some(building) => building,
             None => self.new_block()?,
         };
         let slot = building.block.push(id, chunk);
-        {
+        let place = {
             let mut shared = self.lock();
-            let shared = &mut *shared;
-            let at = Where { pack: building.pack, block: building.number, slot };
-            shared.known.add_new(id, at);
+            shared.known.add_new(id, Where { pack: building.pack, block: building.number, slot });
             let state = &mut shared.packs[building.pack as usize];
             state.live += u64::from(length);
-            sink.tree.push(id, length, (state.id, u32::from(at.block), slot), &mut shared.meta)?;
-        }
+            (state.id, u32::from(building.number), slot)
+        };
         if building.block.is_full(self.job.repository().chunker().block) {
-            self.dispatch(building).await
+            self.dispatch(building).await?;
         } else {
-            sink.building = Some(building);
-            Ok(())
+            open.0 = Some(building);
         }
+        Ok(place)
     }
 
-    async fn end(&self, sink: StreamSink, info: StreamInfo, end: StreamEnd, chunk: u32) -> Result<StoredStream> {
-        let (levels, top) = {
-            let mut shared = self.lock();
-            shared.spare.extend(sink.building);
-            sink.tree.finish(&mut shared.meta)?
-        };
-        self.upload_meta().await?;
-        Ok(StoredStream { info, end, chunk, levels, top })
+    /// Gives back the block that is not full, for others to fill.
+    pub(crate) fn leave(&self, open: OpenPlace) {
+        self.lock().spare.extend(open.0);
+    }
+
+    /// Stores a node of an index, unless it is there.
+    pub(crate) fn store_node(&self, node: &Node) -> Result<(Id, Id, u32, u16)> {
+        self.lock().meta.store(node)
+    }
+
+    /// Stores the copy of a table.
+    pub(crate) fn store_table(&self, table: &Table) -> Result<NodeRef> {
+        self.lock().meta.store_bytes(&table.encode())
     }
 
     /// A block that a finished stream left, or a new one with a place in the current pack.
@@ -385,7 +285,7 @@ impl Intake {
         Ok(())
     }
 
-    async fn upload_meta(&self) -> Result<()> {
+    pub(crate) async fn upload_meta(&self) -> Result<()> {
         let ready = self.lock().meta.take_ready();
         for ReadyPack { name, object, info } in ready {
             retry(&self.run, "upload metadata", || self.job.storage().put(&name, object.clone())).await?;
@@ -473,48 +373,4 @@ impl Intake {
         let reuses = packs.iter().any(|p| shared.learned.contains(&p.info.id));
         Ok(Stored { packs, added: shared.bytes_stored, reuses })
     }
-}
-
-/// What has been stored of one stream.
-#[derive(Debug)]
-struct StreamSink {
-    tree: TreeBuilder,
-    building: Option<Building>,
-}
-
-enum Batch {
-    Chunks(Vec<Bytes>),
-    End(StreamEnd),
-}
-
-enum Named {
-    Chunks(Vec<(Id, Bytes)>),
-    End(StreamEnd),
-}
-
-/// The chunks of a stream, some at a time, and its end mark.
-fn batches(stream: Stream, cutter: Cutter) -> impl futures::Stream<Item = Result<Batch>> {
-    let state = (stream, Some(cutter), None::<StreamEnd>);
-    futures::stream::try_unfold(state, |(mut stream, mut cutter, end)| async move {
-        if let Some(end) = end {
-            return Ok(Some((Batch::End(end), (stream, None, None))));
-        }
-        let Some(mut cut) = cutter.take() else { return Ok(None) };
-        let mut chunks = Vec::new();
-        let mut bytes = 0;
-        while bytes < BATCH {
-            match stream.next().await? {
-                Some(Piece::Data(data)) => {
-                    bytes += data.len();
-                    cut.push(data, &mut chunks);
-                }
-                Some(Piece::End(end)) => {
-                    cut.finish(&mut chunks);
-                    return Ok(Some((Batch::Chunks(chunks), (stream, None, Some(end)))));
-                }
-                None => return Err(Error::internal("a stream was read after its end")),
-            }
-        }
-        Ok(Some((Batch::Chunks(chunks), (stream, Some(cut), None))))
-    })
 }

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::repository::damage::Damage;
 use crate::repository::index::{NodeRef, Root};
 use crate::repository::job::Job;
 use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackReader, Table};
@@ -63,6 +64,8 @@ pub(super) struct Ledger {
     pub(super) by_id: BTreeMap<Id, u32>,
     /// Packs that were there before this run.
     pub(super) learned: BTreeSet<Id>,
+    /// Streams of the parent whose index cannot be read.
+    pub(super) broken: BTreeSet<String>,
     pub(super) known: Known,
     pub(super) meta: MetaWriter,
     pub(super) meta_infos: BTreeMap<Id, PackInfo>,
@@ -75,55 +78,73 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    /// Learns the parent's chunks and nodes.
+    /// Learns the parent's chunks and nodes, as far as they can be read and are not bad.
     pub(super) async fn learn_parent(
         &mut self,
         root: &Root,
         fetcher: &Arc<Fetcher>,
         avoid: &BTreeSet<Id>,
+        damage: &Damage,
     ) -> Result<()> {
         let metas = densest(root.of_class(PackClass::Meta).map(|p| (p.info.id, p.live)), META_PACKS);
         for used in root.of_class(PackClass::Meta) {
             self.learned.insert(used.info.id);
             self.meta_infos.insert(used.info.id, used.info);
         }
+        let usable = |node: &NodeRef| metas.contains(&node.pack) && !damage.is_bad(node.pack, node.block);
         for stream in &root.streams {
-            for node in fetcher.references(stream.levels, &stream.top).await? {
-                if metas.contains(&node.pack) {
-                    self.meta.add_known(&node);
-                }
+            match fetcher.references(stream.levels, &stream.top).await {
+                Ok(nodes) => nodes.iter().filter(|n| usable(n)).for_each(|n| self.meta.add_known(n)),
+                Err(e) if e.kind() == ErrorKind::Corrupt => drop(self.broken.insert(stream.info.name.clone())),
+                Err(e) => return Err(e),
             }
         }
         let mut strata: BTreeMap<Id, u64> = BTreeMap::new();
-        for used in root.of_class(PackClass::Data) {
-            let table = fetcher.table(used.info.id).await?;
-            *strata.entry(table.run).or_default() += used.live;
+        let mut readable = Vec::new();
+        for used in root.of_class(PackClass::Data).filter(|p| !damage.is_whole(p.info.id)) {
+            match fetcher.table(used.info.id).await {
+                Ok(table) => {
+                    *strata.entry(table.run).or_default() += used.live;
+                    readable.push((used, table.run));
+                }
+                // Its chunks are stored anew.
+                Err(e) if e.kind() == ErrorKind::Corrupt => {}
+                Err(e) => return Err(e),
+            }
         }
         let strata = densest(strata.into_iter(), STRATA);
-        for used in root.of_class(PackClass::Data) {
+        for (used, stratum) in readable {
             let table = fetcher.table(used.info.id).await?;
-            let copy = used.table_copy.filter(|c| metas.contains(&c.pack));
-            let usable = strata.contains(&table.run) && !avoid.contains(&used.info.id);
-            self.learn(used.info, &table, copy, usable)?;
+            let copy = used.table_copy.filter(usable);
+            let wanted = strata.contains(&stratum) && !avoid.contains(&used.info.id);
+            self.learn(used.info, &table, copy, wanted, damage)?;
         }
         Ok(())
     }
 
     /// Takes the complete pack of an interrupted run, if it can be read.
-    pub(super) async fn adopt(&mut self, job: &Job, info: PackInfo, run: &RunContext) {
+    pub(super) async fn adopt(&mut self, job: &Job, info: PackInfo, damage: &Damage, run: &RunContext) {
         // A pack that cannot be read saves nothing and harms nothing.
         if let Ok(table) = read_table(job, info, run).await {
-            let _ = self.learn(info, &table, None, true);
+            let _ = self.learn(info, &table, None, true, damage);
         }
     }
 
-    pub(super) fn learn(&mut self, info: PackInfo, table: &Table, copy: Option<NodeRef>, usable: bool) -> Result<()> {
+    pub(super) fn learn(
+        &mut self,
+        info: PackInfo,
+        table: &Table,
+        copy: Option<NodeRef>,
+        usable: bool,
+        damage: &Damage,
+    ) -> Result<()> {
         let pack = u32::try_from(self.packs.len()).map_err(|_| Error::internal("too many packs"))?;
         let (mut chunks, mut bytes) = (0u64, 0u64);
         for (block, entry) in table.blocks.iter().enumerate() {
             chunks += entry.slots.len() as u64;
             bytes += entry.plain();
             let Ok(block) = u16::try_from(block) else { continue };
+            let usable = usable && !damage.is_bad(info.id, u32::from(block));
             for (slot, chunk) in entry.slots.iter().enumerate().filter(|_| usable) {
                 let Ok(slot) = u16::try_from(slot) else { continue };
                 self.known.add_old(chunk.id, Where { pack, block, slot });

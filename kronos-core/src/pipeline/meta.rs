@@ -13,7 +13,7 @@ use crate::run::RunContext;
 use crate::storage::Key;
 
 /// A metadata pack is closed at this size, so that memory stays bounded.
-const LARGEST: u64 = 4 << 20;
+pub(crate) const LARGEST_META_PACK: u64 = 4 << 20;
 const LEVEL: i32 = 3;
 
 /// A metadata pack ready to be put.
@@ -108,7 +108,7 @@ impl MetaWriter {
             return Ok((id, pack, block, slot));
         }
         let limit = self.job.repository().chunker();
-        let largest = LARGEST.min(u64::from(limit.pack));
+        let largest = LARGEST_META_PACK.min(u64::from(limit.pack));
         let block_size = limit.block;
         if self.current.as_ref().is_some_and(|c| c.block.is_full(block_size)) {
             self.close_block();

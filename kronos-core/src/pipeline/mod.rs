@@ -3,11 +3,17 @@
 mod cache;
 mod cut;
 mod fetch;
+mod fold;
 mod intake;
 mod known;
 mod ledger;
 mod meta;
+mod rewrite;
+mod streams;
 mod upload;
 
-pub(crate) use fetch::Fetcher;
-pub(crate) use intake::{Intake, Offer, Stored};
+pub(crate) use fetch::{ChunkAt, Fetcher};
+pub(crate) use fold::{Fold, Visitor};
+pub(crate) use intake::{ChunkPlace, Intake, Offer, OpenPlace, Stored};
+pub(crate) use meta::LARGEST_META_PACK;
+pub(crate) use rewrite::{Relocation, Rewriter};

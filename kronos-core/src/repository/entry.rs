@@ -11,6 +11,7 @@ use crate::run::RunContext;
 use crate::strategy::BackupKind;
 use crate::time::Timestamp;
 
+use super::damage::Damage;
 use super::seal::{self, Place};
 
 /// Where a backup first came from; a copy keeps it.
@@ -92,11 +93,47 @@ pub(crate) enum Action {
     Sweep { packs: Vec<Id> },
     /// A backup was verified, with this result.
     Verified { backup: Id, good: bool },
+    /// What a check found, or a writer that missed a pack.
+    Damaged {
+        /// Blocks that are bad.
+        #[serde(default, skip_serializing_if = "Damage::is_empty")]
+        packs: Damage,
+        /// Backups that need one of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        backups: Vec<Id>,
+        /// Packs that had been found bad, and whose every byte has now been found good.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sound: Vec<Id>,
+        /// Backups that need nothing bad any more.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        whole: Vec<Id>,
+    },
+    /// Backups have another index from here on, which leads to the same bytes in other packs.
+    Moved {
+        /// The run that wrote the packs and the roots.
+        run: Id,
+        moves: Vec<Move>,
+        /// Doomed packs that the new indexes use: they are doomed no longer.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        revives: Vec<Id>,
+    },
+}
+
+/// One backup's new index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Move {
+    pub backup: Id,
+    /// The root it had.
+    pub was: Id,
+    pub root: RootRef,
+    /// It was damaged and is so no longer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub healed: bool,
 }
 
 impl Action {
     /// The kinds this version knows, as they are written.
-    const KINDS: [&str; 7] = ["backup", "forget", "hold", "release", "doom", "sweep", "verified"];
+    const KINDS: [&str; 9] = ["backup", "forget", "hold", "release", "doom", "sweep", "verified", "damaged", "moved"];
 }
 
 /// One entry of a job's log.

@@ -1,6 +1,7 @@
 //! The repository: what lies where on a storage, and who may open it.
 
 pub(crate) mod codec;
+pub(crate) mod damage;
 pub(crate) mod entry;
 mod header;
 pub(crate) mod index;

@@ -8,7 +8,8 @@ use crate::id::{Digest, Id};
 use crate::strategy::{History, PastBackup};
 use crate::time::Timestamp;
 
-use super::entry::{Action, Decoded, Entry, Manifest};
+use super::damage::Damage;
+use super::entry::{Action, Decoded, Entry, Manifest, Move};
 
 /// The key of an entry's digest.
 fn position(entry: Option<u64>) -> u64 {
@@ -26,6 +27,15 @@ pub(crate) struct Record {
     pub held: bool,
     /// The last verification's result.
     pub verified: Option<bool>,
+    /// It needs a block that is known to be bad.
+    pub damaged: bool,
+}
+
+impl Record {
+    /// Nothing known speaks against it.
+    pub(crate) fn is_good(&self) -> bool {
+        self.verified != Some(false) && !self.damaged
+    }
 }
 
 /// Why a number of the log could not be understood.
@@ -63,6 +73,8 @@ pub(crate) struct State {
     pub closed: BTreeSet<Id>,
     /// Packs that are gone for good.
     pub swept: BTreeSet<Id>,
+    /// Blocks known to be bad: writers treat them as not there.
+    pub damage: Damage,
     /// Numbers that could not be understood: while there are any, nothing is deleted.
     pub faults: Vec<Fault>,
     /// Numbers of which one copy is damaged, for `check`.
@@ -83,6 +95,7 @@ impl State {
             doomed: BTreeMap::new(),
             closed: BTreeSet::new(),
             swept: BTreeSet::new(),
+            damage: Damage::default(),
             faults: Vec::new(),
             scars: Vec::new(),
         }
@@ -147,7 +160,8 @@ impl State {
                 for pack in &manifest.revives {
                     self.doomed.remove(pack);
                 }
-                let record = Record { seq: entry.seq, manifest: (**manifest).clone(), held: false, verified: None };
+                let manifest = (**manifest).clone();
+                let record = Record { seq: entry.seq, manifest, held: false, verified: None, damaged: false };
                 self.backups.insert(entry.seq, record);
             }
             Action::Forget { backups } => self.forget(backups),
@@ -164,10 +178,39 @@ impl State {
                 for pack in packs {
                     self.doomed.remove(pack);
                     self.retired_roots.remove(pack);
+                    self.damage.remove(*pack);
                     self.swept.insert(*pack);
                 }
             }
+            Action::Damaged { packs, backups, sound, whole } => {
+                self.damage.add(packs);
+                sound.iter().for_each(|pack| self.damage.remove(*pack));
+                whole.iter().for_each(|backup| self.change(*backup, |r| r.damaged = false));
+                backups.iter().for_each(|backup| self.change(*backup, |r| r.damaged = true));
+            }
+            Action::Moved { moves, revives, .. } => {
+                for pack in revives {
+                    self.doomed.remove(pack);
+                }
+                moves.iter().for_each(|to| self.apply_move(to));
+            }
         }
+    }
+
+    fn apply_move(&mut self, to: &Move) {
+        let mut left = None;
+        self.change(to.backup, |r| {
+            if r.manifest.root.id == to.was {
+                left = Some(to.was);
+                r.manifest.root = to.root;
+                if to.healed {
+                    r.damaged = false;
+                    // What a verification found may have been this; the next one tells.
+                    r.verified = r.verified.filter(|good| *good);
+                }
+            }
+        });
+        self.retired_roots.extend(left);
     }
 
     /// Takes backups away.
@@ -198,7 +241,7 @@ impl State {
             id: r.manifest.backup,
             kind: r.manifest.kind,
             started: r.manifest.started,
-            failed_verification: r.verified == Some(false),
+            failed_verification: !r.is_good(),
         };
         let mut backups: Vec<PastBackup> = self.backups.values().map(past).collect();
         backups.sort_by_key(|b| (b.started, b.id));

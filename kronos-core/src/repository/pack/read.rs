@@ -111,7 +111,8 @@ fn parse_footer(bytes: &[u8]) -> Option<(u32, u64, u64)> {
     (magic == FOOTER_MAGIC).then_some((u32::from_le_bytes(*table), u64::from_le_bytes(*region), u64::from(*copies)))
 }
 
-fn name_of(job: &Job, class: PackClass, id: Id) -> Key {
+/// The name of a pack's object.
+pub(crate) fn name_of(job: &Job, class: PackClass, id: Id) -> Key {
     match class {
         PackClass::Data => job.layout().pack(id),
         PackClass::Meta => job.layout().meta(id),

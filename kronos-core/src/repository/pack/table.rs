@@ -37,6 +37,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// About how many bytes it takes in memory.
+    pub(crate) fn memory(&self) -> usize {
+        self.blocks.iter().map(|b| size_of::<BlockEntry>() + b.slots.len() * size_of::<Slot>()).sum()
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut e = Encoder::default();
         e.id(&self.run);

@@ -1,0 +1,171 @@
+//! Checking one pack: that it is there, whole, and says of itself what the indexes say of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Event;
+use crate::repository::damage::Damage;
+use crate::repository::index::PackUse;
+use crate::repository::job::Job;
+use crate::repository::pack::{PackClass, PackReader, Table, name_of, read_range, scan};
+use crate::repository::retry::retry;
+use crate::run::RunContext;
+
+use super::{CheckReport, ReadData, is_damage};
+
+/// What was found out about a pack.
+#[derive(Debug, Default)]
+pub(super) struct PackCheck {
+    /// What of it is bad.
+    pub damage: Damage,
+    /// Every byte has been read.
+    read: bool,
+    problems: usize,
+}
+
+impl PackCheck {
+    /// Every byte of it has been found good.
+    pub(super) fn proven(&self) -> bool {
+        self.read && self.problems == 0
+    }
+}
+
+pub(super) async fn check_pack(
+    job: &Job,
+    used: &PackUse,
+    read: ReadData,
+    report: &mut CheckReport,
+    run: &RunContext,
+) -> Result<PackCheck> {
+    run.check_cancelled()?;
+    report.objects += 1;
+    let info = used.info;
+    let name = name_of(job, info.class, info.id);
+    let mut found = PackCheck::default();
+    let lost = match retry(run, "look for a pack", || job.storage().head(&name)).await {
+        Ok(meta) if meta.size == info.size => None,
+        Ok(meta) => Some(format!("it has {} bytes instead of {}", meta.size, info.size)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Some("it is missing".to_owned()),
+        Err(e) => return Err(e),
+    };
+    if let Some(message) = lost {
+        report.problem(&name, message);
+        found.damage.add_pack(info.id);
+        return Ok(found);
+    }
+    let reads = match read {
+        _ if info.class == PackClass::Meta => true,
+        ReadData::No => false,
+        ReadData::All => true,
+        ReadData::Sample(share) => f64::from(u16::from_le_bytes(run.random())) < share * f64::from(u16::MAX),
+    };
+    if reads {
+        let before = report.problems.len();
+        match read_pack(job, used, &mut found.damage, report, run).await {
+            Ok(()) => found.read = true,
+            // Without its first bytes no block can be opened.
+            Err(e) if is_damage(e.kind()) => {
+                report.problem(&name, &e);
+                found.damage.add_pack(info.id);
+            }
+            Err(e) if e.kind() == ErrorKind::PermissionDenied && e.context("object").is_some() => {
+                report.note(&name, e.message());
+            }
+            Err(e) => return Err(e),
+        }
+        found.problems = report.problems.len() - before;
+    }
+    Ok(found)
+}
+
+/// Reads every byte of a pack: head, footer, each copy of the table and of each block.
+async fn read_pack(
+    job: &Job,
+    used: &PackUse,
+    damage: &mut Damage,
+    report: &mut CheckReport,
+    run: &RunContext,
+) -> Result<()> {
+    let info = used.info;
+    let found = scan(job, info.class, info.id, info.size, run).await;
+    let reader = Arc::new(PackReader::open(job, info, run).await?);
+    match found {
+        Ok(found) if found == info => {}
+        Ok(_) => report.problem(&reader.name, "its last bytes say something else than the index"),
+        Err(e) if is_damage(e.kind()) => report.problem(&reader.name, e.message()),
+        Err(e) => return Err(e),
+    }
+    let Some(table) = read_tables(job, &reader, report, run).await? else {
+        // The table of a data pack has a copy elsewhere; a metadata pack is lost without its own.
+        if info.class == PackClass::Meta {
+            damage.add_pack(info.id);
+        }
+        return Ok(());
+    };
+    let copies = info.class.copies();
+    let mut covered = 0;
+    let mut bad: BTreeMap<u32, u64> = BTreeMap::new();
+    let blocks = (0u32..).zip(table.blocks);
+    let each = blocks.flat_map(|(n, entry)| (0..copies).map(move |copy| (n, entry.clone(), copy)));
+    let mut opened = std::pin::pin!(
+        futures::stream::iter(each)
+            .map(|(number, entry, copy)| {
+                let reader = reader.clone();
+                async move {
+                    let read = async {
+                        let Some(range) = reader.range(&entry, copy) else {
+                            return Err(Error::corrupt("a block lies outside its pack").with("block", number));
+                        };
+                        let sealed = read_range(job, &reader.name, range, run).await?;
+                        let length = sealed.len() as u64;
+                        let open = move || reader.open_block(number, &entry, &sealed).map(|_| ());
+                        run.compute(open).await??;
+                        Ok(length)
+                    };
+                    (number, read.await)
+                }
+            })
+            .buffer_unordered(run.limits.threads + 1)
+    );
+    while let Some((number, result)) = opened.next().await {
+        match result {
+            Ok(bytes) => {
+                covered += bytes;
+                run.emit(&Event::Progress { bytes, stored: bytes });
+            }
+            Err(e) if is_damage(e.kind()) => {
+                report.problem(&reader.name, &e);
+                *bad.entry(number).or_default() += 1;
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    report.bytes_read += covered;
+    if bad.is_empty() && Some(covered) != info.region().map(|r| r * copies) {
+        report.problem(&reader.name, "its table does not describe all of it");
+    }
+    bad.into_iter().filter(|(_, times)| *times == copies).for_each(|(block, _)| damage.add_block(info.id, block));
+    Ok(())
+}
+
+/// A good copy of the table, if there is one; every copy is read.
+async fn read_tables(
+    job: &Job,
+    reader: &PackReader,
+    report: &mut CheckReport,
+    run: &RunContext,
+) -> Result<Option<Table>> {
+    let mut good = None;
+    for copy in 0..reader.info.class.copies() {
+        let at = reader.info.table_at(copy).unwrap_or(u64::MAX / 2);
+        match reader.table_copy(job, at, run).await {
+            Ok(table) => good = Some(table),
+            Err(e) if is_damage(e.kind()) => report.problem(&reader.name, format!("its table: {}", e.message())),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(good)
+}
