@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
 use crate::id::Id;
+use crate::pipeline::Fetcher;
 use crate::prune::unnamed;
 use crate::repository::entry::RootRef;
 use crate::repository::index::{PackUse, Root};
@@ -171,8 +172,9 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
     }
     let mut damage = state.damage.clone();
     let mut findings = Findings::default();
+    let fetcher = Fetcher::new(job, packs.values().copied(), run);
     for used in packs.values() {
-        let pack = check_pack(job, used, read, report, run).await?;
+        let pack = check_pack(job, used, &fetcher, read, report, run).await?;
         if pack.proven() && damage.touches(used.info.id) {
             damage.remove(used.info.id);
             findings.sound.push(used.info.id);
@@ -186,7 +188,7 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
         );
     }
     damage.add(&findings.damage);
-    let mut index = IndexCheck::new(job, packs.into_values(), damage, run);
+    let mut index = IndexCheck::new(fetcher, damage, run);
     for record in state.backups.values() {
         run.check_cancelled()?;
         let (backup, at) = (record.manifest.backup, record.manifest.root);

@@ -114,7 +114,8 @@ pub(crate) async fn compact(job: &Job, state: State, plan: Plan, run: &RunContex
         let records: Vec<_> = state.backups.values().rev().filter(|r| r.is_good()).cloned().collect();
         for record in records {
             let was = record.manifest.root.id;
-            moving.rewrite(was, &Root::load(job, &record.manifest.root, run).await?, None).await?;
+            let root = Root::load(job, &record.manifest.root, run).await?;
+            moving.rewrite(was, &root, None).await.map_err(|e| e.with("backup", root.backup))?;
             if moving.weight() > run.limits.memory / 8 {
                 let (newer, moves) = moving.commit(state).await?;
                 state = newer;

@@ -26,7 +26,7 @@ pub async fn forget(repository: &Repository, backup: &BackupInfo, run: &RunConte
 /// Protects a backup from being forgotten.
 pub async fn hold(repository: &Repository, backup: &BackupInfo, run: &RunContext) -> Result<()> {
     change(repository, backup, run, |state| {
-        let held = find(state, backup.id)?.held;
+        let held = find(state, backup.id)?.held && is_certain(state);
         Ok(if held { Decision::Nothing } else { Decision::Commit(Action::Hold { backup: backup.id }) })
     })
     .await
@@ -35,7 +35,7 @@ pub async fn hold(repository: &Repository, backup: &BackupInfo, run: &RunContext
 /// Lifts the protection.
 pub async fn release(repository: &Repository, backup: &BackupInfo, run: &RunContext) -> Result<()> {
     change(repository, backup, run, |state| {
-        let held = find(state, backup.id)?.held;
+        let held = find(state, backup.id)?.held || !is_certain(state);
         Ok(if held { Decision::Commit(Action::Release { backup: backup.id }) } else { Decision::Nothing })
     })
     .await
@@ -59,6 +59,11 @@ async fn change(
     let (job, state) = open(repository, &backup.job, run).await?;
     job.commit(state, run, async |state: &State| decide(state)).await?;
     Ok(())
+}
+
+/// An entry that cannot be read now, and can be again later, may say otherwise: then it is said again.
+fn is_certain(state: &State) -> bool {
+    state.faults.is_empty()
 }
 
 fn find(state: &State, backup: Id) -> Result<&crate::repository::state::Record> {

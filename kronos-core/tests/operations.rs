@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, append_unknown_entry};
+use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage, append_unknown_entry, log_keys};
 use kronos_core::{
     BackupKind, BackupOptions, ChunkerParameters, Credentials, Differential, ErrorKind, Full, Limits, Mode, Protection,
     PruneOptions, ReadData, Repository, RestoreOptions, Retention, RunContext, Secret, backup, check, copy, diff,
@@ -379,4 +379,23 @@ async fn what_is_proved_unchanged_is_not_read_and_lives_as_long_as_it_is_needed(
     assert!(check(&repository, ReadData::All, &run).await.unwrap().problems.is_empty());
     let again = back_up(&repository, &source).await;
     assert_restores(&repository, &again, &source).await;
+}
+
+#[tokio::test]
+async fn a_hold_holds_although_an_entry_that_cannot_be_read_may_have_said_so_already() {
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = repository(&storage).await;
+    let source = MemorySource::new("shop");
+    source.set("a", noise(1, 1_000));
+    let backup = back_up(&repository, &source).await;
+    let run = RunContext::new();
+    hold(&repository, &backup, &run).await.unwrap();
+    release(&repository, &backup, &run).await.unwrap();
+    let key = log_keys("shop", &storage.keys()).unwrap().pop().unwrap();
+    let entry = storage.read(&key).unwrap();
+    storage.truncate(&key, 10);
+    // The release cannot be read, so it looks held; it is held again all the same.
+    hold(&repository, &backup, &run).await.unwrap();
+    storage.overwrite(&key, entry);
+    assert!(find_backup(&repository, "latest", &run).await.unwrap().held);
 }

@@ -42,6 +42,12 @@ fn text(report: &CheckReport, verbose: bool) -> String {
     for backup in &report.damaged_backups {
         let _ = writeln!(text, "damaged: backup {backup} cannot be restored whole");
     }
+    if !report.damaged_backups.is_empty() {
+        let _ = writeln!(
+            text,
+            "the next backup stores anew what is lost, and heals them as far as the source still has it"
+        );
+    }
     if verbose {
         for note in &report.notes {
             let _ = writeln!(text, "note: {}: {}", note.object, note.message);

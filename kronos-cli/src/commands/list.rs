@@ -57,5 +57,6 @@ pub(crate) fn state(backup: &BackupInfo) -> String {
     };
     let held = backup.held.then_some("held");
     let warnings = (!backup.warnings.is_empty()).then_some("notes");
-    verified.into_iter().chain(held).chain(warnings).collect::<Vec<_>>().join(", ")
+    let damaged = backup.damaged.then_some("damaged");
+    damaged.into_iter().chain(verified).chain(held).chain(warnings).collect::<Vec<_>>().join(", ")
 }

@@ -22,6 +22,9 @@ pub(crate) struct PruneArgs {
     job: Vec<String>,
     #[command(flatten)]
     keep: KeepArgs,
+    /// Merge small packs and write badly used ones anew; without a rule nothing is forgotten
+    #[arg(long)]
+    compact: bool,
     /// How long freed packs are kept for slow writers
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = units::parse_duration)]
     grace: Duration,
@@ -86,7 +89,7 @@ struct Pruned {
 pub(crate) async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
     let rules = args.keep.rules();
     // Refused before anything is opened: no rule would keep one backup only.
-    if rules.is_none() && app.config.jobs.values().all(|job| job.keep.is_none()) {
+    if rules.is_none() && !args.compact && app.config.jobs.values().all(|job| job.keep.is_none()) {
         let hint = "give at least one, such as --keep-daily 7, or `keep` in the job's configuration";
         return Err(usage("no retention rule was given", hint));
     }
@@ -98,15 +101,16 @@ pub(crate) async fn run(app: &App, args: &PruneArgs) -> Result<Exit> {
     let mut failed = None;
     for job in if args.job.is_empty() { &there } else { &args.job } {
         let configured = app.config.jobs.get(job).and_then(|job| job.keep.as_ref()).map(config::retention);
-        let Some(retention) = rules.clone().or(configured) else {
+        let retention = rules.clone().or(configured);
+        if retention.is_none() && !args.compact {
             if !args.job.is_empty() {
                 let hint = "give at least one, such as --keep-daily 7, or `keep` in the job's configuration";
                 return Err(usage("the job has no retention rule", hint).with("job", job));
             }
             app.out.note(&format!("{job}: left alone, the configuration has no rule for it"));
             continue;
-        };
-        let mut options = PruneOptions::new(Some(retention)).with_dry_run(args.dry_run);
+        }
+        let mut options = PruneOptions::new(retention).with_compact(args.compact).with_dry_run(args.dry_run);
         options.trust_clock = args.trust_clock;
         let run = app.run_with(limits.clone());
         let report = match kronos_core::prune(&repository, job, &options, &run).await {
@@ -140,6 +144,12 @@ fn text(report: &PruneReport, dry_run: bool) -> String {
             ([], false) => writeln!(text, "  {id}  forgotten"),
             (rules, _) => writeln!(text, "  {id}  kept ({})", rules.join(", ")),
         };
+    }
+    if let Some(done) = &report.compaction {
+        let packs = units::count(done.packs, "pack");
+        let (of, used) = (units::bytes(done.packs_bytes), units::bytes(done.used_bytes));
+        let would = if dry_run { "would write anew" } else { "wrote anew" };
+        let _ = writeln!(text, "  {would} {packs} of {of}, of which {used} is used before compression");
     }
     let (objects, freed) = (units::count(report.deleted, "object"), units::bytes(report.freed));
     let would = if dry_run { "would delete" } else { "deleted" };

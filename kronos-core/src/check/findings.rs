@@ -32,9 +32,9 @@ impl Findings {
             match state.find(*backup).filter(|r| r.manifest.root.id == *root) {
                 Some(record) if record.damaged == *is_whole => {
                     if *is_whole {
-                        whole.push(*backup)
+                        whole.push(*backup);
                     } else {
-                        backups.push(*backup)
+                        backups.push(*backup);
                     }
                 }
                 _ => {}

@@ -8,8 +8,7 @@ use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::pipeline::{Fetcher, Fold, Visitor};
 use crate::repository::damage::Damage;
-use crate::repository::index::{Leaf, NodeRef, PackUse, Root};
-use crate::repository::job::Job;
+use crate::repository::index::{Leaf, NodeRef, Root};
 use crate::run::RunContext;
 
 use super::{CheckReport, is_damage};
@@ -22,9 +21,9 @@ pub(super) struct IndexCheck {
 
 impl IndexCheck {
     /// `damage` is what cannot be used of the packs.
-    pub(super) fn new(job: &Job, packs: impl IntoIterator<Item = PackUse>, damage: Damage, run: &RunContext) -> Self {
+    pub(super) fn new(fetcher: Arc<Fetcher>, damage: Damage, run: &RunContext) -> Self {
         let look = Look { damage, numbers: BTreeMap::new(), problems: Vec::new() };
-        Self { fetcher: Fetcher::new(job, packs, run), fold: Fold::new(look, run.limits.memory / 4) }
+        Self { fetcher, fold: Fold::new(look, run.limits.memory / 4) }
     }
 
     /// Whether a backup can be restored from what is there.

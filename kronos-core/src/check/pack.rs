@@ -7,10 +7,11 @@ use futures::StreamExt;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::pipeline::Fetcher;
 use crate::repository::damage::Damage;
 use crate::repository::index::PackUse;
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, PackReader, Table, name_of, read_range, scan};
+use crate::repository::pack::{BlockEntry, PackClass, PackReader, Table, name_of, read_range, scan};
 use crate::repository::retry::retry;
 use crate::run::RunContext;
 
@@ -36,6 +37,7 @@ impl PackCheck {
 pub(super) async fn check_pack(
     job: &Job,
     used: &PackUse,
+    fetcher: &Fetcher,
     read: ReadData,
     report: &mut CheckReport,
     run: &RunContext,
@@ -64,7 +66,7 @@ pub(super) async fn check_pack(
     };
     if reads {
         let before = report.problems.len();
-        match read_pack(job, used, &mut found.damage, report, run).await {
+        match read_pack(job, used, fetcher, &mut found.damage, report, run).await {
             Ok(()) => found.read = true,
             // Without its first bytes no block can be opened.
             Err(e) if is_damage(e.kind()) => {
@@ -77,6 +79,9 @@ pub(super) async fn check_pack(
             Err(e) => return Err(e),
         }
         found.problems = report.problems.len() - before;
+        if found.problems > 0 {
+            found.damage.add_scar(info.id);
+        }
     }
     Ok(found)
 }
@@ -85,6 +90,7 @@ pub(super) async fn check_pack(
 async fn read_pack(
     job: &Job,
     used: &PackUse,
+    fetcher: &Fetcher,
     damage: &mut Damage,
     report: &mut CheckReport,
     run: &RunContext,
@@ -98,18 +104,14 @@ async fn read_pack(
         Err(e) if is_damage(e.kind()) => report.problem(&reader.name, e.message()),
         Err(e) => return Err(e),
     }
-    let Some(table) = read_tables(job, &reader, report, run).await? else {
-        // The table of a data pack has a copy elsewhere; a metadata pack is lost without its own.
-        if info.class == PackClass::Meta {
-            damage.add_pack(info.id);
-        }
+    let Some(blocks) = blocks(job, &reader, fetcher, report, run).await? else {
+        damage.add_pack(info.id);
         return Ok(());
     };
     let copies = info.class.copies();
     let mut covered = 0;
     let mut bad: BTreeMap<u32, u64> = BTreeMap::new();
-    let blocks = (0u32..).zip(table.blocks);
-    let each = blocks.flat_map(|(n, entry)| (0..copies).map(move |copy| (n, entry.clone(), copy)));
+    let each = (0u32..).zip(blocks).flat_map(|(n, entry)| (0..copies).map(move |copy| (n, entry.clone(), copy)));
     let mut opened = std::pin::pin!(
         futures::stream::iter(each)
             .map(|(number, entry, copy)| {
@@ -149,6 +151,27 @@ async fn read_pack(
     }
     bad.into_iter().filter(|(_, times)| *times == copies).for_each(|(block, _)| damage.add_block(info.id, block));
     Ok(())
+}
+
+/// What blocks there are: from the pack's own table, or from the copy of it among the metadata.
+async fn blocks(
+    job: &Job,
+    reader: &PackReader,
+    fetcher: &Fetcher,
+    report: &mut CheckReport,
+    run: &RunContext,
+) -> Result<Option<Vec<BlockEntry>>> {
+    if let Some(own) = read_tables(job, reader, report, run).await? {
+        return Ok(Some(own.blocks));
+    }
+    if reader.info.class == PackClass::Meta {
+        return Ok(None);
+    }
+    match fetcher.table(reader.info.id).await {
+        Ok(copy) => Ok(Some(copy.blocks.clone())),
+        Err(e) if is_damage(e.kind()) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// A good copy of the table, if there is one; every copy is read.

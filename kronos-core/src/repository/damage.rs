@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 
-/// Bad blocks by their pack; `None` stands for the whole pack, as when the object is missing.
+/// Bad blocks by their pack; `None` stands for the whole pack, as when the object is missing. A pack
+/// without a bad block has lost something that can be done without.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Damage(BTreeMap<Id, Option<BTreeSet<u32>>>);
@@ -16,7 +17,7 @@ impl Damage {
         self.0.is_empty()
     }
 
-    /// The packs that have a bad block.
+    /// The packs that are not as they should be.
     pub(crate) fn packs(&self) -> impl Iterator<Item = Id> {
         self.0.keys().copied()
     }
@@ -38,6 +39,11 @@ impl Damage {
         self.0.insert(pack, None);
     }
 
+    /// Something of the pack is bad that no block depends on: a copy, or its own table.
+    pub(crate) fn add_scar(&mut self, pack: Id) {
+        self.0.entry(pack).or_insert_with(|| Some(BTreeSet::new()));
+    }
+
     pub(crate) fn add_block(&mut self, pack: Id, block: u32) {
         if let Some(blocks) = self.0.entry(pack).or_insert_with(|| Some(BTreeSet::new())) {
             blocks.insert(block);
@@ -48,7 +54,12 @@ impl Damage {
         for (pack, bad) in &more.0 {
             match bad {
                 None => self.add_pack(*pack),
-                Some(blocks) => blocks.iter().for_each(|block| self.add_block(*pack, *block)),
+                Some(blocks) => {
+                    self.add_scar(*pack);
+                    for block in blocks {
+                        self.add_block(*pack, *block);
+                    }
+                }
             }
         }
     }
@@ -65,6 +76,9 @@ impl Damage {
                 None if !known.is_whole(*pack) => new.add_pack(*pack),
                 None => {}
                 Some(blocks) => {
+                    if !known.touches(*pack) {
+                        new.add_scar(*pack);
+                    }
                     blocks.iter().filter(|b| !known.is_bad(*pack, **b)).for_each(|b| new.add_block(*pack, *b));
                 }
             }

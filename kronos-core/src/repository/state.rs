@@ -184,15 +184,22 @@ impl State {
             }
             Action::Damaged { packs, backups, sound, whole } => {
                 self.damage.add(packs);
-                sound.iter().for_each(|pack| self.damage.remove(*pack));
-                whole.iter().for_each(|backup| self.change(*backup, |r| r.damaged = false));
-                backups.iter().for_each(|backup| self.change(*backup, |r| r.damaged = true));
+                for pack in sound {
+                    self.damage.remove(*pack);
+                }
+                for (damaged, list) in [(false, whole), (true, backups)] {
+                    for backup in list {
+                        self.change(*backup, |r| r.damaged = damaged);
+                    }
+                }
             }
             Action::Moved { moves, revives, .. } => {
                 for pack in revives {
                     self.doomed.remove(pack);
                 }
-                moves.iter().for_each(|to| self.apply_move(to));
+                for to in moves {
+                    self.apply_move(to);
+                }
             }
         }
     }

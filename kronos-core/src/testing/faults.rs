@@ -37,6 +37,9 @@ pub struct FaultStorage {
     crash: CancellationToken,
 }
 
+/// How long a stalled client sleeps, in virtual time.
+const STALL: Duration = Duration::from_mins(1);
+
 impl FaultStorage {
     /// Wraps a storage.
     pub fn new(inner: Arc<dyn Storage>, seed: u64, plan: FaultPlan) -> Self {
@@ -106,7 +109,15 @@ impl FaultStorage {
         self.stop_if_crashed().await;
         self.apply_late(false).await;
         self.remember_listing().await?;
-        let operation = self.lock().begin(name, kind, object);
+        let (operation, stalls) = {
+            let mut state = self.lock();
+            let operation = state.begin(name, kind, object);
+            let stalls = state.plan.stall_at == Some(operation.number);
+            (operation, stalls)
+        };
+        if stalls {
+            tokio::time::sleep(STALL).await;
+        }
         Ok(operation)
     }
 

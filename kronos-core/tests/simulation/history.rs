@@ -35,6 +35,9 @@ pub(crate) struct Stats {
     pub copied: u64,
     pub refused: u64,
     pub failed: u64,
+    pub harmed: u64,
+    pub healed: u64,
+    pub compacted: u64,
 }
 
 impl Stats {
@@ -49,6 +52,9 @@ impl Stats {
         self.copied += o.copied;
         self.refused += o.refused;
         self.failed += o.failed;
+        self.harmed += o.harmed;
+        self.healed += o.healed;
+        self.compacted += o.compacted;
     }
 }
 
@@ -78,6 +84,10 @@ struct Place {
     damaged: Vec<(&'static str, Key, bytes::Bytes)>,
     /// Entries of an unknown kind.
     unknown: Vec<(&'static str, Key)>,
+    /// Jobs of which packs have gone bad, and what those were.
+    harmed: BTreeMap<&'static str, BTreeMap<Key, bytes::Bytes>>,
+    /// Jobs of which a pack has ever gone bad.
+    scarred: BTreeSet<&'static str>,
 }
 
 struct World {
@@ -103,7 +113,7 @@ enum Deed {
     Backup { job: &'static str, strategy: u64, slow: bool },
     Forget { job: &'static str, backup: BackupInfo },
     Hold { job: &'static str, backup: BackupInfo, on: bool },
-    Prune { job: &'static str, retention: Option<Retention> },
+    Prune { job: &'static str, retention: Option<Retention>, compact: bool },
     Copy { job: &'static str },
     Restore { job: &'static str, backup: BackupInfo },
     List { job: &'static str },
@@ -125,7 +135,14 @@ impl World {
         let mut prng = Prng::new(seed);
         let clock = ManualClock::new(Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
         let run = RunContext::reproducible(prng.bits(), &clock);
-        let place = |storage| Place { storage, ledgers: BTreeMap::new(), damaged: Vec::new(), unknown: Vec::new() };
+        let place = |storage| Place {
+            storage,
+            ledgers: BTreeMap::new(),
+            damaged: Vec::new(),
+            unknown: Vec::new(),
+            harmed: BTreeMap::new(),
+            scarred: BTreeSet::new(),
+        };
         let (one, two) = (MemoryStorage::new(), MemoryStorage::new());
         let parameters = ChunkerParameters::tiny();
         let first = Repository::init(Arc::new(one.clone()), &Protection::None, parameters.clone(), &run).await.unwrap();
@@ -180,6 +197,10 @@ impl World {
             self.change_the_world().await;
             self.act().await?;
             self.judge().await?;
+            if self.prng.chance(0.1) {
+                let job = JOBS[self.prng.index(2)];
+                self.heal(job).await?;
+            }
         }
         self.end().await
     }
@@ -209,6 +230,9 @@ impl World {
             for client in std::mem::take(&mut self.clients) {
                 client.settle().await;
             }
+        }
+        if self.prng.chance(0.1) {
+            self.harm();
         }
         let place = self.prng.index(2);
         if self.prng.chance(0.3) {
@@ -247,6 +271,76 @@ impl World {
             }
         }
         source.set(name, bytes);
+    }
+
+    /// A pack of the first place goes bad, or away.
+    fn harm(&mut self) {
+        let job = JOBS[self.prng.index(2)];
+        let place = &mut self.places[0];
+        let mine =
+            |k: &Key| job_of(k.as_str()) == job && (k.as_str().contains("/packs/") || k.as_str().contains("/meta/"));
+        let keys: Vec<Key> = place.storage.keys().into_iter().filter(mine).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let key = &keys[self.prng.index(keys.len())];
+        let Some(before) = place.storage.read(key) else { return };
+        let bits = 8 * before.len();
+        let how = self.prng.below(3);
+        match how {
+            0 => drop(place.storage.remove(key).then_some(())),
+            1 => drop(place.storage.truncate(key, bits / 16).then_some(())),
+            _ => {
+                for _ in 0..1 + self.prng.below(20) {
+                    place.storage.flip(key, self.prng.index(bits.max(1)));
+                }
+            }
+        }
+        place.scarred.insert(job);
+        place.harmed.entry(job).or_default().entry(key.clone()).or_insert(before);
+        self.stats.harmed += 1;
+        self.note(format!("place 0: harm of kind {how} to {key}"));
+    }
+
+    /// A check finds what is bad, the same contents come once more, and all is well.
+    async fn heal(&mut self, job: &'static str) -> Check {
+        if !self.places[0].harmed.contains_key(job) || self.is_damaged(0, job) {
+            return Ok(());
+        }
+        // What comes late could be a backup that nobody here knows of.
+        for client in std::mem::take(&mut self.clients) {
+            client.settle().await;
+        }
+        let repository = self.clean(0).await;
+        let run = RunContext::reproducible(self.prng.bits(), &self.clock).with_bug(self.bug);
+        // Nobody has checked what no backup needs, and the next backup may take it for good.
+        if let Ok((_, idle)) = needed_and_idle(&repository, job, &run).await {
+            for (key, before) in self.places[0].harmed.get(job).into_iter().flatten() {
+                if idle.contains(key) {
+                    self.places[0].storage.overwrite(key, before.clone());
+                }
+            }
+        }
+        let found = check(&repository, ReadData::All, &run).await.map_err(|e| format!("check of {job}: {e:?}"))?;
+        self.note(format!("damaged: {:?}, {:?}", found.damaged_backups, found.problems));
+        let source = self.sources[job].clone();
+        let before = source.contents();
+        let ledger = self.places[0].ledgers.entry(job).or_default();
+        let known = ledger.accounts.values().filter(|a| a.fate != Fate::Gone).map(|a| a.contents.clone());
+        let all: Vec<Contents> = known.chain(ledger.unknown.iter().cloned()).collect();
+        for contents in all {
+            replace(&source, &contents);
+            let made = backup(&repository, &source, &BackupOptions::new(), &run).await;
+            let made = made.map_err(|e| format!("a backup that was to heal {job} failed: {e:?}"))?;
+            self.stats.healed += made.healed.len() as u64;
+            self.note(format!("for the good of {job}: {made:?}"));
+            let made = made.backup.ok_or("a backup that was to heal was skipped")?;
+            self.places[0].ledgers.entry(job).or_default().committed(made.id, contents);
+        }
+        replace(&source, &before);
+        self.note(format!("{job} has been healed"));
+        self.places[0].harmed.remove(job);
+        self.judge_job(0, job).await.map_err(|e| format!("after healing: {e}"))
     }
 
     async fn damage_log(&mut self, at: usize) {
@@ -334,19 +428,31 @@ impl World {
             reordered_list: lists,
             latency: [0, 5, 200][self.prng.index(3)],
             crash_at: self.prng.chance(0.25).then(|| 1 + self.prng.below(60)),
+            stall_at: None,
         }
     }
 
     /// One to three clients at the same time; now and then a slow backup with prunes beside it.
     async fn act(&mut self) -> Check {
         let mut deeds: Vec<(usize, Vec<Deed>)> = Vec::new();
-        if self.prng.chance(0.25) {
+        let job = JOBS[self.prng.index(2)];
+        let stall = self.prng.chance(0.15) && self.listed(0, job).await.len() > 2;
+        if stall {
+            // A compaction so slow that prunes beside it take it for dead.
+            deeds.push((0, vec![Deed::Prune { job, retention: None, compact: true }]));
+            deeds.push((0, vec![Deed::Prune { job, retention: None, compact: false }; 4]));
+        } else if self.prng.chance(0.25) {
             let job = JOBS[self.prng.index(2)];
-            let prunes = (0..2 + self.prng.below(3)).map(|_| Deed::Prune { job, retention: None }).collect();
-            deeds.push((0, vec![Deed::Backup { job, strategy: self.prng.below(3), slow: true }]));
+            let prunes = (0..2 + self.prng.below(3))
+                .map(|_| Deed::Prune { job, retention: None, compact: self.prng.chance(0.3) })
+                .collect();
+            deeds.push(match self.prng.below(3) {
+                0 => (0, vec![Deed::Prune { job, retention: None, compact: true }]),
+                _ => (0, vec![Deed::Backup { job, strategy: self.prng.below(3), slow: true }]),
+            });
             deeds.push((0, prunes));
         }
-        while deeds.len() < 3 && (deeds.is_empty() || self.prng.chance(0.5)) {
+        while !stall && deeds.len() < 3 && (deeds.is_empty() || self.prng.chance(0.5)) {
             let at = usize::from(self.prng.chance(0.2));
             if let Some(deed) = self.choose(at).await {
                 deeds.push((at, vec![deed]));
@@ -364,8 +470,12 @@ impl World {
         let mut running: Vec<Pin<Box<dyn Future<Output = Ends>>>> = Vec::new();
         for (at, row) in deeds {
             let mut clients = Vec::new();
+            let pause = if stall { Duration::from_secs(5) } else { Duration::from_millis(400) };
+            let jump = if stall { GRACE } else { GRACE / 2 } + Duration::from_hours(1);
+            let stall_at = (row.len() == 1).then(|| 20 + self.prng.below(60));
+            let stalls = FaultPlan { stall_at, ..FaultPlan::default() };
             for deed in row {
-                let plan = self.plan();
+                let plan = if stall { stalls.clone() } else { self.plan() };
                 let (seed, run, other) = (self.prng.bits(), self.run(), self.places[1 - at].storage.clone());
                 let client = FaultStorage::new(Arc::new(self.places[at].storage.clone()), seed, plan.clone());
                 self.clients.push(client.clone());
@@ -378,8 +488,8 @@ impl World {
                 let row = clients.len() > 1;
                 for (deed, client, run, other) in clients {
                     if row {
-                        clock.advance(GRACE / 2 + Duration::from_hours(1));
-                        tokio::time::sleep(Duration::from_millis(400)).await;
+                        clock.advance(jump);
+                        tokio::time::sleep(pause).await;
                     }
                     let end = perform(&deed, &client, other, &sources, run).await;
                     ends.push((at, deed, end));
@@ -411,14 +521,14 @@ impl World {
             0..=44 => Deed::Copy { job },
             45..=52 => Deed::Forget { job, backup: some? },
             53..=60 => Deed::Hold { job, backup: some?, on: self.prng.chance(0.6) },
-            61..=74 => Deed::Prune { job, retention: None },
+            61..=74 => Deed::Prune { job, retention: None, compact: self.prng.chance(0.4) },
             75..=84 => {
                 let retention = Retention {
                     last: 1 + u32::try_from(self.prng.below(3)).unwrap(),
                     daily: u32::try_from(self.prng.below(3)).unwrap(),
                     ..Retention::default()
                 };
-                Deed::Prune { job, retention: Some(retention) }
+                Deed::Prune { job, retention: Some(retention), compact: self.prng.chance(0.2) }
             }
             85..=92 => Deed::Restore { job, backup: some? },
             _ => Deed::List { job },
@@ -477,7 +587,7 @@ impl World {
                     }
                 }
             }
-            (Deed::Prune { job, retention }, end) => {
+            (Deed::Prune { job, retention, .. }, end) => {
                 let ledger = place.ledgers.entry(job).or_default();
                 // Held ones are kept for certain; of the others any may have been forgotten.
                 let free: Vec<Id> =
@@ -490,6 +600,7 @@ impl World {
                         Ok(report) => {
                             stats.swept += report.swept;
                             stats.deleted += report.deleted;
+                            stats.compacted += report.compaction.as_ref().map_or(0, |c| c.backups);
                             line = format!("prune: {report:?}");
                             if damaged {
                                 return Err("a prune went on with a damaged log".to_owned());
@@ -554,6 +665,7 @@ impl World {
             Err(e) => return Err(format!("place {at}: {job} cannot be listed: {e:?}")),
         };
         let damaged = self.is_damaged(at, job);
+        let harmed = self.places[at].harmed.contains_key(job);
         if !damaged && !listing.warnings.is_empty() {
             return Err(format!("place {at}: the log has gone bad by itself: {:?}", listing.warnings));
         }
@@ -567,6 +679,7 @@ impl World {
                 }
                 // A forgotten backup may come back while its Forget entry cannot be read.
                 Err(_) if damaged => {}
+                Err(e) if harmed && e.kind() == ErrorKind::Corrupt => {}
                 Err(e) => return Err(format!("place {at}: backup {} of {job} does not restore: {e:?}", info.id)),
             }
         }
@@ -585,7 +698,7 @@ impl World {
                 return Err(format!("place {at}: backup {id} of {job} restores to something else"));
             }
         }
-        if damaged {
+        if damaged || (harmed && restored.len() < listing.backups.len()) {
             return Ok(());
         }
         let ids: Vec<Id> = listing.backups.iter().map(|b| b.id).collect();
@@ -609,6 +722,9 @@ impl World {
         self.repair_logs(0).await;
         self.repair_logs(1).await;
         self.judge().await?;
+        for job in JOBS {
+            self.heal(job).await?;
+        }
         let sound: Vec<(usize, &'static str)> =
             (0..2).flat_map(|at| JOBS.map(|job| (at, job))).filter(|(at, job)| !self.is_damaged(*at, job)).collect();
         for (at, job) in &sound {
@@ -616,7 +732,9 @@ impl World {
             self.last_backup(*at, job, &repository).await?;
         }
         for (at, job) in &sound {
-            self.judge_end(*at, job).await?;
+            // Bad blocks that nobody needs are left behind by a compaction.
+            let compact = self.places[0].scarred.contains(job) || self.prng.chance(0.3);
+            self.judge_end(*at, job, compact).await?;
         }
         self.judge().await
     }
@@ -638,15 +756,18 @@ impl World {
         Ok(())
     }
 
-    async fn judge_end(&mut self, at: usize, job: &'static str) -> Check {
+    async fn judge_end(&mut self, at: usize, job: &'static str, compact: bool) -> Check {
         let repository = self.clean(at).await;
-        for last in [false, false, false, true] {
+        for n in 0..4 {
+            let last = n == 3;
             self.clock.advance(GRACE * 3);
             let mut run = RunContext::reproducible(self.prng.bits(), &self.clock);
             run.limits.grace = GRACE;
-            let mut options = PruneOptions::new(None);
+            let mut options = PruneOptions::new(None).with_compact(compact && n == 0);
             options.trust_clock = true;
-            match prune(&repository, job, &options, &run).await {
+            let pruned = prune(&repository, job, &options, &run).await;
+            self.note(format!("place {at}: {pruned:?}"));
+            match pruned {
                 // The half of an index that an interrupted run left is told of until it is swept.
                 Ok(report) if !last || report.warnings.is_empty() => {}
                 Ok(report) => return Err(format!("place {at}: the last prune of {job} warns: {:?}", report.warnings)),
@@ -660,8 +781,18 @@ impl World {
             return Err(format!("place {at}: {job}: nothing needs these, and they are still there: {idle:?}"));
         }
         let report = check(&repository, ReadData::All, &run).await.map_err(|e| format!("{e:?}"))?;
-        let here: Vec<_> = report.problems.iter().filter(|p| !self.is_damaged(at, job_of(&p.object))).collect();
+        let here: Vec<_> = report.problems.iter().filter(|p| job_of(&p.object) == job).collect();
         if here.is_empty() { Ok(()) } else { Err(format!("place {at}: check finds: {here:?}")) }
+    }
+}
+
+/// Makes a source what it was.
+fn replace(source: &MemorySource, contents: &Contents) {
+    for name in source.contents().keys().filter(|n| !contents.contains_key(*n)) {
+        source.remove(name);
+    }
+    for (name, bytes) in contents {
+        source.set(name, bytes.clone());
     }
 }
 
@@ -718,8 +849,8 @@ async fn execute(
         Deed::Forget { backup, .. } => End::Done(forget(&repository, backup, run).await),
         Deed::Hold { backup, on: true, .. } => End::Done(hold(&repository, backup, run).await),
         Deed::Hold { backup, .. } => End::Done(release(&repository, backup, run).await),
-        Deed::Prune { job, retention } => {
-            let options = PruneOptions::new(retention.clone());
+        Deed::Prune { job, retention, compact } => {
+            let options = PruneOptions::new(retention.clone()).with_compact(*compact);
             End::Prune(Box::new(prune(&repository, job, &options, run).await))
         }
         Deed::Copy { job } => {
@@ -757,7 +888,7 @@ fn shown(deed: &Deed) -> String {
         Deed::Backup { job, strategy, slow } => format!("backup {job} {strategy} slow: {slow}"),
         Deed::Forget { job, backup } => format!("forget {job} {}", backup.id.short()),
         Deed::Hold { job, backup, on } => format!("hold {job} {} {on}", backup.id.short()),
-        Deed::Prune { job, retention } => format!("prune {job} {retention:?}"),
+        Deed::Prune { job, retention, compact } => format!("prune {job} {retention:?} compact: {compact}"),
         Deed::Copy { job } => format!("copy {job}"),
         Deed::Restore { job, backup } => format!("restore {job} {}", backup.id.short()),
         Deed::List { job } => format!("list {job}"),

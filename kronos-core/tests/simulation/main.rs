@@ -29,7 +29,7 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Runs histories on all cores; of the failures the one with the lowest seed comes first.
-fn run_many(count: u64) -> Vec<(u64, Result<history::Stats, String>)> {
+fn run_many(count: u64, bug: Option<Bug>) -> Vec<(u64, Result<history::Stats, String>)> {
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let work = || {
@@ -39,7 +39,7 @@ fn run_many(count: u64) -> Vec<(u64, Result<history::Stats, String>)> {
             if seed >= count {
                 return results;
             }
-            let result = run_history(seed, None, false);
+            let result = run_history(seed, bug, false);
             if result.is_err() {
                 next.store(count, Ordering::Relaxed);
             }
@@ -64,7 +64,7 @@ fn no_history_loses_a_backup() {
     let count = variable("KRONOS_SIM_HISTORIES").unwrap_or(HISTORIES);
     let begun = Instant::now();
     let mut total = history::Stats::default();
-    for (seed, result) in run_many(count) {
+    for (seed, result) in run_many(count, None) {
         match result {
             Ok(stats) => total.add(&stats),
             Err(e) => panic!("replay with KRONOS_SIM_SEED={seed}\n{e}"),
@@ -72,11 +72,12 @@ fn no_history_loses_a_backup() {
     }
     println!("{count} histories in {:?}: {total:?}", begun.elapsed());
     // A simulation in which nothing happens would pass as well.
-    assert!(total.committed > 5 * count && total.restored > 20 * count, "{total:?}");
+    assert!(total.committed > 4 * count && total.restored > 20 * count, "{total:?}");
     assert!(
         total.crashes > count / 2 && total.conflicts > 0 && total.deleted > count && total.in_doubt > 0,
         "{total:?}"
     );
+    assert!(total.harmed > count / 4 && total.healed > count / 50 && total.compacted > count / 4, "{total:?}");
     assert!(total.copied > 0 && total.refused > 0 && total.swept > count / 3, "{total:?}");
 }
 
@@ -90,8 +91,9 @@ fn the_same_seed_is_the_same_history() {
 
 #[test]
 fn every_planted_fault_is_found() {
-    for bug in Bug::ALL {
-        let found = (0..FIND_WITHIN).find_map(|seed| run_history(seed, Some(bug), false).err().map(|e| (seed, e)));
+    let only = std::env::var("KRONOS_SIM_BUG").ok();
+    for bug in Bug::ALL.into_iter().filter(|b| only.as_ref().is_none_or(|o| format!("{b:?}") == *o)) {
+        let found = run_many(FIND_WITHIN, Some(bug)).into_iter().find_map(|(seed, r)| r.err().map(|e| (seed, e)));
         match found {
             Some((seed, e)) => println!("{bug:?}: found by seed {seed}: {}", e.lines().next().unwrap_or_default()),
             None => panic!("{bug:?} was not found within {FIND_WITHIN} histories"),

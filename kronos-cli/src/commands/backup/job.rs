@@ -25,6 +25,8 @@ pub(super) struct JobResult {
     pub(super) backup: Option<BackupInfo>,
     /// Why the strategy fell back or did nothing.
     pub(super) reason: Option<String>,
+    /// Damaged backups that this one has made whole.
+    pub(super) healed: Vec<kronos_core::Id>,
     pub(super) storages: Vec<StorageResult>,
     /// Why the job failed as a whole.
     pub(super) error: Option<Failure>,
@@ -70,7 +72,8 @@ impl Failure {
 impl JobResult {
     pub(super) fn new(job: String) -> Self {
         let (storages, source) = (Vec::new(), None);
-        Self { job, source, method: "native", plan: None, backup: None, reason: None, storages, error: None }
+        let (plan, backup, reason, healed, error) = (None, None, None, Vec::new(), None);
+        Self { job, source, method: "native", plan, backup, reason, healed, storages, error }
     }
 
     pub(super) fn fail(&mut self, error: &Error) {
@@ -194,6 +197,7 @@ impl Attempt<'_> {
         };
         let report = kronos_core::backup(&repository, &*self.connector, &options, &self.run).await?;
         result.reason = report.reason;
+        result.healed = report.healed;
         let outcome = if report.backup.is_some() { Outcome::BackedUp } else { Outcome::NothingToDo };
         result.storage(&place.name, outcome, None);
         result.backup.clone_from(&report.backup);

@@ -31,6 +31,9 @@ fn one(job: &JobResult) -> String {
     if let Some(reason) = job.reason.as_ref().filter(|_| !new) {
         let _ = writeln!(text, "  {reason}");
     }
+    for backup in &job.healed {
+        let _ = writeln!(text, "  healed backup {}: what it lacked is stored again", backup.short());
+    }
     for storage in &job.storages {
         let outcome = match storage.outcome {
             Outcome::BackedUp => "backed up to",

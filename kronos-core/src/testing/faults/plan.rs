@@ -29,6 +29,8 @@ pub struct FaultPlan {
     /// effect or not; it and every later one never return. The harness waits for
     /// `FaultStorage::crashed` and drops what it was running.
     pub crash_at: Option<u64>,
+    /// The number of the operation, from 1, before which the client sleeps for a virtual minute.
+    pub stall_at: Option<u64>,
 }
 
 impl FaultPlan {
