@@ -93,8 +93,11 @@ mod tests {
     #[test]
     fn bits_add_up() {
         let (mut one, mut two) = (Bits::default(), Bits::default());
-        [0, 63, 64, 1000].into_iter().for_each(|at| one.set(at));
-        [64, 5].into_iter().for_each(|at| two.set(at));
+        for (bits, ones) in [(&mut one, vec![0, 63, 64, 1000]), (&mut two, vec![64, 5])] {
+            for at in ones {
+                bits.set(at);
+            }
+        }
         two.add(&one);
         assert_eq!(two.ones().collect::<Vec<_>>(), [0, 5, 63, 64, 1000]);
     }

@@ -10,8 +10,12 @@
     reason = "a test may panic, and knows its numbers"
 )]
 
+mod acts;
+mod deeds;
 mod history;
+mod judge;
 mod ledger;
+mod trouble;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
