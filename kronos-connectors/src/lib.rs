@@ -14,6 +14,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "mocks")]
+pub mod mock;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -27,4 +29,10 @@ pub fn register(registry: &mut Registry) {
     });
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
+
+    if let Ok(mock) = Engine::new("mock") {
+        #[cfg(feature = "mocks")]
+        registry.add_connector(&mock, |settings| Ok(std::sync::Arc::new(mock::MockSource::from_source(settings)?)));
+        registry.leave_out_connector(&mock, "mocks");
+    }
 }

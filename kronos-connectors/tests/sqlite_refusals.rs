@@ -134,7 +134,7 @@ fn settings_that_make_no_sense() {
         databases: databases.iter().map(|&d| d.to_owned()).collect(),
         ..SourceSettings::default()
     };
-    assert_eq!(registry.engines(), ["sqlite"]);
+    assert!(registry.engines().contains(&"sqlite"));
     for settings in [
         of(None, &[]),
         of(None, &["a.db", "b.db"]),
