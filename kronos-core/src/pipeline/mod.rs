@@ -9,5 +9,7 @@ mod ledger;
 mod meta;
 mod upload;
 
+#[cfg(feature = "testing")]
+pub(crate) use cut::Cutter;
 pub(crate) use fetch::Fetcher;
 pub(crate) use intake::{Intake, Offer, Stored};
