@@ -41,7 +41,10 @@ fn main() -> io::Result<()> {
     let seeds: [(&str, Vec<Vec<u8>>); 12] = [
         ("header", vec![header, header_text.into_bytes()]),
         ("keys", vec![format!(r#"{{"id":"{digest}","meta":"{digest}","data":"{digest}"}}"#).into_bytes()]),
-        ("record", vec![record, [&2_u32.to_le_bytes()[..], &[0x28, 0xb5, 0x2f, 0xfd, 0x20, 2, 0x11, 0, 0, 123, 125]].concat()]),
+        (
+            "record",
+            vec![record, [&2_u32.to_le_bytes()[..], &[0x28, 0xb5, 0x2f, 0xfd, 0x20, 2, 0x11, 0, 0, 123, 125]].concat()],
+        ),
         ("entry", vec![entry("backup", &manifest).into_bytes(), entry("doom", &doom).into_bytes()]),
         ("checkpoint", vec![state.into_bytes()]),
         ("announcement", vec![format!(r#"{{"run":"{ID}","started":"{TIME}","seen":"{TIME}"}}"#).into_bytes()]),
