@@ -12,6 +12,8 @@ mod rewrite;
 mod streams;
 mod upload;
 
+#[cfg(feature = "testing")]
+pub(crate) use cut::Cutter;
 pub(crate) use fetch::{ChunkAt, Fetcher};
 pub(crate) use fold::{Fold, Visitor};
 pub(crate) use intake::{ChunkPlace, Intake, Offer, OpenPlace, Stored};

@@ -5,6 +5,7 @@ mod context;
 mod faults;
 mod memory;
 mod memory_source;
+mod parsers;
 mod peek;
 mod prng;
 mod storage_suite;
@@ -15,6 +16,8 @@ pub use context::{ManualClock, SeededEntropy};
 pub use faults::{FaultPlan, FaultStorage};
 pub use memory::MemoryStorage;
 pub use memory_source::MemorySource;
+#[doc(hidden)]
+pub use parsers::Parsers;
 pub use peek::{append_unknown_entry, log_keys, needed_and_idle};
 pub use prng::Prng;
 pub use storage_suite::storage_conformance;

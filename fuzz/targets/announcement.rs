@@ -1,0 +1,9 @@
+//! The text of an announcement.
+#![no_main]
+
+use kronos_fuzz::*;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    again(bytes, |b| parsers().announcement(b));
+});

@@ -1,0 +1,9 @@
+//! A node of an index.
+#![no_main]
+
+use kronos_fuzz::*;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| {
+    again(bytes, |b| parsers().node(b));
+});

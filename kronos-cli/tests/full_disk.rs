@@ -1,0 +1,166 @@
+//! A full disk, met by the real program: the error says so, what was there is whole, and all
+//! works again once there is room. Needs to mount a small tmpfs, and is ignored with a reason where
+//! that is not allowed.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod common;
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::Place;
+use libtest_mimic::{Arguments, Failed, Trial};
+use rusqlite::Connection;
+
+const MEGABYTE: u32 = 1 << 20;
+/// How every such failure ends.
+const FULL: &str = "No space left on device (os error 28)\nhint: make room";
+
+/// A file system of some megabytes, unmounted when this is dropped.
+struct Small {
+    at: PathBuf,
+}
+
+impl Small {
+    fn mount(at: PathBuf, megabytes: u32) -> Result<Self, String> {
+        fs::create_dir_all(&at).map_err(|e| e.to_string())?;
+        mount(&["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs", at.to_str().unwrap_or_default()])?;
+        Ok(Self { at })
+    }
+
+    fn grow(&self, megabytes: u32) {
+        mount(&["-o", &format!("remount,size={megabytes}m"), self.at.to_str().unwrap()]).unwrap();
+    }
+
+    /// Takes all room that is left.
+    fn fill(&self) -> PathBuf {
+        let path = self.at.join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+        path
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.at).status();
+    }
+}
+
+fn mount(arguments: &[&str]) -> Result<(), String> {
+    let output = Command::new("mount").args(arguments).output().map_err(|e| e.to_string())?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+}
+
+type Test = fn() -> Result<(), Failed>;
+
+fn main() {
+    let tests: [(&str, Test); 2] = [
+        ("a_backup_onto_a_full_disk_fails_and_harms_nothing", backup),
+        ("a_restore_onto_a_full_disk_fails_and_leaves_the_target", restore),
+    ];
+    let probe = tempfile::tempdir().unwrap();
+    let trials = match (Small::mount(probe.path().join("small"), 1), std::env::var_os("KRONOS_TEST_REQUIRE")) {
+        (Ok(_), _) => tests.map(|(name, test)| Trial::test(name, test)),
+        (Err(reason), Some(_)) => tests.map(|(name, _)| {
+            let failed = Failed::from(reason.clone());
+            Trial::test(name, || Err(failed))
+        }),
+        (Err(reason), None) => tests
+            .map(|(name, _)| Trial::test(format!("{name} (no tmpfs: {reason})"), || Ok(())).with_ignored_flag(true)),
+    };
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+}
+
+/// So many megabytes of noise more.
+fn grow_database(place: &Place, megabytes: u32) {
+    let db = Connection::open(place.path("app.db")).unwrap();
+    db.execute_batch("CREATE TABLE IF NOT EXISTS noise (id INTEGER PRIMARY KEY, bytes BLOB)").unwrap();
+    db.execute("INSERT INTO noise (bytes) VALUES (randomblob(?1))", [megabytes * MEGABYTE]).unwrap();
+}
+
+fn noise(place: &Place, name: &str) -> Vec<Vec<u8>> {
+    let db = Connection::open(place.path(name)).unwrap();
+    let mut rows = db.prepare("SELECT bytes FROM noise ORDER BY id").unwrap();
+    rows.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Restores a backup and compares.
+fn assert_restores(place: &Place, backup: &str, expected: &[Vec<u8>]) {
+    place.ok(&["restore", backup, "--from", "small/repo", "--to", "restored.db", "--replace", "-q"]);
+    assert!(noise(place, "restored.db") == expected, "{backup} is another database");
+}
+
+fn assert_good(place: &Place, backups: usize) {
+    let found = place.json(&["check", "--read-data", "--from", "small/repo"]);
+    assert_eq!(found["problems"].as_array().map(Vec::len), Some(0), "{found}");
+    assert_eq!(place.json(&["list", "--from", "small/repo"])["backups"].as_array().map(Vec::len), Some(backups));
+}
+
+fn backup() -> Result<(), Failed> {
+    let place = Place::new();
+    let small = Small::mount(place.path("small"), 8)?;
+    grow_database(&place, 2);
+    let first = noise(&place, "app.db");
+    place.ok(&["backup", "app.db", "--to", "small/repo"]);
+
+    // A pack that does not fit, and what the next attempts make of it.
+    grow_database(&place, 20);
+    for _ in 0..3 {
+        place.run(&["backup", "app.db", "--to", "small/repo"]).fails(1, "could not be written", FULL);
+        assert_good(&place, 1);
+    }
+    assert_restores(&place, "latest", &first);
+
+    // No room for anything: what is there can be read, and whatever writes says why it cannot.
+    let filler = small.fill();
+    place.run(&["backup", "app.db", "--to", "small/repo"]).fails(1, "could not be written", FULL);
+    let prune = ["prune", "--keep-last", "1", "--from", "small/repo", "--grace", "0"];
+    let pruned = place.run(&prune);
+    assert!(pruned.code == 0 || pruned.err.contains(FULL), "{}\n{}", pruned.out, pruned.err);
+    place.run(&["hold", "latest", "--from", "small/repo"]).fails(1, "could not be written", FULL);
+    assert_good(&place, 1);
+    assert_restores(&place, "latest", &first);
+
+    fs::remove_file(filler)?;
+    place.run(&["backup", "app.db", "--to", "small/repo"]).fails(1, "could not be written", FULL);
+    small.grow(64);
+    let second = noise(&place, "app.db");
+    place.ok(&["backup", "app.db", "--to", "small/repo"]);
+    assert_good(&place, 2);
+    assert_restores(&place, "latest", &second);
+    assert_restores(&place, "latest~1", &first);
+    for _ in 0..3 {
+        place.ok(&prune);
+    }
+    assert!(place.files("small/repo", "/runs/").is_empty(), "nothing is left of the runs that failed");
+    assert_good(&place, 1);
+    assert_restores(&place, "latest", &second);
+    Ok(())
+}
+
+fn restore() -> Result<(), Failed> {
+    let place = Place::new();
+    let small = Small::mount(place.path("small"), 4)?;
+    grow_database(&place, 6);
+    let content = noise(&place, "app.db");
+    place.ok(&["backup", "app.db", "--to", "repo"]);
+    let restore = ["restore", "latest", "--from", "repo", "--to", "small/app.db"];
+    place.run(&restore).fails(1, "no room", "hint: make room");
+    assert_eq!(fs::read_dir(&small.at)?.count(), 0, "nothing is left of it");
+
+    // What is there stays, even though it is to be replaced.
+    fs::write(small.at.join("app.db"), b"")?;
+    Connection::open(small.at.join("app.db"))?.execute_batch("CREATE TABLE old (id INTEGER)")?;
+    let old = fs::read(small.at.join("app.db"))?;
+    place.run(&[&restore[..], &["--replace"]].concat()).fails(1, "no room", "hint: make room");
+    assert!(fs::read(small.at.join("app.db"))? == old, "the target is as it was");
+    assert_eq!(fs::read_dir(&small.at)?.count(), 1, "nothing is left of it");
+
+    small.grow(32);
+    place.ok(&[&restore[..], &["--replace"]].concat());
+    assert!(noise(&place, "small/app.db") == content);
+    Ok(())
+}
