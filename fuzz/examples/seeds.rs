@@ -23,10 +23,15 @@ fn main() -> io::Result<()> {
         "bytes_stored":4,"rows":5,"tags":{{"a":"b"}},"warnings":["c"],"revives":["{ID}"],"program":"kronos 0.1.0"}}"#
     );
     let doom = format!(r#"{{"packs":["{ID}"],"at":"{TIME}","runs":["{ID}"]}}"#);
+    let damaged = format!(r#"{{"packs":{{"{ID}":[1]}},"backups":["{ID}"],"sound":["{ID}"],"whole":["{ID}"]}}"#);
+    let moved = format!(
+        r#"{{"run":"{ID}","moves":[{{"backup":"{ID}","was":"{ID}","root":{{"id":"{ID}","digest":"{digest}"}},"healed":true}}],
+        "revives":["{ID}"]}}"#
+    );
     let state = format!(
         r#"{{"next":257,"after":256,"digests":{{"0":"{digest}"}},"time":"{TIME}",
-        "backups":{{"1":{{"seq":1,"manifest":{manifest},"held":true,"verified":null}}}},"retired_roots":["{ID}"],
-        "origins":[],"doomed":{{"{ID}":"{TIME}"}},"closed":[],"swept":[],"faults":[]}}"#
+        "backups":{{"1":{{"seq":1,"manifest":{manifest},"held":true,"verified":null,"damaged":true}}}},"retired_roots":["{ID}"],
+        "origins":[],"doomed":{{"{ID}":"{TIME}"}},"closed":[],"swept":[],"damage":{{"{ID}":[1]}},"faults":[]}}"#
     );
     let job = format!(
         r#"{{"id":"{ID}","name":"shop","fingerprint":{{"engine":"sqlite","identities":["path:/a"]}},"created":"{TIME}"}}"#
@@ -45,7 +50,12 @@ fn main() -> io::Result<()> {
             "record",
             vec![record, [&2_u32.to_le_bytes()[..], &[0x28, 0xb5, 0x2f, 0xfd, 0x20, 2, 0x11, 0, 0, 123, 125]].concat()],
         ),
-        ("entry", vec![entry("backup", &manifest).into_bytes(), entry("doom", &doom).into_bytes()]),
+        (
+            "entry",
+            [("backup", &manifest), ("doom", &doom), ("damaged", &damaged), ("moved", &moved)]
+                .map(|(kind, payload)| entry(kind, payload).into_bytes())
+                .into(),
+        ),
         ("checkpoint", vec![state.into_bytes()]),
         ("announcement", vec![format!(r#"{{"run":"{ID}","started":"{TIME}","seen":"{TIME}"}}"#).into_bytes()]),
         ("job", vec![job.into_bytes()]),

@@ -79,6 +79,28 @@ fn manifest() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Bad blocks by their pack, or `null` for all of it.
+fn damage() -> impl Strategy<Value = Value> {
+    btree_map(id(), option::of(btree_set(any::<u32>(), 0..3)), 0..4).prop_map(|packs| json!(packs))
+}
+
+fn damaged() -> impl Strategy<Value = Value> {
+    let packs = damage().prop_map(|packs| (packs != json!({})).then_some(packs));
+    (packs, list(id()), list(id()), list(id())).prop_map(|(packs, backups, sound, whole)| {
+        with(json!({}), vec![("packs", packs), ("backups", backups), ("sound", sound), ("whole", whole)])
+    })
+}
+
+fn moved() -> impl Strategy<Value = Value> {
+    let healed = any::<bool>().prop_map(|healed| healed.then_some(json!(true)));
+    let one = (id(), id(), id(), digest(), healed).prop_map(|(backup, was, root, digest, healed)| {
+        let base = json!({"backup": backup, "was": was, "root": {"id": root, "digest": digest}});
+        with(base, vec![("healed", healed)])
+    });
+    (id(), vec(one, 0..3), list(id()))
+        .prop_map(|(run, moves, revives)| with(json!({"run": run, "moves": moves}), vec![("revives", revives)]))
+}
+
 fn action() -> impl Strategy<Value = (&'static str, Value)> {
     prop_oneof![
         manifest().prop_map(|m| ("backup", m)),
@@ -89,6 +111,8 @@ fn action() -> impl Strategy<Value = (&'static str, Value)> {
             .prop_map(|(packs, at, runs)| ("doom", with(json!({"packs": packs, "at": at}), vec![("runs", runs)]))),
         ids().prop_map(|ids| ("sweep", json!({"packs": ids}))),
         (id(), any::<bool>()).prop_map(|(id, good)| ("verified", json!({"backup": id, "good": good}))),
+        damaged().prop_map(|damaged| ("damaged", damaged)),
+        moved().prop_map(|moved| ("moved", moved)),
     ]
 }
 
@@ -106,19 +130,21 @@ pub(crate) fn entry() -> impl Strategy<Value = (u64, Value)> {
 
 /// A checkpoint after entry 256.
 pub(crate) fn checkpoint() -> impl Strategy<Value = Value> {
-    let backup = (any::<u64>(), manifest(), any::<bool>(), any::<Option<bool>>());
-    let backup = backup.prop_map(
-        |(seq, manifest, held, verified)| json!({"seq": seq, "manifest": manifest, "held": held, "verified": verified}),
-    );
+    let backup = (any::<u64>(), manifest(), any::<bool>(), any::<Option<bool>>(), any::<bool>());
+    let backup = backup.prop_map(|(seq, manifest, held, verified, damaged)| {
+        json!({"seq": seq, "manifest": manifest, "held": held, "verified": verified, "damaged": damaged})
+    });
     let maps =
         (btree_map(any::<u64>(), digest(), 0..4), btree_map(any::<u64>(), backup, 0..3), btree_map(id(), time(), 0..4));
     let sets = (sorted_ids(), sorted_ids(), sorted_ids(), sorted_ids());
-    (option::of(any::<u64>()), time(), maps, sets).prop_map(|(after, time, maps, sets)| {
-        let named = |map: BTreeMap<u64, String>| map.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<BTreeMap<_, _>>();
+    (option::of(any::<u64>()), time(), maps, sets, damage()).prop_map(|(after, time, maps, sets, damage)| {
+        let named =
+            |map: BTreeMap<u64, String>| map.into_iter().map(|(k, v)| (k.to_string(), v)).collect::<BTreeMap<_, _>>();
         let backups: BTreeMap<String, Value> = maps.1.into_iter().map(|(k, v)| (k.to_string(), v)).collect();
         json!({
             "next": 257, "after": after, "digests": named(maps.0), "time": time, "backups": backups,
-            "retired_roots": sets.0, "origins": sets.1, "doomed": maps.2, "closed": sets.2, "swept": sets.3, "faults": [],
+            "retired_roots": sets.0, "origins": sets.1, "doomed": maps.2, "closed": sets.2, "swept": sets.3,
+            "damage": damage, "faults": [],
         })
     })
 }
