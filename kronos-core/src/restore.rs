@@ -199,15 +199,16 @@ async fn write_phases(
         phases.entry(stream.info.phase).or_default().push(stream);
     }
     for streams in phases.into_values() {
+        let at_a_time = fetcher.at_a_time().min(streams.len());
         futures::stream::iter(streams)
             .map(|stored| async move {
                 run.check_cancelled()?;
                 run.emit(&Event::StreamStarted { name: stored.info.name.clone() });
-                restore.write(fetcher.stream(stored)).await?;
+                restore.write(fetcher.stream(stored, at_a_time)).await?;
                 run.emit(&Event::StreamFinished { name: stored.info.name.clone(), bytes: stored.end.length });
                 Ok::<_, Error>(())
             })
-            .buffer_unordered(run.limits.parallel.max(1))
+            .buffer_unordered(at_a_time)
             .try_collect::<()>()
             .await?;
     }

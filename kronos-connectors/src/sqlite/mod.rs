@@ -24,6 +24,7 @@ mod source;
 mod spool;
 mod swap;
 mod target;
+mod write_out;
 
 pub use settings::{SqlitePlace, SqliteSettings};
 pub use source::SqliteSource;

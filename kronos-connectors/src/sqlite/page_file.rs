@@ -1,6 +1,6 @@
 //! A database being put together from its stream, under a name that nobody looks for.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -8,6 +8,7 @@ use kronos_core::{Digest, Entropy, Error, ErrorKind, PreviousStream, Result, Str
 
 use super::error;
 use super::snapshot::page_size;
+use super::write_out::WriteOut;
 
 /// How much of a file's name goes into the temporary one: file systems allow 255 bytes.
 const NAME_AT_MOST: usize = 200;
@@ -15,7 +16,7 @@ const NAME_AT_MOST: usize = 200;
 /// The file. Dropping it removes it, unless it has been put into place.
 #[derive(Debug)]
 pub(super) struct PageFile {
-    file: File,
+    out: WriteOut,
     path: PathBuf,
     stream: PreviousStream,
     page_size: u64,
@@ -34,7 +35,7 @@ impl PageFile {
         let path = target.with_file_name(temporary_name(target, entropy));
         let file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(|e| error::io(e, &path))?;
-        Ok(Self { file, path, stream, page_size, at: 0, hasher: Box::default() })
+        Ok(Self { out: WriteOut::new(file), path, stream, page_size, at: 0, hasher: Box::default() })
     }
 
     /// Writes the next bytes of the stream where they belong: page 1 comes last.
@@ -48,14 +49,14 @@ impl PageFile {
         let before_first = usize::try_from((length - self.page_size).saturating_sub(self.at)).unwrap_or(usize::MAX);
         let (others, first) = bytes.split_at(before_first.min(bytes.len()));
         let failed = |e| error::io(e, &self.path);
-        self.file.write_all_at(others, self.at + self.page_size).map_err(failed)?;
+        self.out.file().write_all_at(others, self.at + self.page_size).map_err(failed)?;
         self.at += others.len() as u64;
         if !first.is_empty() {
             let offset = self.at + self.page_size - length;
-            self.file.write_all_at(first, offset).map_err(failed)?;
+            self.out.file().write_all_at(first, offset).map_err(failed)?;
             self.at += first.len() as u64;
         }
-        Ok(())
+        self.out.wrote(bytes.len() as u64).map_err(failed)
     }
 
     /// Compares what was written with the stream's end mark and with the backup's.
@@ -82,15 +83,20 @@ impl PageFile {
     }
 
     /// Gives it the rights of the original, never more than reading, writing and executing, and
-    /// waits until it is on the disk.
-    pub(super) fn settle(&self) -> Result<()> {
+    /// begins to bring the rest of it to the disk.
+    pub(super) fn begin_settling(&mut self) -> Result<()> {
         use std::os::unix::fs::PermissionsExt;
         let failed = |e| error::io(e, &self.path);
         let mode = self.stream.info.attributes.get("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok());
         if let Some(mode) = mode {
-            self.file.set_permissions(fs::Permissions::from_mode(mode & 0o777)).map_err(failed)?;
+            self.out.file().set_permissions(fs::Permissions::from_mode(mode & 0o777)).map_err(failed)?;
         }
-        self.file.sync_all().map_err(failed)
+        self.out.begin().map_err(failed)
+    }
+
+    /// Waits until all of it is on the disk.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        self.out.finish().map_err(|e| error::io(e, &self.path))
     }
 }
 

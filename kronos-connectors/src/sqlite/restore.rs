@@ -4,10 +4,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use kronos_core::{
     Entropy, Error, ErrorKind, Piece, PreviousStream, Restore, RestoreOutcome, RestoreRequest, Result, RunContext,
     Stream,
 };
+use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::check::{Check, Verdict};
@@ -15,6 +17,9 @@ use super::page_file::PageFile;
 use super::settings::SqliteSettings;
 use super::target::Target;
 use super::{error, swap};
+
+/// Pieces of a stream that wait to be written.
+const QUEUE: usize = 16;
 
 /// Files being restored. Dropping it removes all of them.
 #[derive(Debug)]
@@ -40,7 +45,7 @@ enum State {
     Waiting,
     /// Being written, or given up.
     Open,
-    Written(PageFile),
+    Written(Box<PageFile>),
 }
 
 /// Directories that were made for this restore, and are empty without it.
@@ -96,7 +101,7 @@ impl SqliteRestore {
     fn written(&self, name: &str, file: PageFile) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(slot) = slots.iter_mut().find(|slot| slot.stream.info.name == name) {
-            slot.state = State::Written(file);
+            slot.state = State::Written(Box::new(file));
         }
     }
 
@@ -109,7 +114,7 @@ impl SqliteRestore {
         slots
             .into_iter()
             .map(|slot| match slot.state {
-                State::Written(file) => Ok((file, slot.target)),
+                State::Written(file) => Ok((*file, slot.target)),
                 _ => Err(error::internal("a stream was not written to its end").with("stream", slot.stream.info.name)),
             })
             .collect()
@@ -123,24 +128,49 @@ impl Restore for SqliteRestore {
         let (expected, target) = self.claim(&name)?;
         let entropy = self.entropy.clone();
         let mut file = blocking(move || PageFile::create(&target, expected, &*entropy)).await?;
-        loop {
-            self.check_running()?;
-            match stream.next().await? {
-                Some(Piece::Data(bytes)) => {
-                    file = blocking(move || file.append(&bytes).map(|()| file)).await?;
-                }
-                Some(Piece::End(end)) => {
-                    file.end(&end)?;
-                    self.written(&name, file);
-                    return Ok(());
-                }
-                None => return Err(error::internal("a stream was read after its end").with("stream", name)),
+        let (sender, mut pieces) = mpsc::channel::<Bytes>(QUEUE);
+        let writing = blocking(move || {
+            while let Some(bytes) = pieces.blocking_recv() {
+                file.append(&bytes)?;
             }
-        }
+            Ok(file)
+        });
+        let feeding = async {
+            let sender = sender;
+            loop {
+                self.check_running()?;
+                match stream.next().await? {
+                    Some(Piece::Data(bytes)) => {
+                        if sender.send(bytes).await.is_err() {
+                            // What is being written has failed, and tells why.
+                            return Ok(None);
+                        }
+                    }
+                    Some(Piece::End(end)) => return Ok(Some(end)),
+                    None => return Err(error::internal("a stream was read after its end")),
+                }
+            }
+        };
+        // Whatever the one comes to, the other is waited for: it holds the file.
+        let (written, fed) = tokio::join!(writing, feeding);
+        let (file, end) = match (written, fed) {
+            (Ok(file), Ok(Some(end))) => (file, end),
+            (Err(e), _) | (_, Err(e)) => return Err(e),
+            (Ok(_), Ok(None)) => return Err(error::internal("a file was given up").with("stream", name)),
+        };
+        file.end(&end)?;
+        self.written(&name, file);
+        Ok(())
     }
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let files = self.take_written()?;
+        let mut files = self.take_written()?;
+        // They are brought to the disk while they are checked.
+        let mut files = blocking(move || {
+            files.iter_mut().try_for_each(|(file, _)| file.begin_settling())?;
+            Ok(files)
+        })
+        .await?;
         let mut outcome = RestoreOutcome::default();
         for (file, _) in &files {
             self.check_running()?;
@@ -163,7 +193,7 @@ impl Restore for SqliteRestore {
         let (replace, entropy, stop) = (self.replace, self.entropy.clone(), self.stop.clone());
         blocking(move || {
             // If nobody waits for the outcome any more, nothing is put into place.
-            if stop.is_cancelled() { Err(error::cancelled()) } else { swap::place(&files, replace, &*entropy) }
+            if stop.is_cancelled() { Err(error::cancelled()) } else { swap::place(&mut files, replace, &*entropy) }
         })
         .await?;
         self.made.0.clear();

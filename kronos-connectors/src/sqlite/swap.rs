@@ -24,9 +24,9 @@ pub(super) fn check_unused(path: &Path) -> Result<()> {
 }
 
 /// Puts each file into its place. If one fails, those before it are taken back.
-pub(super) fn place(files: &[(PageFile, PathBuf)], replace: bool, entropy: &dyn Entropy) -> Result<()> {
+pub(super) fn place(files: &mut [(PageFile, PathBuf)], replace: bool, entropy: &dyn Entropy) -> Result<()> {
     let mut placed = Placed::default();
-    for (file, target) in files {
+    for (file, target) in &mut *files {
         file.settle()?;
         if replace {
             placed.replace(file.path(), target, entropy)?;

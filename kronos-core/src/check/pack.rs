@@ -118,7 +118,7 @@ async fn read_pack(
                 let reader = reader.clone();
                 async move {
                     let read = async {
-                        let Some(range) = reader.range(&entry, copy) else {
+                        let Some(range) = reader.range(&entry.range(), copy) else {
                             return Err(Error::corrupt("a block lies outside its pack").with("block", number));
                         };
                         let sealed = read_range(job, &reader.name, range, run).await?;

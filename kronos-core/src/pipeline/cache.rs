@@ -52,6 +52,26 @@ impl<K: Ord + Copy, V: Clone> Cache<K, V> {
         value
     }
 
+    /// The value, if it is there; it counts as used.
+    pub(crate) fn peek(&self, key: &K) -> Option<V> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        let held = inner.cells.get_mut(key)?;
+        let value = held.cell.get()?.clone();
+        inner.clock += 1;
+        inner.ages.remove(&std::mem::replace(&mut held.age, inner.clock));
+        inner.ages.insert(inner.clock, *key);
+        Some(value)
+    }
+
+    /// Puts in a value that came another way.
+    pub(crate) fn put(&self, key: K, value: V) {
+        let cell = self.cell(key);
+        // Where it has been loaded meanwhile, the two are the same.
+        let _ = cell.set(value.clone());
+        self.weigh(key, Some(&value));
+    }
+
     fn cell(&self, key: K) -> Arc<OnceCell<V>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
@@ -115,5 +135,11 @@ mod tests {
         assert_eq!(cache.get(2, load(7)).await.unwrap().len(), 7, "a failed load is not remembered");
         assert_eq!(cache.get(4, load(1000)).await.unwrap().len(), 1000);
         cache.get(4, missing()).await.unwrap();
+        assert!(cache.peek(&5).is_none());
+        cache.put(5, vec![0; 60]);
+        cache.put(6, vec![0; 40]);
+        assert_eq!(cache.peek(&5).unwrap().len(), 60);
+        cache.put(7, vec![0; 10]);
+        assert!(cache.peek(&5).is_some() && cache.peek(&6).is_none());
     }
 }

@@ -1,19 +1,18 @@
-//! Reading a backup: nodes, tables, blocks, and whole streams in order.
+//! Reading a backup: nodes, tables, blocks and chunks.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
-use crate::id::{Digest, Id};
-use crate::repository::index::{Leaf, Node, NodeRef, PackUse, Root, Span, StoredStream};
+use crate::id::Id;
+use crate::repository::index::{Leaf, Node, NodeRef, PackUse, Root, Span};
 use crate::repository::job::Job;
 use crate::repository::pack::{PackClass, PackInfo, PackReader, Table, read_range};
 use crate::run::RunContext;
-use crate::stream::{Piece, Stream, StreamInfo};
 
 use super::cache::Cache;
 use super::meta::keyed_id;
@@ -30,23 +29,39 @@ pub(crate) struct ChunkAt {
 
 /// A block in the clear, checked.
 #[derive(Debug, Clone)]
-struct Plain {
+pub(super) struct Plain {
     bytes: Bytes,
     /// Where each chunk begins, and the end.
     starts: Arc<Vec<usize>>,
+}
+
+impl Plain {
+    /// How many chunks it has.
+    pub(super) fn chunks(&self) -> u64 {
+        self.starts.len() as u64 - 1
+    }
+
+    /// The bytes of a run of its chunks.
+    pub(super) fn span(&self, span: &Span) -> Result<Bytes> {
+        let (from, to) = (usize::from(span.slot), usize::from(span.slot) + usize::from(span.count));
+        match (self.starts.get(from), self.starts.get(to)) {
+            (Some(from), Some(to)) => Ok(self.bytes.slice(*from..*to)),
+            _ => Err(Error::corrupt("an index names a chunk that is not there").with("pack", span.pack)),
+        }
+    }
 }
 
 /// Reads from the packs of one root. Everything that leaves it has been authenticated.
 #[derive(Debug)]
 pub(crate) struct Fetcher {
     job: Job,
-    run: RunContext,
+    pub(super) run: RunContext,
     packs: BTreeMap<Id, PackUse>,
     chunk_key: [u8; 32],
     node_key: [u8; 32],
     readers: Cache<Id, Arc<PackReader>>,
     tables: Cache<Id, Arc<Table>>,
-    blocks: Cache<(Id, u32), Plain>,
+    pub(super) blocks: Cache<(Id, u32), Plain>,
 }
 
 impl Fetcher {
@@ -69,13 +84,23 @@ impl Fetcher {
         Self::new(job, root.packs.iter().copied(), run)
     }
 
-    fn pack_use(&self, pack: Id) -> Result<&PackUse> {
+    /// Bytes of a block in the clear, but for one with a larger chunk.
+    pub(super) fn block_size(&self) -> u32 {
+        self.job.repository().chunker().block
+    }
+
+    /// Bytes of the blocks that are kept.
+    pub(super) fn block_memory(&self) -> u64 {
+        self.run.limits.memory / 4
+    }
+
+    pub(super) fn pack_use(&self, pack: Id) -> Result<&PackUse> {
         self.packs
             .get(&pack)
             .ok_or_else(|| Error::corrupt("an index names a pack that its root does not").with("pack", pack))
     }
 
-    async fn reader(&self, info: PackInfo) -> Result<Arc<PackReader>> {
+    pub(super) async fn reader(&self, info: PackInfo) -> Result<Arc<PackReader>> {
         let open = async { PackReader::open(&self.job, info, &self.run).await.map(Arc::new) };
         self.readers.get(info.id, Box::pin(open)).await
     }
@@ -148,39 +173,47 @@ impl Fetcher {
         let entry = table.blocks.get(number as usize).ok_or_else(|| bad("an index names a block that is not there"))?;
         let mut last = bad("the pack's sizes do not fit together");
         for copy in 0..info.class.copies() {
-            let Some(range) = reader.range(entry, copy) else { break };
-            let sealed = match read_range(&self.job, &reader.name, range, &self.run).await {
-                Ok(sealed) => sealed,
-                Err(e) if e.kind() == ErrorKind::Corrupt => {
-                    last = e;
-                    continue;
-                }
-                Err(e) => return Err(e),
+            let Some(range) = reader.range(&entry.range(), copy) else { break };
+            let read = async {
+                let sealed = read_range(&self.job, &reader.name, range, &self.run).await?;
+                self.open(reader.clone(), number, table.clone(), sealed).await
             };
-            let key = if info.class == PackClass::Meta { self.node_key } else { self.chunk_key };
-            let (reader, table) = (reader.clone(), table.clone());
-            let opened = self.run.compute(move || open_block(&reader, number, &table, &sealed, &key)).await?;
-            match opened {
-                Ok(plain) => {
-                    self.run.emit(&Event::Progress { bytes: 0, stored: u64::from(entry.length) });
-                    return Ok(plain);
-                }
-                Err(e) => last = e,
+            match read.await {
+                Err(e) if e.kind() == ErrorKind::Corrupt => last = e,
+                done => return done,
             }
         }
         Err(last)
+    }
+
+    /// Bytes of a data pack, counted from the beginning of its blocks.
+    pub(super) async fn sealed(&self, reader: &PackReader, range: &Range<u64>) -> Result<Bytes> {
+        let range = reader
+            .range(range, 0)
+            .ok_or_else(|| Error::corrupt("the pack's sizes do not fit together").with("object", &reader.name))?;
+        read_range(&self.job, &reader.name, range, &self.run).await
+    }
+
+    /// Opens a block and checks every chunk in it.
+    pub(super) async fn open(
+        &self,
+        reader: Arc<PackReader>,
+        number: u32,
+        table: Arc<Table>,
+        sealed: Bytes,
+    ) -> Result<Plain> {
+        let key = if reader.info.class == PackClass::Meta { self.node_key } else { self.chunk_key };
+        let stored = sealed.len() as u64;
+        let plain = self.run.compute(move || open_block(&reader, number, &table, &sealed, &key)).await??;
+        self.run.emit(&Event::Progress { bytes: 0, stored });
+        Ok(plain)
     }
 
     /// The chunks of a run of them.
     async fn span(&self, span: Span) -> Result<Bytes> {
         let info = self.pack_use(span.pack)?.info;
         let table = self.table(span.pack).await?;
-        let plain = self.block(info, span.block, &table).await?;
-        let (from, to) = (usize::from(span.slot), usize::from(span.slot) + usize::from(span.count));
-        match (plain.starts.get(from), plain.starts.get(to)) {
-            (Some(from), Some(to)) => Ok(plain.bytes.slice(*from..*to)),
-            _ => Err(Error::corrupt("an index names a chunk that is not there").with("pack", span.pack)),
-        }
+        self.block(info, span.block, &table).await?.span(&span)
     }
 
     /// Runs of chunks, each chunk with its id.
@@ -249,45 +282,6 @@ impl Fetcher {
             level = next;
         }
         Ok(all)
-    }
-
-    /// A whole stream, read ahead, with its length and digest checked at the end.
-    pub(crate) fn stream(self: &Arc<Self>, stored: &StoredStream) -> Stream {
-        let ahead = (self.run.limits.threads * 4).clamp(2, 32);
-        let fetcher = self.clone();
-        let spans = self
-            .leaves(&stored.top)
-            .map_ok(|leaf| futures::stream::iter(leaf.spans.into_iter().map(Ok::<_, Error>)))
-            .try_flatten();
-        let pieces = spans
-            .map(move |span| {
-                let fetcher = fetcher.clone();
-                async move { fetcher.span(span?).await }
-            })
-            .buffered(ahead);
-        let info = StreamInfo { unchanged: false, ..stored.info.clone() };
-        let state = Some((pieces.boxed(), Box::new(blake3::Hasher::new()), 0u64));
-        let (end, run, name) = (stored.end, self.run.clone(), stored.info.name.clone());
-        let body = futures::stream::try_unfold(state, move |state| {
-            let (run, name) = (run.clone(), name.clone());
-            async move {
-                let Some((mut pieces, mut hasher, mut length)) = state else { return Ok(None) };
-                run.check_cancelled()?;
-                if let Some(bytes) = pieces.next().await {
-                    let bytes = bytes.map_err(|e| e.with("stream", &name))?;
-                    hasher.update(&bytes);
-                    length += bytes.len() as u64;
-                    run.emit(&Event::Progress { bytes: bytes.len() as u64, stored: 0 });
-                    return Ok(Some((Piece::Data(bytes), Some((pieces, hasher, length)))));
-                }
-                let digest = Digest(*hasher.finalize().as_bytes());
-                if (length, digest) != (end.length, end.digest) {
-                    return Err(Error::corrupt("the stream is not what was backed up").with("stream", &name));
-                }
-                Ok(Some((Piece::End(end), None)))
-            }
-        });
-        Stream::new(info, body)
     }
 }
 

@@ -20,7 +20,7 @@ use super::meta::MetaWriter;
 use super::upload::PackUpload;
 
 /// More strata (packs of different runs) than this, and the sparsest are stored again.
-const STRATA: usize = 64;
+pub(super) const STRATA: usize = 64;
 /// More metadata packs than this, and the nodes in the sparsest are written again.
 const META_PACKS: usize = 32;
 

@@ -8,9 +8,11 @@ mod intake;
 mod known;
 mod ledger;
 mod meta;
+mod playback;
 mod rewrite;
 mod streams;
 mod upload;
+mod window;
 
 #[cfg(feature = "testing")]
 pub(crate) use cut::Cutter;

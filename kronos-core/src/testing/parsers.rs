@@ -180,7 +180,7 @@ impl Parsers {
             for stored in &root.streams {
                 // However that ends.
                 let _ = fetcher.references(stored.levels, &stored.top).await;
-                let _ = read(fetcher.stream(stored)).await;
+                let _ = read(fetcher.stream(stored, 1)).await;
             }
             Some(written(&root))
         })
@@ -207,7 +207,9 @@ impl Parsers {
             let reader = PackReader::open(&self.job, info, &self.run).await.ok()?;
             let table = reader.table(&self.job, &self.run).await.ok()?;
             for (number, entry) in (0..).zip(table.blocks.iter().take(16)) {
-                let range = reader.range(entry, 0).and_then(|r| Some(r.start.try_into().ok()?..r.end.try_into().ok()?));
+                let range = reader
+                    .range(&entry.range(), 0)
+                    .and_then(|r| Some(r.start.try_into().ok()?..r.end.try_into().ok()?));
                 let sealed = range.and_then(|range: std::ops::Range<usize>| object.get(range));
                 // However that ends.
                 let _ = sealed.map(|sealed| reader.open_block(number, entry, sealed));

@@ -1,5 +1,7 @@
 //! Reading packs: the key, the table, and blocks by range.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -54,12 +56,12 @@ impl PackReader {
         Table::decode(&plain).ok_or_else(|| self.bad("the pack's table is malformed"))
     }
 
-    /// Where a copy of a block lies in the object.
-    pub(crate) fn range(&self, entry: &BlockEntry, copy: u64) -> Option<std::ops::Range<u64>> {
+    /// Where bytes of a copy of the blocks lie in the object. `range` counts from the beginning of
+    /// the blocks.
+    pub(crate) fn range(&self, range: &Range<u64>, copy: u64) -> Option<Range<u64>> {
         let region = self.info.region()?;
-        let end = entry.offset.checked_add(u64::from(entry.length))?;
         let base = u64::from(self.info.start) + copy * region;
-        (end <= region).then_some(base + entry.offset..base + end)
+        (range.start <= range.end && range.end <= region).then(|| base + range.start..base + range.end)
     }
 
     /// Opens and decompresses a block.
@@ -144,7 +146,7 @@ fn open_keys(job: &Job, class: PackClass, name: &Key, head: &[u8]) -> Result<(Ob
     Ok((meta(), block_key))
 }
 
-pub(crate) async fn read_range(job: &Job, name: &Key, range: std::ops::Range<u64>, run: &RunContext) -> Result<Bytes> {
+pub(crate) async fn read_range(job: &Job, name: &Key, range: Range<u64>, run: &RunContext) -> Result<Bytes> {
     let length = range.end - range.start;
     let bytes = retry(run, "read a pack", || job.storage().get_range(name, range.clone())).await.map_err(|e| {
         if e.kind() == ErrorKind::NotFound {

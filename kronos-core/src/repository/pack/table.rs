@@ -26,6 +26,11 @@ impl BlockEntry {
     pub(crate) fn plain(&self) -> u64 {
         self.slots.iter().map(|s| u64::from(s.length)).sum()
     }
+
+    /// Where it lies, from the beginning of the blocks.
+    pub(crate) fn range(&self) -> std::ops::Range<u64> {
+        self.offset..self.offset.saturating_add(u64::from(self.length))
+    }
 }
 
 /// The table of one pack.
