@@ -293,8 +293,9 @@ pub trait Dump: fmt::Debug + Send + Sync {
 /// A target being written. Dropping it is the same as [`abort`](Self::abort).
 #[async_trait]
 pub trait Restore: fmt::Debug + Send + Sync {
-    /// Writes one stream. Streams of one phase may be written at the same time; the end mark of
-    /// each must have been seen before this returns well.
+    /// Writes one stream. Streams of one phase may be written at the same time. This returns well
+    /// only after the end mark, and only if that is the one in the request; the stream itself has
+    /// compared it with its bytes ([`Stream::checked`]).
     async fn write(&self, stream: Stream) -> Result<()>;
     /// Checks the result with the engine's own means and puts it into place.
     async fn finish(self: Box<Self>) -> Result<RestoreOutcome>;

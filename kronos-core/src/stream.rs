@@ -98,13 +98,21 @@ pub enum Piece {
 pub struct Stream {
     info: StreamInfo,
     body: Pin<Box<dyn AsyncStream<Item = Result<Piece>> + Send>>,
+    check: Option<Check>,
     ended: bool,
+}
+
+/// What a checked stream has given so far.
+#[derive(Default)]
+struct Check {
+    hasher: Box<blake3::Hasher>,
+    length: u64,
 }
 
 impl Stream {
     /// A stream over any source of pieces.
     pub fn new(info: StreamInfo, body: impl AsyncStream<Item = Result<Piece>> + Send + 'static) -> Self {
-        Self { info, body: Box::pin(body), ended: false }
+        Self { info, body: Box::pin(body), check: None, ended: false }
     }
 
     /// A stream and the sender that feeds it. At most `capacity` pieces wait in between.
@@ -122,6 +130,14 @@ impl Stream {
         Self::new(info, futures::stream::iter([Ok(Piece::Data(bytes)), Ok(Piece::End(end))]))
     }
 
+    /// The same, failing with `Corrupt` at an end mark that is not of its bytes. What a
+    /// [`Restore`](crate::Restore) gets is always checked.
+    #[must_use]
+    pub fn checked(mut self) -> Self {
+        self.check = Some(Check::default());
+        self
+    }
+
     /// What was known before it was read.
     pub fn info(&self) -> &StreamInfo {
         &self.info
@@ -135,7 +151,7 @@ impl Stream {
         }
         match self.body.next().await {
             Some(Ok(piece)) => {
-                self.ended = matches!(piece, Piece::End(_));
+                self.pass(&piece)?;
                 Ok(Some(piece))
             }
             Some(Err(e)) => Err(e),
@@ -143,6 +159,24 @@ impl Stream {
                 Err(Error::new(ErrorKind::Io, "the stream stopped before its end mark").with("stream", &self.info.name))
             }
         }
+    }
+
+    /// Takes note of what goes out.
+    fn pass(&mut self, piece: &Piece) -> Result<()> {
+        match (piece, &mut self.check) {
+            (Piece::Data(bytes), Some(check)) => {
+                check.hasher.update(bytes);
+                check.length += bytes.len() as u64;
+            }
+            (Piece::End(end), Some(check))
+                if (check.length, Digest(*check.hasher.finalize().as_bytes())) != (end.length, end.digest) =>
+            {
+                return Err(Error::corrupt("the stream is not what was backed up").with("stream", &self.info.name));
+            }
+            (Piece::End(_), _) => self.ended = true,
+            (Piece::Data(_), None) => {}
+        }
+        Ok(())
     }
 
     /// Reads all of it into memory. For small streams only.
@@ -231,6 +265,7 @@ impl AsyncStream for Stream {
     type Item = Result<Piece>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.body.as_mut().poll_next(cx)
+        let piece = std::task::ready!(self.body.as_mut().poll_next(cx));
+        Poll::Ready(piece.map(|piece| piece.and_then(|piece| self.pass(&piece).map(|()| piece))))
     }
 }

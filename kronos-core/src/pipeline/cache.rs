@@ -72,6 +72,17 @@ impl<K: Ord + Copy, V: Clone> Cache<K, V> {
         self.weigh(key, Some(&value));
     }
 
+    /// Drops a value; one that is being loaded stays.
+    pub(crate) fn remove(&self, key: &K) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let inner = &mut *inner;
+        if let Some(held) = inner.cells.get(key).filter(|held| held.weight > 0) {
+            inner.ages.remove(&held.age);
+            inner.total -= held.weight;
+            inner.cells.remove(key);
+        }
+    }
+
     fn cell(&self, key: K) -> Arc<OnceCell<V>> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.clock += 1;
@@ -141,5 +152,7 @@ mod tests {
         assert_eq!(cache.peek(&5).unwrap().len(), 60);
         cache.put(7, vec![0; 10]);
         assert!(cache.peek(&5).is_some() && cache.peek(&6).is_none());
+        cache.remove(&5);
+        assert!(cache.peek(&5).is_none());
     }
 }

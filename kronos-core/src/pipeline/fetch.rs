@@ -36,9 +36,9 @@ pub(super) struct Plain {
 }
 
 impl Plain {
-    /// How many chunks it has.
-    pub(super) fn chunks(&self) -> u64 {
-        self.starts.len() as u64 - 1
+    /// About how many bytes it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes.len() + self.starts.len() * size_of::<usize>()
     }
 
     /// The bytes of a run of its chunks.
@@ -61,7 +61,7 @@ pub(crate) struct Fetcher {
     node_key: [u8; 32],
     readers: Cache<Id, Arc<PackReader>>,
     tables: Cache<Id, Arc<Table>>,
-    pub(super) blocks: Cache<(Id, u32), Plain>,
+    blocks: Cache<(Id, u32), Plain>,
 }
 
 impl Fetcher {
@@ -76,7 +76,7 @@ impl Fetcher {
             node_key: keys.id_key("node"),
             readers: Cache::new(1024, |_| 1),
             tables: Cache::new(share(8), |table| table.memory()),
-            blocks: Cache::new(share(4), |block| block.bytes.len() + block.starts.len() * size_of::<usize>()),
+            blocks: Cache::new(share(8), Plain::memory),
         })
     }
 
@@ -89,8 +89,8 @@ impl Fetcher {
         self.job.repository().chunker().block
     }
 
-    /// Bytes of the blocks that are kept.
-    pub(super) fn block_memory(&self) -> u64 {
+    /// Bytes of the blocks that streams have begun and not finished.
+    pub(super) fn open_memory(&self) -> u64 {
         self.run.limits.memory / 4
     }
 
@@ -176,7 +176,7 @@ impl Fetcher {
             let Some(range) = reader.range(&entry.range(), copy) else { break };
             let read = async {
                 let sealed = read_range(&self.job, &reader.name, range, &self.run).await?;
-                self.open(reader.clone(), number, table.clone(), sealed).await
+                self.open(reader.clone(), number, table.clone(), sealed, true).await
             };
             match read.await {
                 Err(e) if e.kind() == ErrorKind::Corrupt => last = e,
@@ -194,17 +194,19 @@ impl Fetcher {
         read_range(&self.job, &reader.name, range, &self.run).await
     }
 
-    /// Opens a block and checks every chunk in it.
+    /// Opens a block. With `ids` every chunk in it is compared with its id.
     pub(super) async fn open(
         &self,
         reader: Arc<PackReader>,
         number: u32,
         table: Arc<Table>,
         sealed: Bytes,
+        ids: bool,
     ) -> Result<Plain> {
         let key = if reader.info.class == PackClass::Meta { self.node_key } else { self.chunk_key };
+        let key = ids.then_some(key);
         let stored = sealed.len() as u64;
-        let plain = self.run.compute(move || open_block(&reader, number, &table, &sealed, &key)).await??;
+        let plain = self.run.compute(move || open_block(&reader, number, &table, &sealed, key.as_ref())).await??;
         self.run.emit(&Event::Progress { bytes: 0, stored });
         Ok(plain)
     }
@@ -285,8 +287,8 @@ impl Fetcher {
     }
 }
 
-/// Opens a block and checks the id of every chunk in it.
-fn open_block(reader: &PackReader, number: u32, table: &Table, sealed: &[u8], key: &[u8; 32]) -> Result<Plain> {
+/// Opens a block and, with a key, checks the id of every chunk in it.
+fn open_block(reader: &PackReader, number: u32, table: &Table, sealed: &[u8], key: Option<&[u8; 32]>) -> Result<Plain> {
     let bad = || Error::corrupt("a block is malformed").with("object", &reader.name).with("block", number);
     let entry = table.blocks.get(number as usize).ok_or_else(bad)?;
     let bytes = Bytes::from(reader.open_block(number, entry, sealed)?);
@@ -295,7 +297,7 @@ fn open_block(reader: &PackReader, number: u32, table: &Table, sealed: &[u8], ke
     starts.push(0);
     for slot in &entry.slots {
         let end = at + slot.length as usize;
-        if bytes.get(at..end).is_none_or(|chunk| keyed_id(key, chunk) != slot.id) {
+        if bytes.get(at..end).is_none_or(|chunk| key.is_some_and(|key| keyed_id(key, chunk) != slot.id)) {
             return Err(bad());
         }
         at = end;

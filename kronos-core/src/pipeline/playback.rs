@@ -1,28 +1,26 @@
-//! A whole stream of a backup, as it was: read ahead by a task of its own, its length and digest
-//! checked at the end.
+//! A whole stream of a backup, as it was, read ahead by a task of its own.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::id::Digest;
 use crate::repository::index::StoredStream;
 use crate::run::RunContext;
 use crate::stream::{Piece, Stream, StreamEnd, StreamInfo};
 
 use super::fetch::Fetcher;
 use super::ledger::STRATA;
+use super::window::Windows;
 
 impl Fetcher {
     /// How many streams can be read at a time so that the blocks they have begun stay in memory.
     pub(crate) fn at_a_time(&self) -> usize {
         let open = STRATA as u64 * u64::from(self.block_size());
-        let fit = usize::try_from(self.block_memory() / open.max(1)).unwrap_or(usize::MAX);
+        let fit = usize::try_from(self.open_memory() / open.max(1)).unwrap_or(usize::MAX);
         self.run.limits.parallel.min(fit).max(1)
     }
 
@@ -34,7 +32,7 @@ impl Fetcher {
         let mut tasks = JoinSet::new();
         tasks.spawn(reading.run(sender));
         let state = Playback { receiver, tasks, ready: Vec::new().into_iter(), run: self.run.clone() };
-        Stream::new(info, futures::stream::try_unfold(state, Playback::next))
+        Stream::new(info, futures::stream::try_unfold(state, Playback::next)).checked()
     }
 }
 
@@ -59,37 +57,15 @@ impl Reading {
     }
 
     async fn send(&self, sender: &mpsc::Sender<Result<Part>>) -> Result<()> {
-        let (fetcher, end) = (&self.fetcher, self.stored.end);
-        let leaves = fetcher.leaves(&self.stored.top);
-        let spans =
-            leaves.map_ok(|leaf| futures::stream::iter(leaf.spans.into_iter().map(Ok::<_, Error>))).try_flatten();
-        let size = fetcher.run.limits.memory / 16 / self.at_a_time.max(1) as u64;
-        let mut windows = Box::pin(fetcher.clone().windows(spans, size));
-        let mut hasher = Box::new(blake3::Hasher::new());
-        let mut length = 0;
+        let mut windows = Windows::of(&self.fetcher, &self.stored, self.at_a_time).await?;
         loop {
             // One window is with the reader, another on its way to it: not more.
             let Ok(place) = sender.reserve().await else { return Ok(()) };
-            let Some(window) = windows.try_next().await? else { break };
-            let parts = fetcher.read(&window).await?;
-            let digest = move || {
-                let mut length = 0;
-                for part in &parts {
-                    hasher.update(part);
-                    length += part.len() as u64;
-                }
-                (hasher, length, parts)
-            };
-            let (same, more, parts) = fetcher.run.compute(digest).await?;
-            hasher = same;
-            length += more;
+            let Some(parts) = windows.next().await? else { break };
             place.send(Ok(Part::Data(parts)));
         }
-        if (length, Digest(*hasher.finalize().as_bytes())) != (end.length, end.digest) {
-            return Err(Error::corrupt("the stream is not what was backed up"));
-        }
         // Nobody listens, nobody misses it.
-        let _ = sender.send(Ok(Part::End(end))).await;
+        let _ = sender.send(Ok(Part::End(self.stored.end))).await;
         Ok(())
     }
 }

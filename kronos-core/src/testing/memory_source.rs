@@ -243,8 +243,7 @@ impl Restore for MemoryRestore {
     async fn write(&self, stream: Stream) -> Result<()> {
         let name = stream.info().name.clone();
         let (bytes, end) = stream.collect().await?;
-        let found = (bytes.len() as u64, crate::Digest::of(&bytes));
-        if found != (end.length, end.digest) || self.expected.get(&name) != Some(&end) {
+        if self.expected.get(&name) != Some(&end) {
             return Err(Error::new(ErrorKind::Corrupt, "a stream and its end mark differ").with("stream", name));
         }
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner).insert(name, bytes.into());
