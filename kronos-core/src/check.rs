@@ -172,7 +172,7 @@ async fn check_job(job: &Job, read: ReadData, report: &mut CheckReport, run: &Ru
     }
     let mut damage = state.damage.clone();
     let mut findings = Findings::default();
-    let fetcher = Fetcher::new(job, packs.values().copied(), run);
+    let fetcher = Fetcher::new(job, packs.values().copied(), run.limits.memory, run);
     for used in packs.values() {
         let pack = check_pack(job, used, &fetcher, read, report, run).await?;
         if pack.proven() && damage.touches(used.info.id) {

@@ -60,7 +60,7 @@ pub(crate) async fn plan(job: &Job, state: &State, spare: &BTreeSet<Id>, run: &R
         }
         packs.extend(root.packs.iter().map(|p| (p.info.id, *p)));
     }
-    let mut usage = Usage::new(Fetcher::new(job, packs.values().copied(), run), run);
+    let mut usage = Usage::new(Fetcher::new(job, packs.values().copied(), run.limits.memory, run), run);
     for record in state.backups.values().filter(|r| r.is_good()) {
         run.check_cancelled()?;
         usage.count(&Root::load(job, &record.manifest.root, run).await?).await?;
@@ -104,7 +104,7 @@ pub(crate) async fn compact(job: &Job, state: State, plan: Plan, run: &RunContex
         damage: state.damage.clone(),
     };
     let objects: Vec<_> = going.iter().map(|id| name_of(job, packs[id].info.class, *id)).collect();
-    let fetcher = Fetcher::new(job, packs.into_values(), run);
+    let fetcher = Fetcher::new(job, packs.into_values(), run.limits.memory, run);
     let (intake, _abort) = Intake::begin(job, run_id, 3, offer, run).await?;
     let copying = Copying { going, intake: intake.clone(), open: OpenPlace::default() };
     let mut moving = Moving::new(job, run_id, copying, fetcher, intake, run);

@@ -39,7 +39,7 @@ async fn heal(job: &Job, state: State, made: &Record, run: &RunContext) -> Resul
     for root in patients.iter().map(|(_, root)| root).chain([&donor]) {
         packs.extend(root.packs.iter().map(|p| (p.info.id, *p)));
     }
-    let fetcher = Fetcher::new(job, packs.into_values(), run);
+    let fetcher = Fetcher::new(job, packs.into_values(), run.limits.memory, run);
     let found = Found::look_for(&state.damage, &patients, &donor, &fetcher).await?;
     let same = |root: &Root| root.streams.iter().any(|s| donor.streams.iter().any(|d| d.end == s.end));
     if found.chunks.is_empty() && found.nodes.is_empty() && !patients.iter().any(|(_, root)| same(root)) {

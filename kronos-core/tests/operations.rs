@@ -13,7 +13,7 @@ use kronos_core::{
 
 mod common;
 
-use common::{assert_restores, back_up, noise, repository};
+use common::{assert_restores, back_up, noise, repository, still};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_backup_stores_only_what_changed_and_both_restore() {
@@ -66,6 +66,31 @@ async fn large_streams_with_default_parameters() {
     let second = back_up(&repository, &source).await;
     assert!(second.bytes_stored < 20_000, "nothing changed: {}", second.bytes_stored);
     assert_restores(&repository, &second, &source).await;
+}
+
+#[tokio::test]
+async fn when_room_is_short_the_chunks_that_are_needed_are_known() {
+    let storage = Arc::new(MemoryStorage::new());
+    let mut chunker = ChunkerParameters::tiny();
+    (chunker.block, chunker.pack) = (64 << 10, 1 << 20);
+    let run = RunContext::new();
+    let repository = Repository::init(storage.clone(), &Protection::None, chunker, &run).await.unwrap();
+    let source = MemorySource::new("shop").with_pages(4096);
+    let mut bytes = noise(1, 900 * 4096);
+    source.set("orders", bytes.clone());
+    let (first, before) = (back_up(&repository, &source).await, still(&source));
+    // Half of the old pages are needed no more, but lie in the same packs.
+    bytes.chunks_mut(4096).step_by(2).for_each(|page| page[0] = !page[0]);
+    source.set("orders", bytes);
+    back_up(&repository, &source).await;
+    // The least there is: room for 1,024 chunks.
+    let mut limits = Limits::default();
+    limits.memory = 1 << 10;
+    let run = RunContext::new().with_limits(limits);
+    let third = backup(&repository, &source, &BackupOptions::new(), &run).await.unwrap().backup.unwrap();
+    assert!(third.bytes_stored < 20_000, "{} bytes of what was there are stored again", third.bytes_stored);
+    assert_restores(&repository, &third, &source).await;
+    assert_restores(&repository, &first, &before).await;
 }
 
 #[tokio::test]

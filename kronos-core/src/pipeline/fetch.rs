@@ -65,8 +65,9 @@ pub(crate) struct Fetcher {
 }
 
 impl Fetcher {
-    pub(crate) fn new(job: &Job, packs: impl IntoIterator<Item = PackUse>, run: &RunContext) -> Arc<Self> {
-        let share = |of: u64| usize::try_from(run.limits.memory / of).unwrap_or(usize::MAX);
+    /// Keeps tables and blocks of metadata in about a quarter of `memory`.
+    pub(crate) fn new(job: &Job, packs: impl IntoIterator<Item = PackUse>, memory: u64, run: &RunContext) -> Arc<Self> {
+        let share = |of: u64| usize::try_from(memory / of).unwrap_or(usize::MAX);
         let keys = job.repository().key_set();
         Arc::new(Self {
             job: job.clone(),
@@ -81,7 +82,7 @@ impl Fetcher {
     }
 
     pub(crate) fn of_root(job: &Job, root: &Root, run: &RunContext) -> Arc<Self> {
-        Self::new(job, root.packs.iter().copied(), run)
+        Self::new(job, root.packs.iter().copied(), run.limits.memory, run)
     }
 
     /// Bytes of a block in the clear, but for one with a larger chunk.

@@ -94,7 +94,7 @@ impl Intake {
             by_id: BTreeMap::new(),
             learned: BTreeSet::new(),
             broken: BTreeSet::new(),
-            known: Known::new(run.limits.memory * 3 / 8),
+            known: Known::new(run.limits.memory / 16 * 7),
             meta: MetaWriter::new(job, run_id, run),
             meta_infos: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -108,6 +108,8 @@ impl Intake {
             Some(root) => {
                 let fetcher = Fetcher::of_root(job, &root, run);
                 shared.learn_parent(&root, &fetcher, &offer.avoid, &offer.damage).await?;
+                // From here on the memory is wanted elsewhere.
+                let fetcher = Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / 8, run);
                 Some((root, fetcher))
             }
         };

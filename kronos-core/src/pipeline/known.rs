@@ -1,10 +1,6 @@
 //! The chunks a backup need not store: those its parent holds, those of interrupted runs, and
 //! those it has stored itself.
 
-use std::hash::{BuildHasherDefault, Hasher};
-
-use hashbrown::HashMap;
-
 use crate::id::Id;
 
 /// Where a chunk lies; `pack` counts the packs of the run.
@@ -17,37 +13,26 @@ pub(crate) struct Where {
 
 /// 24 bytes a chunk.
 #[derive(Debug, Clone, Copy)]
-struct Old {
+struct Entry {
     id: Id,
     at: Where,
 }
 
-/// The highest bit of an old chunk's pack: the chunk has been met in this run.
-const MET: u32 = 1 << 31;
+/// The highest bit of a chunk's pack: the chunk was there before and has not been met in this run.
+const UNMET: u32 = 1 << 31;
+/// A shard holds so many chunks, or twice as many, when the table is full: few enough to put one in
+/// between.
+const SHARD: usize = 256;
+/// A shard grows by so many: one size of memory that all shards take and give back.
+const STEP: usize = 32;
 
-/// Ids are keyed digests: any eight bytes of one are a good hash.
-#[derive(Debug, Default)]
-struct IdHasher(u64);
-
-impl Hasher for IdHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-
-    fn write_usize(&mut self, _: usize) {}
-}
-
-/// The table. Memory is bounded: what does not fit is not known, and costs space only.
+/// The table: sorted lists of chunks, each of those whose ids begin with the same bits. It takes
+/// no more memory than it needs, also while it grows, and has a bound: what does not fit is not
+/// known, and costs space only.
 #[derive(Debug)]
 pub(crate) struct Known {
-    old: Vec<Old>,
-    new: HashMap<Id, Where, BuildHasherDefault<IdHasher>>,
+    shards: Vec<Vec<Entry>>,
+    len: usize,
     most: usize,
 }
 
@@ -62,41 +47,72 @@ pub(crate) struct Hit {
 impl Known {
     /// A table that takes about `memory` bytes at most.
     pub(crate) fn new(memory: u64) -> Self {
-        let most = usize::try_from(memory / (2 * size_of::<Old>() as u64)).unwrap_or(usize::MAX);
-        Self { old: Vec::new(), new: HashMap::default(), most: most.max(1024) }
+        // On average half a step of a shard is free.
+        let each = size_of::<Entry>() * (SHARD + STEP / 2) / SHARD;
+        let most = usize::try_from(memory / each as u64).unwrap_or(usize::MAX).max(1024);
+        let shards = ((most / SHARD).next_power_of_two() / 2).clamp(1, 1 << 16);
+        Self { shards: vec![Vec::new(); shards], len: 0, most }
+    }
+
+    /// How many more chunks it has room for.
+    pub(crate) fn room(&self) -> usize {
+        self.most - self.len
+    }
+
+    /// Ids are keyed digests: any bits of one are a good hash.
+    fn shard(&mut self, id: &Id) -> &mut Vec<Entry> {
+        let number = usize::from(u16::from_be_bytes([id.0[0], id.0[1]])) & (self.shards.len() - 1);
+        &mut self.shards[number]
     }
 
     /// Adds a chunk that was there before. Those added first win when room is short.
     pub(crate) fn add_old(&mut self, id: Id, at: Where) {
-        if self.old.len() < self.most {
-            self.old.push(Old { id, at });
+        if self.room() > 0 {
+            self.len += 1;
+            let shard = self.shard(&id);
+            make_room(shard);
+            shard.push(Entry { id, at: Where { pack: at.pack | UNMET, ..at } });
         }
     }
 
     /// Call once after the last `add_old`.
     pub(crate) fn seal_old(&mut self) {
-        // Stable: of a chunk that lies in two packs, the one added first is used.
-        self.old.sort_by_key(|o| o.id);
-        self.old.dedup_by_key(|o| o.id);
+        for shard in &mut self.shards {
+            // Stable: of a chunk that lies in two packs, the one added first is used.
+            shard.sort_by_key(|entry| entry.id);
+            shard.dedup_by_key(|entry| entry.id);
+        }
+        self.len = self.shards.iter().map(Vec::len).sum();
     }
 
     /// Adds a chunk stored by this run.
     pub(crate) fn add_new(&mut self, id: Id, at: Where) {
-        if self.new.len() < self.most {
-            self.new.insert(id, at);
+        let room = self.room();
+        let shard = self.shard(&id);
+        match shard.binary_search_by_key(&id, |entry| entry.id) {
+            Ok(found) => shard[found].at = at,
+            Err(place) if room > 0 => {
+                make_room(shard);
+                shard.insert(place, Entry { id, at });
+                self.len += 1;
+            }
+            Err(_) => {}
         }
     }
 
     pub(crate) fn look_up(&mut self, id: Id) -> Option<Hit> {
-        if let Some(at) = self.new.get(&id) {
-            return Some(Hit { at: *at, first: false });
-        }
-        let found = self.old.binary_search_by_key(&id, |o| o.id).ok()?;
-        let old = &mut self.old[found];
-        let first = old.at.pack & MET == 0;
-        let at = Where { pack: old.at.pack & !MET, ..old.at };
-        old.at.pack |= MET;
-        Some(Hit { at, first })
+        let shard = self.shard(&id);
+        let found = shard.binary_search_by_key(&id, |entry| entry.id).ok()?;
+        let at = &mut shard[found].at;
+        let first = at.pack & UNMET != 0;
+        at.pack &= !UNMET;
+        Some(Hit { at: *at, first })
+    }
+}
+
+fn make_room(shard: &mut Vec<Entry>) {
+    if shard.len() == shard.capacity() {
+        shard.reserve_exact(shard.len().clamp(4, STEP));
     }
 }
 
@@ -118,5 +134,21 @@ mod tests {
         assert_eq!(known.look_up(Id([250; 16])), None);
         known.add_new(Id([250; 16]), at(7));
         assert_eq!(known.look_up(Id([250; 16])), Some(Hit { at: at(7), first: false }));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_not_known() {
+        let mut known = Known::new(1 << 20);
+        let id = |n: u32| Id(crate::id::Digest::of(&n.to_le_bytes()).0[..16].try_into().unwrap());
+        let at = Where { pack: 3, block: 1, slot: 2 };
+        let most = u32::try_from(known.room()).unwrap();
+        assert!((40_000..44_000).contains(&most), "24 bytes each, and a little");
+        (0..most / 2).for_each(|n| known.add_old(id(n), at));
+        known.seal_old();
+        (most / 2..most + 100).for_each(|n| known.add_new(id(n), at));
+        let found = (0..most + 100).filter(|n| known.look_up(id(*n)).is_some_and(|hit| hit.at == at)).count();
+        assert_eq!((found, known.room()), (most as usize, 0));
+        let taken: usize = known.shards.iter().map(|s| s.capacity() * size_of::<Entry>()).sum();
+        assert!(taken <= (1 << 20) / 50 * 51, "{taken} bytes");
     }
 }

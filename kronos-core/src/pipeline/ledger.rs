@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use futures::StreamExt;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::repository::damage::Damage;
-use crate::repository::index::{NodeRef, Root};
+use crate::repository::index::{NodeRef, PackUse, Root, Span};
 use crate::repository::job::Job;
 use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackReader, Table};
 use crate::run::RunContext;
@@ -23,6 +24,9 @@ use super::upload::PackUpload;
 pub(super) const STRATA: usize = 64;
 /// More metadata packs than this, and the nodes in the sparsest are written again.
 const META_PACKS: usize = 32;
+
+/// Tables read at a time.
+const TABLES: usize = 8;
 
 /// A pack of this run's list.
 #[derive(Debug)]
@@ -101,11 +105,13 @@ impl Ledger {
         }
         let mut strata: BTreeMap<Id, u64> = BTreeMap::new();
         let mut readable = Vec::new();
-        for used in root.of_class(PackClass::Data).filter(|p| !damage.is_whole(p.info.id)) {
-            match fetcher.table(used.info.id).await {
+        let data: Vec<_> = root.of_class(PackClass::Data).filter(|p| !damage.is_whole(p.info.id)).copied().collect();
+        let mut tables = std::pin::pin!(tables(fetcher, data));
+        while let Some((used, table)) = tables.next().await {
+            match table {
                 Ok(table) => {
                     *strata.entry(table.run).or_default() += used.live;
-                    readable.push((used, table.run));
+                    readable.push((used, table.run, table.chunks()));
                 }
                 // Its chunks are stored anew.
                 Err(e) if e.kind() == ErrorKind::Corrupt => {}
@@ -113,11 +119,18 @@ impl Ledger {
             }
         }
         let strata = densest(strata.into_iter(), STRATA);
-        for (used, stratum) in readable {
-            let table = fetcher.table(used.info.id).await?;
+        let is_wanted = |pack: Id, stratum: Id| strata.contains(&stratum) && !avoid.contains(&pack);
+        let chunks: usize =
+            readable.iter().filter(|(used, run, _)| is_wanted(used.info.id, *run)).map(|(_, _, chunks)| chunks).sum();
+        // When there is no room for all, there is for those that the parent needs.
+        let live = if chunks > self.known.room() { Some(live(root, fetcher).await?) } else { None };
+        let mut tables = std::pin::pin!(self::tables(fetcher, readable.into_iter().map(|(used, ..)| used)));
+        while let Some((used, table)) = tables.next().await {
+            let table = table?;
             let copy = used.table_copy.filter(usable);
-            let wanted = strata.contains(&stratum) && !avoid.contains(&used.info.id);
-            self.learn(used.info, &table, copy, wanted, damage)?;
+            let wanted = is_wanted(used.info.id, table.run);
+            let is_live = |block, slot| live.as_ref().is_none_or(|live| live.has(used.info.id, block, slot));
+            self.learn(used.info, &table, copy, |block, slot| wanted && is_live(block, slot), damage)?;
         }
         Ok(())
     }
@@ -126,7 +139,7 @@ impl Ledger {
     pub(super) async fn adopt(&mut self, job: &Job, info: PackInfo, damage: &Damage, run: &RunContext) {
         // A pack that cannot be read saves nothing and harms nothing.
         if let Ok(table) = read_table(job, info, run).await {
-            let _ = self.learn(info, &table, None, true, damage);
+            let _ = self.learn(info, &table, None, |_, _| true, damage);
         }
     }
 
@@ -135,7 +148,7 @@ impl Ledger {
         info: PackInfo,
         table: &Table,
         copy: Option<NodeRef>,
-        usable: bool,
+        usable: impl Fn(u32, u16) -> bool,
         damage: &Damage,
     ) -> Result<()> {
         let pack = u32::try_from(self.packs.len()).map_err(|_| Error::internal("too many packs"))?;
@@ -144,9 +157,10 @@ impl Ledger {
             chunks += entry.slots.len() as u64;
             bytes += entry.plain();
             let Ok(block) = u16::try_from(block) else { continue };
-            let usable = usable && !damage.is_bad(info.id, u32::from(block));
-            for (slot, chunk) in entry.slots.iter().enumerate().filter(|_| usable) {
-                let Ok(slot) = u16::try_from(slot) else { continue };
+            if damage.is_bad(info.id, block.into()) {
+                continue;
+            }
+            for (slot, chunk) in (0..=u16::MAX).zip(&entry.slots).filter(|(slot, _)| usable(block.into(), *slot)) {
                 self.known.add_old(chunk.id, Where { pack, block, slot });
             }
         }
@@ -156,6 +170,56 @@ impl Ledger {
         self.packs.push(PackState { id: info.id, info: Some(info), table_copy: copy, live: 0, average });
         Ok(())
     }
+}
+
+/// Chunks that a backup needs, by their place.
+#[derive(Debug, Default)]
+struct Live(BTreeMap<(Id, u32), Vec<u64>>);
+
+impl Live {
+    fn add(&mut self, span: &Span) {
+        let bits = self.0.entry((span.pack, span.block)).or_default();
+        for slot in usize::from(span.slot)..usize::from(span.slot) + usize::from(span.count) {
+            if bits.len() <= slot / 64 {
+                bits.resize(slot / 64 + 1, 0);
+            }
+            bits[slot / 64] |= 1 << (slot % 64);
+        }
+    }
+
+    fn has(&self, pack: Id, block: u32, slot: u16) -> bool {
+        let bits = self.0.get(&(pack, block)).and_then(|bits| bits.get(usize::from(slot) / 64));
+        bits.is_some_and(|bits| bits & 1 << (slot % 64) != 0)
+    }
+}
+
+/// What a backup needs, as far as its index can be read.
+async fn live(root: &Root, fetcher: &Arc<Fetcher>) -> Result<Live> {
+    let mut live = Live::default();
+    for stream in &root.streams {
+        let mut leaves = std::pin::pin!(fetcher.leaves(&stream.top));
+        while let Some(leaf) = leaves.next().await {
+            match leaf {
+                Ok(leaf) => leaf.spans.iter().for_each(|span| live.add(span)),
+                Err(e) if e.kind() == ErrorKind::Corrupt => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(live)
+}
+
+/// The tables of packs, read ahead.
+fn tables(
+    fetcher: &Arc<Fetcher>,
+    packs: impl IntoIterator<Item = PackUse>,
+) -> impl futures::Stream<Item = (PackUse, Result<Arc<Table>>)> {
+    let fetcher = fetcher.clone();
+    let table = move |used: PackUse| {
+        let fetcher = fetcher.clone();
+        async move { (used, fetcher.table(used.info.id).await) }
+    };
+    futures::stream::iter(packs.into_iter().collect::<Vec<_>>()).map(table).buffered(TABLES)
 }
 
 pub(super) async fn read_table(job: &Job, info: PackInfo, run: &RunContext) -> Result<Table> {

@@ -42,6 +42,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// How many chunks the pack holds.
+    pub(crate) fn chunks(&self) -> usize {
+        self.blocks.iter().map(|b| b.slots.len()).sum()
+    }
+
     /// About how many bytes it takes in memory.
     pub(crate) fn memory(&self) -> usize {
         self.blocks.iter().map(|b| size_of::<BlockEntry>() + b.slots.len() * size_of::<Slot>()).sum()
