@@ -106,10 +106,9 @@ impl Intake {
         let parent = match offer.parent {
             None => None,
             Some(root) => {
-                let fetcher = Fetcher::of_root(job, &root, run);
+                // Most of the memory is for the chunks that will be known.
+                let fetcher = Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / 4, run);
                 shared.learn_parent(&root, &fetcher, &offer.avoid, &offer.damage).await?;
-                // From here on the memory is wanted elsewhere.
-                let fetcher = Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / 8, run);
                 Some((root, fetcher))
             }
         };

@@ -20,4 +20,6 @@ pub(crate) use fetch::{ChunkAt, Fetcher};
 pub(crate) use fold::{Fold, Visitor};
 pub(crate) use intake::{ChunkPlace, Intake, Offer, OpenPlace, Stored};
 pub(crate) use meta::LARGEST_META_PACK;
+#[cfg(feature = "testing")]
+pub(crate) use meta::{MetaWriter, keyed_id};
 pub(crate) use rewrite::{Relocation, Rewriter};

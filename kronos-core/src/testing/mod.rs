@@ -3,6 +3,7 @@
 mod connector_suite;
 mod context;
 mod faults;
+mod giant;
 mod memory;
 mod memory_source;
 mod parsers;
@@ -14,6 +15,8 @@ mod strategy_suite;
 pub use connector_suite::{ConnectorFixture, Subject, connector_conformance};
 pub use context::{ManualClock, SeededEntropy};
 pub use faults::{FaultPlan, FaultStorage};
+#[doc(hidden)]
+pub use giant::add_giant_backup;
 pub use memory::MemoryStorage;
 pub use memory_source::MemorySource;
 #[doc(hidden)]
