@@ -123,7 +123,8 @@ async fn read_pack(
                         };
                         let sealed = read_range(job, &reader.name, range, run).await?;
                         let length = sealed.len() as u64;
-                        let open = move || reader.open_block(number, &entry, &sealed).map(|_| ());
+                        let (sealed, room) = (sealed.to_vec(), Vec::new());
+                        let open = move || reader.open_block(number, &entry, sealed, room).map(|_| ());
                         run.compute(open).await??;
                         Ok(length)
                     };

@@ -11,7 +11,7 @@ use crate::event::Event;
 use crate::id::Id;
 use crate::repository::index::{Leaf, Node, NodeRef, PackUse, Root, Span};
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, PackInfo, PackReader, Table, read_range};
+use crate::repository::pack::{BlockEntry, PackClass, PackInfo, PackReader, Table, read_range};
 use crate::run::RunContext;
 
 use super::cache::Cache;
@@ -26,6 +26,9 @@ pub(crate) struct ChunkAt {
     pub block: u32,
     pub slot: u16,
 }
+
+/// So much memory is taken for a block before it has been authenticated.
+const LARGEST_ROOM: usize = 1 << 20;
 
 /// A block in the clear, checked.
 #[derive(Debug, Clone)]
@@ -207,7 +210,11 @@ impl Fetcher {
         let key = if reader.info.class == PackClass::Meta { self.node_key } else { self.chunk_key };
         let key = ids.then_some(key);
         let stored = sealed.len() as u64;
-        let plain = self.run.compute(move || open_block(&reader, number, &table, &sealed, key.as_ref())).await??;
+        let expected = table.blocks.get(number as usize).map_or(0, BlockEntry::plain);
+        // All memory is taken here, not by the threads that compute: each would keep a store of its own.
+        let room = Vec::with_capacity(usize::try_from(expected).unwrap_or(usize::MAX).min(LARGEST_ROOM));
+        let sealed = sealed.to_vec();
+        let plain = self.run.compute(move || open_block(&reader, number, &table, sealed, room, key.as_ref())).await??;
         self.run.emit(&Event::Progress { bytes: 0, stored });
         Ok(plain)
     }
@@ -289,10 +296,17 @@ impl Fetcher {
 }
 
 /// Opens a block and, with a key, checks the id of every chunk in it.
-fn open_block(reader: &PackReader, number: u32, table: &Table, sealed: &[u8], key: Option<&[u8; 32]>) -> Result<Plain> {
+fn open_block(
+    reader: &PackReader,
+    number: u32,
+    table: &Table,
+    sealed: Vec<u8>,
+    room: Vec<u8>,
+    key: Option<&[u8; 32]>,
+) -> Result<Plain> {
     let bad = || Error::corrupt("a block is malformed").with("object", &reader.name).with("block", number);
     let entry = table.blocks.get(number as usize).ok_or_else(bad)?;
-    let bytes = Bytes::from(reader.open_block(number, entry, sealed)?);
+    let bytes = Bytes::from(reader.open_block(number, entry, sealed, room)?);
     let mut starts = Vec::with_capacity(entry.slots.len() + 1);
     let mut at = 0;
     starts.push(0);

@@ -145,13 +145,17 @@ pub(crate) fn open_record(class_key: &[u8; 32], place: &Place, object: &[u8]) ->
     let text = ObjectKey::derive(class_key, &salt, place).open(0, object[HEADER..].to_vec())?;
     let bad = || Error::corrupt("the record is malformed").with("object", &place.key);
     let (length, compressed) = text.split_first_chunk::<4>().ok_or_else(bad)?;
-    decompress(compressed, u32::from_le_bytes(*length) as usize).ok_or_else(bad)
+    decompress(compressed, u32::from_le_bytes(*length) as usize, Vec::new()).ok_or_else(bad)
 }
 
-/// Decompresses to exactly `length` bytes.
-pub(crate) fn decompress(compressed: &[u8], length: usize) -> Option<Vec<u8>> {
+/// Decompresses to exactly `length` bytes, into memory that may have room for them.
+pub(crate) fn decompress(compressed: &[u8], length: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
     if length > MAX_RECORD {
         return None;
     }
-    zstd::bulk::decompress(compressed, length).ok().filter(|text| text.len() == length)
+    room.clear();
+    room.reserve_exact(length);
+    let mut decompressor = zstd::bulk::Decompressor::new().ok()?;
+    decompressor.decompress_to_buffer(compressed, &mut room).ok().filter(|found| *found == length)?;
+    Some(room)
 }

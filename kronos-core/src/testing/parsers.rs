@@ -212,7 +212,7 @@ impl Parsers {
                     .and_then(|r| Some(r.start.try_into().ok()?..r.end.try_into().ok()?));
                 let sealed = range.and_then(|range: std::ops::Range<usize>| object.get(range));
                 // However that ends.
-                let _ = sealed.map(|sealed| reader.open_block(number, entry, sealed));
+                let _ = sealed.map(|sealed| reader.open_block(number, entry, sealed.to_vec(), Vec::new()));
             }
             Some(table.encode())
         })

@@ -64,8 +64,14 @@ impl PackReader {
         (range.start <= range.end && range.end <= region).then(|| base + range.start..base + range.end)
     }
 
-    /// Opens and decompresses a block.
-    pub(crate) fn open_block(&self, number: u32, entry: &BlockEntry, sealed: &[u8]) -> Result<Vec<u8>> {
+    /// Opens and decompresses a block, into memory that may have room for it.
+    pub(crate) fn open_block(
+        &self,
+        number: u32,
+        entry: &BlockEntry,
+        sealed: Vec<u8>,
+        room: Vec<u8>,
+    ) -> Result<Vec<u8>> {
         if sealed.len() < TAG || sealed.len() != entry.length as usize {
             return Err(self.bad("a block is cut short").with("block", number));
         }
@@ -73,9 +79,9 @@ impl PackReader {
             Error::new(ErrorKind::PermissionDenied, "this key can write backups but not read their data")
                 .with("object", &self.name)
         })?;
-        let text = key.open(u64::from(number), sealed.to_vec()).map_err(|e| e.with("block", number))?;
+        let text = key.open(u64::from(number), sealed).map_err(|e| e.with("block", number))?;
         let length = usize::try_from(entry.plain()).unwrap_or(usize::MAX);
-        let plain = if entry.compressed { seal::decompress(&text, length) } else { Some(text) };
+        let plain = if entry.compressed { seal::decompress(&text, length, room) } else { Some(text) };
         plain
             .filter(|plain| plain.len() == length)
             .ok_or_else(|| self.bad("a block is malformed").with("block", number))
