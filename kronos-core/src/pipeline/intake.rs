@@ -14,8 +14,9 @@ use crate::id::Id;
 use crate::repository::damage::Damage;
 use crate::repository::index::{Node, NodeRef, NodeSink, PackUse, Root};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackInfo, Table, seal_block};
+use crate::repository::pack::{Compressors, OpenBlock, PackInfo, Table, seal_block};
 use crate::repository::retry::retry;
+use crate::repository::seal::TAG;
 use crate::run::RunContext;
 
 use super::fetch::Fetcher;
@@ -66,6 +67,7 @@ pub(crate) struct Intake {
     pub(super) parent: Option<(Root, Arc<Fetcher>)>,
     /// What of the parent cannot be used.
     pub(super) damage: Damage,
+    compressors: Arc<Compressors>,
     shared: Mutex<Ledger>,
     in_flight: Arc<Semaphore>,
 }
@@ -127,6 +129,7 @@ impl Intake {
             damage: offer.damage,
             chunk_key: job.repository().key_set().id_key("chunk"),
             parent,
+            compressors: Arc::default(),
             shared: Mutex::new(shared),
             in_flight: Arc::new(Semaphore::new(run.limits.threads * 2 + 2)),
         });
@@ -234,7 +237,11 @@ impl Intake {
         shared.tasks.spawn(async move {
             let Building { upload, pack, number, block } = building;
             let (key, level) = (upload.key.clone(), this.level);
-            let sealed = this.run.compute(move || seal_block(&key, u32::from(number), block, level)).await?;
+            // Taken here, not by the threads that compute: each would keep a store of memory of its own.
+            let room = Vec::with_capacity(block.bytes.len() + TAG);
+            let compressors = this.compressors.clone();
+            let seal = move || seal_block(&key, u32::from(number), block, level, &compressors, room);
+            let sealed = this.run.compute(seal).await?;
             let written = upload.append(&this.job, &sealed, &this.run).await?;
             drop(permit);
             this.run.emit(&Event::Progress { bytes: 0, stored: sealed.bytes.len() as u64 });

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::id::Id;
 use crate::repository::index::{Node, NodeRef, NodeSink};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackSealer, seal_block};
+use crate::repository::pack::{Compressors, OpenBlock, PackClass, PackInfo, PackSealer, seal_block};
 use crate::run::RunContext;
 use crate::storage::Key;
 
@@ -44,6 +44,7 @@ pub(crate) struct MetaWriter {
     known: BTreeMap<Id, (Id, u32, u16)>,
     /// Bytes used in each metadata pack.
     live: BTreeMap<Id, u64>,
+    compressors: Compressors,
     current: Option<Current>,
     ready: Vec<ReadyPack>,
 }
@@ -58,6 +59,7 @@ impl MetaWriter {
             id_key,
             known: BTreeMap::new(),
             live: BTreeMap::new(),
+            compressors: Compressors::default(),
             current: None,
             ready: Vec::new(),
         }
@@ -134,7 +136,14 @@ impl MetaWriter {
         if current.block.slots.is_empty() {
             return;
         }
-        let sealed = seal_block(&current.sealer.key, current.number, std::mem::take(&mut current.block), LEVEL);
+        let sealed = seal_block(
+            &current.sealer.key,
+            current.number,
+            std::mem::take(&mut current.block),
+            LEVEL,
+            &self.compressors,
+            Vec::new(),
+        );
         current.sealer.append(&sealed);
         current.body.extend_from_slice(&sealed.bytes);
         current.number += 1;

@@ -62,8 +62,13 @@ impl PackUpload {
             let begun = retry(run, "begin an upload", || job.storage().begin_upload(&self.name)).await?;
             state.upload = Some(begun);
         }
-        let rest = state.buffer.split_off(self.part.min(state.buffer.len()));
-        let part = Bytes::from(std::mem::replace(&mut state.buffer, rest));
+        let (part, rest) = state.buffer.split_at(self.part.min(state.buffer.len()));
+        // Room for a whole part, so that it need not grow there by doubling.
+        let mut next = Vec::with_capacity(if rest.is_empty() { 0 } else { self.part + self.part / 16 });
+        next.extend_from_slice(rest);
+        let length = part.len();
+        state.buffer.truncate(length);
+        let part = Bytes::from(std::mem::replace(&mut state.buffer, next));
         run.check_cancelled()?;
         match &mut state.upload {
             Some(upload) => upload.write(part).await,

@@ -150,7 +150,8 @@ pub(crate) fn open_record(class_key: &[u8; 32], place: &Place, object: &[u8]) ->
 
 /// Decompresses to exactly `length` bytes, into memory that may have room for them.
 pub(crate) fn decompress(compressed: &[u8], length: usize, mut room: Vec<u8>) -> Option<Vec<u8>> {
-    if length > MAX_RECORD {
+    // Nothing is taken for what the frame itself does not claim.
+    if length > MAX_RECORD || zstd::bulk::Decompressor::upper_bound(compressed).is_some_and(|most| most < length) {
         return None;
     }
     room.clear();

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 /// One byte may become so many, such as `[0]` in a list of lists of JSON.
 const EACH: usize = 64;
 /// And so many for the way to a parser: a reader, a record, a little repository.
-const BASE: usize = 320 << 10;
+const BASE: usize = 256 << 10;
 /// No record and no block is larger; one that claims it gets no memory at all.
 const LARGEST: usize = 256 << 20;
 

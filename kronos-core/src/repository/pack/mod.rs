@@ -15,7 +15,7 @@ use crate::id::Id;
 
 pub(crate) use read::{PackReader, name_of, read_range, scan};
 pub(crate) use table::{BlockEntry, Slot, Table};
-pub(crate) use write::{OpenBlock, PackSealer, SealedBlock, seal_block};
+pub(crate) use write::{Compressors, OpenBlock, PackSealer, SealedBlock, seal_block};
 
 use super::seal::ObjectKind;
 

@@ -1,9 +1,13 @@
 //! Writing packs: gathering chunks into blocks, sealing blocks, closing a pack.
 
+use std::sync::{Mutex, PoisonError};
+
+use zstd::bulk::Compressor;
+
 use crate::error::Result;
 use crate::id::Id;
 use crate::repository::job::Job;
-use crate::repository::seal::{self, ObjectKey};
+use crate::repository::seal::{self, ObjectKey, TAG};
 use crate::repository::wrap_pack_key;
 use crate::run::RunContext;
 use crate::storage::Key;
@@ -41,13 +45,46 @@ pub(crate) struct SealedBlock {
     pub slots: Vec<Slot>,
 }
 
-/// Compresses a block, or keeps it as it is when that gains nothing, and seals it.
-pub(crate) fn seal_block(key: &ObjectKey, number: u32, block: OpenBlock, level: i32) -> SealedBlock {
+/// Contexts of the compressor, used again and again: each takes a megabyte.
+#[derive(Default)]
+pub(crate) struct Compressors(Mutex<Vec<Compressor<'static>>>);
+
+impl std::fmt::Debug for Compressors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compressors").finish_non_exhaustive()
+    }
+}
+
+impl Compressors {
+    /// Compresses into `room`, unless that gains nothing.
+    fn compress(&self, plain: &[u8], level: i32, room: &mut Vec<u8>) -> bool {
+        let pool = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = pool().pop();
+        let Some(mut compressor) = taken.or_else(|| Compressor::new(level).ok()) else { return false };
+        let least = plain.len() - plain.len() / 32;
+        let gains = compressor.set_compression_level(level).is_ok()
+            && compressor.compress_to_buffer(plain, room).is_ok_and(|length| length < least);
+        pool().push(compressor);
+        gains
+    }
+}
+
+/// Compresses a block, or keeps it as it is when that gains nothing, and seals it. `room` is memory
+/// that may be used.
+pub(crate) fn seal_block(
+    key: &ObjectKey,
+    number: u32,
+    block: OpenBlock,
+    level: i32,
+    compressors: &Compressors,
+    mut room: Vec<u8>,
+) -> SealedBlock {
     let plain = block.bytes;
-    let (mut bytes, compressed) = match zstd::bulk::compress(&plain, level) {
-        Ok(smaller) if smaller.len() < plain.len() - plain.len() / 32 => (smaller, true),
-        _ => (plain, false),
-    };
+    room.clear();
+    // A result that does not fit gains nothing.
+    room.reserve_exact(plain.len() + TAG);
+    let compressed = compressors.compress(&plain, level, &mut room);
+    let mut bytes = if compressed { room } else { plain };
     key.seal(u64::from(number), &mut bytes);
     SealedBlock { number, bytes, compressed, slots: block.slots }
 }
