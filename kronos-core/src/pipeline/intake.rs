@@ -108,9 +108,10 @@ impl Intake {
         let parent = match offer.parent {
             None => None,
             Some(root) => {
-                // Most of the memory is for the chunks that will be known.
-                let fetcher = Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / 4, run);
-                shared.learn_parent(&root, &fetcher, &offer.avoid, &offer.damage).await?;
+                // Most of the memory is for the chunks that will be known, and then for the pipeline.
+                let fetcher = |share| Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / share, run);
+                shared.learn_parent(&root, &fetcher(4), &offer.avoid, &offer.damage).await?;
+                let fetcher = fetcher(16);
                 Some((root, fetcher))
             }
         };

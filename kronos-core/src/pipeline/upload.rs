@@ -14,8 +14,9 @@ use crate::repository::seal::ObjectKey;
 use crate::run::RunContext;
 use crate::storage::{Key, Upload};
 
-/// Parts are this large, but for small packs (tests).
-const PART: usize = 8 << 20;
+/// Parts are this large, but for small packs (tests): the least that S3 takes, for two of them and
+/// the next one are in memory at a time.
+const PART: usize = 5 << 20;
 
 /// A pack on its way to the storage.
 #[derive(Debug)]
