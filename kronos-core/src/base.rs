@@ -11,7 +11,7 @@ use crate::repository::damage::Damage;
 use crate::repository::entry::Action;
 use crate::repository::index::{Root, StoredStream};
 use crate::repository::job::Job;
-use crate::repository::pack::name_of;
+use crate::repository::pack::{Lies, look_for};
 use crate::repository::retry::retry;
 use crate::repository::state::{Record, State};
 use crate::repository::{Decision, layout};
@@ -111,12 +111,8 @@ async fn missing_packs(job: &Job, root: &Root, known: &Damage, run: &RunContext)
         if known.is_whole(info.id) {
             continue;
         }
-        let name = name_of(job, info.class, info.id);
-        match retry(run, "look for a pack", || job.storage().head(&name)).await {
-            Ok(meta) if meta.size == info.size => {}
-            Ok(_) => missing.add_pack(info.id),
-            Err(e) if e.kind() == ErrorKind::NotFound => missing.add_pack(info.id),
-            Err(e) => return Err(e),
+        if !matches!(look_for(job, &info, run).await?, Lies::Whole) {
+            missing.add_pack(info.id);
         }
     }
     Ok(missing)

@@ -15,8 +15,7 @@ use crate::pipeline::Fetcher;
 use crate::repository::Repository;
 use crate::repository::index::{Root, StoredStream};
 use crate::repository::job::Job;
-use crate::repository::pack::PackClass;
-use crate::repository::retry::retry;
+use crate::repository::pack::{Lies, look_for, name_of};
 use crate::run::RunContext;
 use crate::stream::Phase;
 
@@ -169,17 +168,11 @@ async fn prepare(
 async fn check_objects(job: &Job, root: &Root, run: &RunContext) -> Result<(u64, u64)> {
     futures::stream::iter(root.packs.clone())
         .map(|used| async move {
-            let name = match used.info.class {
-                PackClass::Data => job.layout().pack(used.info.id),
-                PackClass::Meta => job.layout().meta(used.info.id),
-            };
-            match retry(run, "look for a pack", || job.storage().head(&name)).await {
-                Ok(meta) if meta.size == used.info.size => Ok(()),
-                Ok(_) => Err(Error::corrupt("an object has another size than it had").with("object", &name)),
-                Err(e) if e.kind() == ErrorKind::NotFound => {
-                    Err(Error::corrupt("an object is missing").with("object", &name).with_source(e))
-                }
-                Err(e) => Err(e),
+            let name = name_of(job, used.info.class, used.info.id);
+            match look_for(job, &used.info, run).await? {
+                Lies::Whole => Ok(()),
+                Lies::Other(_) => Err(Error::corrupt("an object has another size than it had").with("object", &name)),
+                Lies::Nothing(e) => Err(Error::corrupt("an object is missing").with("object", &name).with_source(e)),
             }
         })
         .buffer_unordered(16)

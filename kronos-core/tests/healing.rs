@@ -35,6 +35,17 @@ async fn patient() -> Patient {
 }
 
 impl Patient {
+    /// Both copies of the nodes go bad, wherever they are: the head, the tables and so the size stay.
+    fn spoil_nodes(&self) {
+        for pack in objects(&self.storage, "/meta/") {
+            let length = self.storage.read(&pack).unwrap().len();
+            for byte in (60..length / 2).step_by(40) {
+                self.storage.flip(&pack, 8 * byte);
+                self.storage.flip(&pack, 8 * (byte + length * 45 / 100));
+            }
+        }
+    }
+
     async fn check(&self, read: ReadData) -> CheckReport {
         check(&self.repository, read, &RunContext::new()).await.unwrap()
     }
@@ -128,14 +139,7 @@ async fn lost_metadata_heals() {
 #[tokio::test]
 async fn metadata_with_both_copies_bad_heals() {
     let patient = patient().await;
-    for pack in objects(&patient.storage, "/meta/") {
-        let length = patient.storage.read(&pack).unwrap().len();
-        // Every block, wherever it is: the head and the tables stay as they are.
-        for byte in (60..length / 2).step_by(40) {
-            patient.storage.flip(&pack, 8 * byte);
-            patient.storage.flip(&pack, 8 * (byte + length * 45 / 100));
-        }
-    }
+    patient.spoil_nodes();
     let damaged = patient.check(ReadData::No).await.damaged_backups;
     assert_eq!(damaged, [patient.backup.id]);
     patient.assert_heals().await;
@@ -191,14 +195,8 @@ async fn a_stream_that_was_unchanged_is_read_again_when_its_data_is_bad() {
 #[tokio::test]
 async fn what_is_found_bad_while_it_is_taken_over_is_read_after_all() {
     let patient = patient().await;
-    // Leaves go bad; the head, the tables and so the size stay. Nobody has checked.
-    for pack in objects(&patient.storage, "/meta/") {
-        let length = patient.storage.read(&pack).unwrap().len();
-        for byte in (60..length / 2).step_by(40) {
-            patient.storage.flip(&pack, 8 * byte);
-            patient.storage.flip(&pack, 8 * (byte + length * 45 / 100));
-        }
-    }
+    // Nobody has checked.
+    patient.spoil_nodes();
     let next = back_up(&patient.repository, &patient.source).await;
     assert_eq!(next.bytes_read, 23_000);
 }

@@ -11,8 +11,7 @@ use crate::pipeline::Fetcher;
 use crate::repository::damage::Damage;
 use crate::repository::index::PackUse;
 use crate::repository::job::Job;
-use crate::repository::pack::{BlockEntry, PackClass, PackReader, Table, name_of, read_range, scan};
-use crate::repository::retry::retry;
+use crate::repository::pack::{BlockEntry, Lies, PackClass, PackReader, Table, look_for, name_of, read_range, scan};
 use crate::run::RunContext;
 
 use super::{CheckReport, ReadData, is_damage};
@@ -47,11 +46,10 @@ pub(super) async fn check_pack(
     let info = used.info;
     let name = name_of(job, info.class, info.id);
     let mut found = PackCheck::default();
-    let lost = match retry(run, "look for a pack", || job.storage().head(&name)).await {
-        Ok(meta) if meta.size == info.size => None,
-        Ok(meta) => Some(format!("it has {} bytes instead of {}", meta.size, info.size)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Some("it is missing".to_owned()),
-        Err(e) => return Err(e),
+    let lost = match look_for(job, &info, run).await? {
+        Lies::Whole => None,
+        Lies::Other(size) => Some(format!("it has {size} bytes instead of {}", info.size)),
+        Lies::Nothing(_) => Some("it is missing".to_owned()),
     };
     if let Some(message) = lost {
         report.problem(&name, message);

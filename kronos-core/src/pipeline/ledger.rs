@@ -106,8 +106,8 @@ impl Ledger {
         let mut strata: BTreeMap<Id, u64> = BTreeMap::new();
         let mut readable = Vec::new();
         let data: Vec<_> = root.of_class(PackClass::Data).filter(|p| !damage.is_whole(p.info.id)).copied().collect();
-        let mut tables = std::pin::pin!(tables(fetcher, data));
-        while let Some((used, table)) = tables.next().await {
+        let mut every = std::pin::pin!(tables(fetcher, data));
+        while let Some((used, table)) = every.next().await {
             match table {
                 Ok(table) => {
                     *strata.entry(table.run).or_default() += used.live;
@@ -124,8 +124,8 @@ impl Ledger {
             readable.iter().filter(|(used, run, _)| is_wanted(used.info.id, *run)).map(|(_, _, chunks)| chunks).sum();
         // When there is no room for all, there is for those that the parent needs.
         let live = if chunks > self.known.room() { Some(live(root, fetcher).await?) } else { None };
-        let mut tables = std::pin::pin!(self::tables(fetcher, readable.into_iter().map(|(used, ..)| used)));
-        while let Some((used, table)) = tables.next().await {
+        let mut every = std::pin::pin!(tables(fetcher, readable.into_iter().map(|(used, ..)| used)));
+        while let Some((used, table)) = every.next().await {
             let table = table?;
             let copy = used.table_copy.filter(usable);
             let wanted = is_wanted(used.info.id, table.run);

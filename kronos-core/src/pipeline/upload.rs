@@ -8,7 +8,7 @@ use tokio::sync::Mutex;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, PackInfo, PackSealer, SealedBlock, Table};
+use crate::repository::pack::{Lies, PackClass, PackInfo, PackSealer, SealedBlock, Table, look_for};
 use crate::repository::retry::retry;
 use crate::repository::seal::ObjectKey;
 use crate::run::RunContext;
@@ -95,8 +95,7 @@ impl PackUpload {
             && let Err(error) = upload.finish().await
         {
             // The answer may be all that was lost.
-            let there = retry(run, "look for a pack", || job.storage().head(&self.name)).await;
-            if !there.is_ok_and(|meta| meta.size == info.size) {
+            if !matches!(look_for(job, &info, run).await, Ok(Lies::Whole)) {
                 return Err(error);
             }
         }

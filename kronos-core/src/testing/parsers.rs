@@ -19,7 +19,7 @@ use crate::pipeline::{Cutter, Fetcher};
 use crate::repository::entry::{Decoded, Entry, twice};
 use crate::repository::index::{Node, Root};
 use crate::repository::job::Job;
-use crate::repository::pack::{PackClass, PackReader, Table, scan};
+use crate::repository::pack::{PackClass, PackReader, Table, name_of, scan};
 use crate::repository::seal::{self, ObjectKey, ObjectKind, Place};
 use crate::repository::{ChunkerParameters, Credentials, Mode, Protection, Repository, layout};
 use crate::run::RunContext;
@@ -268,10 +268,7 @@ impl Parsers {
     }
 
     fn pack_name(&self, class: PackClass) -> Key {
-        match class {
-            PackClass::Data => self.job.layout().pack(SOME),
-            PackClass::Meta => self.job.layout().meta(SOME),
-        }
+        name_of(&self.job, class, SOME)
     }
 
     fn seal(&self, place: &Place, text: &[u8]) -> Vec<u8> {

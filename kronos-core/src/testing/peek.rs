@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::list::open;
 use crate::repository::entry::twice;
 use crate::repository::index::Root;
-use crate::repository::pack::PackClass;
+use crate::repository::pack::name_of;
 use crate::repository::seal::{ObjectKind, seal_record};
 use crate::repository::{Repository, layout};
 use crate::run::RunContext;
@@ -27,10 +27,7 @@ pub async fn needed_and_idle(
         let id = record.manifest.root.id;
         needed.insert(job.layout().root(id));
         for used in Root::load_any(&job, id, run).await?.packs {
-            needed.insert(match used.info.class {
-                PackClass::Data => job.layout().pack(used.info.id),
-                PackClass::Meta => job.layout().meta(used.info.id),
-            });
+            needed.insert(name_of(&job, used.info.class, used.info.id));
         }
     }
     let mut there = BTreeSet::new();

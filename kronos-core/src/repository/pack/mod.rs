@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Id;
 
-pub(crate) use read::{PackReader, name_of, read_range, scan};
+pub(crate) use read::{Lies, PackReader, look_for, name_of, read_range, scan};
 pub(crate) use table::{BlockEntry, Slot, Table};
 pub(crate) use write::{Compressors, OpenBlock, PackSealer, SealedBlock, seal_block};
 

@@ -119,6 +119,26 @@ fn parse_footer(bytes: &[u8]) -> Option<(u32, u64, u64)> {
     (magic == FOOTER_MAGIC).then_some((u32::from_le_bytes(*table), u64::from_le_bytes(*region), u64::from(*copies)))
 }
 
+/// What lies where a pack should be, by its size alone.
+#[derive(Debug)]
+pub(crate) enum Lies {
+    Whole,
+    /// An object of another size.
+    Other(u64),
+    Nothing(Error),
+}
+
+/// Looks for a pack without reading it.
+pub(crate) async fn look_for(job: &Job, info: &PackInfo, run: &RunContext) -> Result<Lies> {
+    let name = name_of(job, info.class, info.id);
+    match retry(run, "look for a pack", || job.storage().head(&name)).await {
+        Ok(meta) if meta.size == info.size => Ok(Lies::Whole),
+        Ok(meta) => Ok(Lies::Other(meta.size)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Lies::Nothing(e)),
+        Err(e) => Err(e),
+    }
+}
+
 /// The name of a pack's object.
 pub(crate) fn name_of(job: &Job, class: PackClass, id: Id) -> Key {
     match class {

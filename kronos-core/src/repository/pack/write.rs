@@ -12,7 +12,7 @@ use crate::repository::wrap_pack_key;
 use crate::run::RunContext;
 use crate::storage::Key;
 
-use super::{BlockEntry, FOOTER_MAGIC, PackClass, PackInfo, Slot, TABLE_NUMBER, Table};
+use super::{BlockEntry, FOOTER_MAGIC, PackClass, PackInfo, Slot, TABLE_NUMBER, Table, name_of};
 
 /// Chunks being gathered, plain.
 #[derive(Debug, Default)]
@@ -107,10 +107,7 @@ impl PackSealer {
     /// Begins a pack; gives its first bytes as well.
     pub(crate) fn begin(job: &Job, class: PackClass, run_id: Id, run: &RunContext) -> Result<(Self, Vec<u8>)> {
         let id = Id(run.random());
-        let name = match class {
-            PackClass::Data => job.layout().pack(id),
-            PackClass::Meta => job.layout().meta(id),
-        };
+        let name = name_of(job, class, id);
         let place = job.place(class.kind(), name.clone());
         let salt = run.random::<32>();
         let recipients = job.repository().recipients();
