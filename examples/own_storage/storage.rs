@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kronos_core::{Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
+use kronos_core::{Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, ffi, params};
 
 use crate::upload::SingleFileUpload;
@@ -140,6 +140,15 @@ impl Storage for SingleFile {
         self.name.clone()
     }
 
+    fn atomicity(&self) -> Atomicity {
+        // SQLite's transactions.
+        Atomicity::Proven
+    }
+
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         let key = key.clone();
         let replace = move |transaction: &Transaction<'_>| {
@@ -190,9 +199,9 @@ impl Storage for SingleFile {
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
-        let key = key.clone();
-        self.transact(move |transaction| remove(transaction, &key)).await
+    async fn delete(&self, keys: &[Key]) -> Result<()> {
+        let keys = keys.to_vec();
+        self.transact(move |transaction| keys.iter().try_for_each(|key| remove(transaction, key))).await
     }
 
     async fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {

@@ -38,8 +38,8 @@ impl Upload for SingleFileUpload {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<()> {
-        let (key, id, length) = (self.key, self.id, number(self.length));
+    async fn finish(&mut self) -> Result<()> {
+        let (key, id, length) = (self.key.clone(), self.id, number(self.length));
         let name = move |transaction: &rusqlite::Transaction<'_>| {
             remove(transaction, &key)?;
             let sql = "UPDATE objects SET name = ?1, size = ?2, time = ?3 WHERE id = ?4";

@@ -66,7 +66,7 @@ pub(crate) async fn keep_announcing(job: &Job, run_id: Id, started: Timestamp, r
 /// Takes the announcement back after the commit. If that fails, prune does it.
 pub(crate) async fn withdraw(job: &Job, run_id: Id, run: &RunContext) {
     let key = job.layout().run(run_id);
-    let _ = retry(run, "withdraw the announcement", || job.storage().delete(&key)).await;
+    let _ = retry(run, "withdraw the announcement", || job.storage().delete_one(&key)).await;
 }
 
 /// Complete packs that runs left which have been announced and not withdrawn. A hint: what is

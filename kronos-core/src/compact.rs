@@ -137,9 +137,7 @@ pub(crate) async fn compact(job: &Job, state: State, plan: Plan, run: &RunContex
         withdraw(job, run_id, run).await;
     }
     if run.bugs.has(Bug::DeleteAtMove) {
-        for object in &objects {
-            job.storage().delete(object).await?;
-        }
+        job.storage().delete(&objects).await?;
     }
     Ok((state, report))
 }

@@ -1,6 +1,7 @@
 //! The one error type: what went wrong, whether trying again helps, and where it happened.
 
 use std::fmt;
+use std::time::Duration;
 
 /// The result of everything in Kronos that can fail.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -102,6 +103,7 @@ struct Inner {
     kind: ErrorKind,
     message: String,
     retry: Retry,
+    retry_after: Option<Duration>,
     context: Vec<(&'static str, String)>,
     source: Option<Source>,
 }
@@ -109,7 +111,7 @@ struct Inner {
 impl Error {
     /// An error of `kind`, with one line of text that starts in lower case and has no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), retry: Retry::Never, context: Vec::new(), source: None }))
+        Self(Box::new(Inner { kind, message: message.into(), retry: Retry::Never, retry_after: None, context: Vec::new(), source: None }))
     }
 
     /// What callers branch on.
@@ -125,6 +127,11 @@ impl Error {
     /// Whether trying again may help.
     pub fn retry(&self) -> Retry {
         self.0.retry
+    }
+
+    /// How long the other side asks to be left alone before the next attempt.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.0.retry_after
     }
 
     /// The value of a context key, such as `object` or `path`.
@@ -148,6 +155,13 @@ impl Error {
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.0.retry = retry;
+        self
+    }
+
+    /// Notes how long the other side asks to be left alone.
+    #[must_use]
+    pub fn with_retry_after(mut self, pause: Duration) -> Self {
+        self.0.retry_after = Some(pause);
         self
     }
 

@@ -101,7 +101,7 @@ pub use restore::{RestoreOptions, RestorePlan, RestoreReport, plan_restore, rest
 pub use retention::{Retention, Verdict};
 pub use run::{Entropy, Limits, RunContext, SystemEntropy};
 pub use secret::Secret;
-pub use storage::{Key, ObjectMeta, PutOutcome, Storage, StorageExt, Upload};
+pub use storage::{Atomicity, Key, ObjectMeta, PutOutcome, Storage, StorageExt, Upload};
 pub use strategy::{BackupKind, Differential, Full, History, Incremental, PastBackup, Plan, Strategy};
 pub use stream::{Cutting, Phase, Piece, Stream, StreamEnd, StreamId, StreamInfo, StreamSender};
 pub use time::{Clock, SystemClock, Timestamp};

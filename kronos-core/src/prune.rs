@@ -27,12 +27,15 @@ use crate::repository::state::State;
 use crate::repository::{Decision, Repository, layout};
 use crate::retention::{Retention, Verdict};
 use crate::run::RunContext;
+use crate::storage::{Key, StorageExt};
 use crate::time::Timestamp;
 
 pub(crate) use census::unnamed;
 use census::{Census, OpenRuns, census, committed_runs, open_runs, unnamed_roots};
 use roots::Roots;
 
+/// Objects that are deleted with one request, where the storage has such a thing.
+const DELETED_AT_ONCE: usize = 1000;
 /// A clock that is further ahead of the newest entry than this is not believed.
 const IMPLAUSIBLE: std::time::Duration = std::time::Duration::from_hours(9600);
 
@@ -153,7 +156,7 @@ pub async fn prune(
     }
     if run.bugs.has(Bug::DeleteBeforeSweep) {
         for meta in doomable.iter().chain(&sweepable).filter_map(|id| census.objects.get(id)) {
-            retry(run, "delete", || job.storage().delete(&meta.key)).await?;
+            retry(run, "delete", || job.storage().delete_one(&meta.key)).await?;
         }
     }
     state = doom(&job, state, (&doomable, &runs.silent), &protected, &mut roots, run).await?;
@@ -277,19 +280,21 @@ async fn delete(
     report: &mut PruneReport,
     run: &RunContext,
 ) -> Result<()> {
-    for (id, meta) in census.objects.iter().filter(|(id, _)| state.swept.contains(id)) {
+    let going: Vec<_> = census.objects.iter().filter(|(id, _)| state.swept.contains(id)).collect();
+    for some in going.chunks(DELETED_AT_ONCE) {
         run.check_cancelled()?;
-        if live.contains(id) {
+        if let Some((id, _)) = some.iter().find(|(id, _)| live.contains(id)) {
             return Err(Error::internal("a backup needs what has been swept; nothing more is deleted").with("pack", id));
         }
-        match retry(run, "delete", || job.storage().delete(&meta.key)).await {
+        let keys: Vec<Key> = some.iter().map(|(_, meta)| meta.key.clone()).collect();
+        match retry(run, "delete", || job.storage().delete(&keys)).await {
             Ok(()) => {
-                report.deleted += 1;
-                report.freed += meta.size;
+                report.deleted += keys.len() as u64;
+                report.freed += some.iter().map(|(_, meta)| meta.size).sum::<u64>();
             }
-            // Under object lock it stays; the next prune tries again.
+            // Under object lock they stay; the next prune tries again.
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
-                report.warnings.push(format!("{id} is swept and could not be deleted: {e}"));
+                report.warnings.push(format!("of {} swept packs not all could be deleted: {e}", keys.len()));
             }
             Err(e) => return Err(e),
         }
@@ -300,10 +305,14 @@ async fn delete(
 /// Announcements of runs that are over, and what the storage itself left behind.
 async fn clean_up(job: &Job, state: &State, census: &Census, report: &mut PruneReport, run: &RunContext) -> Result<()> {
     let committed = committed_runs(state);
-    for key in &census.runs {
-        if layout::id_of(key).is_some_and(|id| committed.contains(&id) || state.closed.contains(&id)) {
-            retry(run, "delete an announcement", || job.storage().delete(key)).await?;
-            report.deleted += 1;
+    let over = |key: &&Key| layout::id_of(key).is_some_and(|id| committed.contains(&id) || state.closed.contains(&id));
+    let over: Vec<Key> = census.runs.iter().filter(over).cloned().collect();
+    for some in over.chunks(DELETED_AT_ONCE) {
+        match retry(run, "delete announcements", || job.storage().delete(some)).await {
+            Ok(()) => report.deleted += some.len() as u64,
+            // They harm nobody.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {}
+            Err(e) => return Err(e),
         }
     }
     let before = run.now().minus(run.limits.grace);

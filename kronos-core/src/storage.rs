@@ -47,6 +47,13 @@ impl Key {
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
+
+    /// Whether an object of this name is a pack of data: the bulk of a repository, and read for
+    /// restores alone, so that it may lie where storing is cheap and reading is not.
+    pub fn is_data_pack(&self) -> bool {
+        let mut parts = self.0.split('/');
+        parts.next() == Some("jobs") && parts.nth(1) == Some("packs")
+    }
 }
 
 impl fmt::Display for Key {
@@ -75,6 +82,17 @@ pub enum PutOutcome {
     Exists,
 }
 
+/// Whether of several writers that make one new object at the same moment just one is told that it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Atomicity {
+    /// By the nature of the storage.
+    Proven,
+    /// The other side says so. Kronos puts it to the test before it commits anything there.
+    Unproven,
+    /// It need not be: the user vouches that nobody else ever writes there at the same time.
+    SingleWriter,
+}
+
 /// A place that holds objects.
 ///
 /// Every implementation passes `kronos_core::testing::storage_conformance`. An error whose
@@ -83,6 +101,11 @@ pub enum PutOutcome {
 pub trait Storage: fmt::Debug + Send + Sync {
     /// Names the place for people, without secrets.
     fn describe(&self) -> String;
+    /// Whether [`put_if_absent`](Self::put_if_absent) can be relied on when several write.
+    fn atomicity(&self) -> Atomicity;
+    /// What the user should know of how the storage is used, as far as it has turned out: one line
+    /// each, such as that it refuses checksums and is used without them.
+    fn notices(&self) -> Vec<String>;
     /// Writes an object whole, durably, replacing one of the same name in a single step.
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()>;
     /// Writes an object durably if none of its name exists; of several callers one wins.
@@ -98,8 +121,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// One page of the objects below a prefix (whole parts; `None` is everything), in the order
     /// of their names, after `after`. An empty page is the end.
     async fn list(&self, prefix: Option<&Key>, after: Option<&Key>) -> Result<Vec<ObjectMeta>>;
-    /// Removes an object durably; one that is not there is fine.
-    async fn delete(&self, key: &Key) -> Result<()>;
+    /// Removes objects durably; those that are not there are fine. Every one is tried, also after
+    /// a failure, and the first failure is the answer.
+    async fn delete(&self, keys: &[Key]) -> Result<()>;
     /// Removes what this storage itself left behind (parts of broken uploads, temporary files)
     /// before `before`; tells how many.
     async fn remove_leftovers(&self, before: Timestamp) -> Result<u64>;
@@ -108,12 +132,16 @@ pub trait Storage: fmt::Debug + Send + Sync {
 }
 
 /// An object being written part by part. Dropping it leaves no object.
+///
+/// A call that fails with [`Retry::Later`](crate::Retry::Later) has not taken its part, and may be
+/// made again with the same one. After any other failure the object can never be whole. Parts may
+/// be on their way after a call has returned: then a later call tells that they failed.
 #[async_trait]
 pub trait Upload: fmt::Debug + Send {
     /// Appends a part. All parts but the last have the same size, 5 MiB or more.
     async fn write(&mut self, part: Bytes) -> Result<()>;
     /// Makes the object appear, durably.
-    async fn finish(self: Box<Self>) -> Result<()>;
+    async fn finish(&mut self) -> Result<()>;
     /// Gives the object up and removes its parts.
     async fn abort(self: Box<Self>) -> Result<()>;
 }
@@ -128,6 +156,11 @@ pub trait StorageExt: Storage {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             Err(e) => Err(e),
         }
+    }
+
+    /// Removes one object durably; one that is not there is fine.
+    async fn delete_one(&self, key: &Key) -> Result<()> {
+        self.delete(std::slice::from_ref(key)).await
     }
 
     /// Every object below a prefix, page after page, in the order of their names.

@@ -27,7 +27,7 @@ async fn history(seed: u64) -> (Vec<String>, Vec<Key>) {
             let _ = faulty.put_if_absent(&mine, Bytes::from(n.to_string())).await;
             let _ = faulty.get(&mine).await;
             let _ = faulty.list_all(None).await;
-            let _ = faulty.delete(&key(&format!("a/{}", n % 5))).await;
+            let _ = faulty.delete_one(&key(&format!("a/{}", n % 5))).await;
         }
     });
     futures::future::join_all(work).await;

@@ -1,35 +1,175 @@
-//! Makes a storage of any store of the crate `object_store`; the only file that knows that crate.
+//! Makes a storage of any store of the crate `object_store`; with what is below it, the only file
+//! that knows that crate.
 //!
 //! Local directories don't go through here. Its local store creates files with the permissions
-//! of the umask, so that others could read them, and does not make removals durable.
+//! of the umask, so that others could read them, and does not make removals durable. Nothing is
+//! tried again here either, for that is the core's: its events tell the user, and its pauses heed
+//! what a store asks for.
 
+use std::fmt::{Debug, Display};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt, TryStreamExt};
-use kronos_core::{Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
+use futures::{StreamExt, TryFutureExt, TryStreamExt};
+use kronos_core::{Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
 use object_store::memory::InMemory;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutPayload};
+use object_store::{
+    Attribute, Attributes, Error as StoreError, MultipartId, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
+    PutOptions, PutPayload,
+};
+use tokio::sync::OnceCell;
+
+use crate::parts::{Parts, PartsUpload, WholeParts};
+use crate::words::Words;
+#[cfg(feature = "cloud")]
+use crate::cloud::{Checksums, Failure, Http, Receiving, Recipe, chain};
 
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;
 
 /// A storage in memory, for tests and trials; `name` is shown to people.
 pub fn memory(name: &str) -> Arc<dyn Storage> {
-    Arc::new(Adapter { store: Arc::new(InMemory::new()), name: format!("memory:{name}") })
+    Arc::new(Adapter {
+        store: OnceCell::new_with(Some(Stores::one(InMemory::new()))),
+        make: None,
+        name: format!("memory:{name}"),
+        prefix: None,
+        classes: [None, None],
+        whole_packs: false,
+        atomicity: Atomicity::Proven,
+        degrades: false,
+        degraded: AtomicBool::new(false),
+        #[cfg(feature = "cloud")]
+        http: None,
+    })
 }
 
-#[derive(Debug)]
+/// What is needed of a store.
+#[async_trait]
+trait Store: ObjectStore + MultipartStore {
+    /// The signed address of a list of uploads that were begun and not ended, where there is one.
+    async fn unfinished(&self, _: Vec<(&'static str, String)>) -> Option<object_store::Result<String>> {
+        None
+    }
+}
+
+impl Store for InMemory {}
+
+/// The store, and the same without checksums where they can be left out.
+#[derive(Debug, Clone)]
+struct Stores {
+    first: Arc<dyn Store>,
+    plain: Option<Arc<dyn Store>>,
+}
+
+impl Stores {
+    fn one(store: impl Store) -> Self {
+        Self { first: Arc::new(store), plain: None }
+    }
+}
+
+type Make = dyn Fn() -> futures::future::BoxFuture<'static, Result<Stores>> + Send + Sync;
+
 struct Adapter {
-    /// It must list in the order of names, as all that we know do; `list` checks it.
-    store: Arc<dyn ObjectStore>,
+    /// Made at the first use when something must be asked for first, such as the region of a profile.
+    store: OnceCell<Stores>,
+    make: Option<Box<Make>>,
     name: String,
+    prefix: Option<Path>,
+    /// Of packs, and of the rest.
+    classes: [Option<String>; 2],
+    /// The store takes a class only with an object that is sent at once.
+    whole_packs: bool,
+    atomicity: Atomicity,
+    /// Checksums may be left out once the store refuses them.
+    degrades: bool,
+    degraded: AtomicBool,
+    #[cfg(feature = "cloud")]
+    http: Option<Http>,
+}
+
+impl Debug for Adapter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Adapter").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Adapter {
+    async fn store(&self) -> Result<Arc<dyn Store>> {
+        let make = async || match &self.make {
+            Some(make) => make().await,
+            None => Err(Error::new(ErrorKind::Internal, "a storage has nothing it could be made of")),
+        };
+        let stores = self.store.get_or_try_init(make).await?;
+        Ok(Arc::clone(match &stores.plain {
+            Some(plain) if self.degraded.load(Ordering::Relaxed) => plain,
+            _ => &stores.first,
+        }))
+    }
+
+    /// Whether a refusal may be one of checksums: then the same is worth a try without them.
+    fn may_degrade(&self, error: &Error) -> bool {
+        let refused = matches!(error.context("status"), Some("400" | "501" | "405"));
+        self.degrades && refused && !self.degraded.load(Ordering::Relaxed)
+    }
+
+    async fn put_as(&self, key: &Key, bytes: &Bytes, mode: PutMode) -> Result<std::result::Result<(), StoreError>> {
+        let path = self.path(key)?;
+        let options = || PutOptions { mode: mode.clone(), attributes: self.attributes(key), ..PutOptions::default() };
+        let put = |store: Arc<dyn Store>| {
+            let (path, payload, options) = (path.clone(), PutPayload::from(bytes.clone()), options());
+            async move { store.put_opts(&path, payload, options).await.map(drop) }
+        };
+        let answer = put(self.store().await?).await;
+        let Err(error) = &answer else { return Ok(answer) };
+        if !self.may_degrade(&failed(error, key)) {
+            return Ok(answer);
+        }
+        let plain = self.store.get().and_then(|stores| stores.plain.clone());
+        let Some(plain) = plain else { return Ok(answer) };
+        let second = put(plain).await;
+        if second.is_ok() || matches!(second, Err(StoreError::AlreadyExists { .. })) {
+            self.degraded.store(true, Ordering::Relaxed);
+            return Ok(second);
+        }
+        Ok(answer)
+    }
+
+    fn path(&self, key: &Key) -> Result<Path> {
+        // Parsed, not converted: a conversion would escape the `%` that a key may hold.
+        let path = match &self.prefix {
+            None => Path::parse(key.as_str()),
+            Some(prefix) => Path::parse(format!("{prefix}/{key}")),
+        };
+        path.map_err(|e| {
+            let message = "the store cannot hold an object of this name";
+            Error::new(ErrorKind::Config, message).with("object", key).with_source(e)
+        })
+    }
+
+    /// The key of an object; what is not named as Kronos names objects is not ours.
+    fn key(&self, path: &Path) -> Option<Key> {
+        let name = match &self.prefix {
+            None => path.as_ref(),
+            Some(prefix) => path.as_ref().strip_prefix(prefix.as_ref())?.strip_prefix('/')?,
+        };
+        Key::new(name).ok()
+    }
+
+    fn class(&self, key: &Key) -> Option<&String> {
+        self.classes[usize::from(!key.is_data_pack())].as_ref()
+    }
+
+    fn attributes(&self, key: &Key) -> Attributes {
+        let class = self.class(key).map(|class| (Attribute::StorageClass, class.clone()));
+        class.into_iter().collect()
+    }
+
     /// Why a range could not be read whole: it reaches past the end, or what the store says.
     async fn why_not(&self, key: &Key, range: &Range<u64>, error: Option<Error>) -> Error {
         let size = match self.head(key).await {
@@ -38,6 +178,9 @@ impl Adapter {
         };
         match error {
             Some(error) if range.start <= range.end && range.end <= size => error,
+            None if range.end <= size => {
+                Error::new(ErrorKind::Io, "the store's answer was cut short").with("object", key).with_retry(Retry::Later)
+            }
             _ => Error::new(ErrorKind::Corrupt, "the object is shorter than it should be")
                 .with("object", key)
                 .with("size", size)
@@ -46,20 +189,17 @@ impl Adapter {
     }
 }
 
-fn path(key: &Key) -> Result<Path> {
-    // Parsed, not converted: a conversion would escape the `%` that a key may hold.
-    Path::parse(key.as_str()).map_err(|e| {
-        Error::new(ErrorKind::Config, "the store cannot hold an object of this name").with("object", key).with_source(e)
-    })
-}
-
 fn meta(found: &object_store::ObjectMeta, key: Key) -> ObjectMeta {
     let modified = Some(Timestamp::from_micros(found.last_modified.timestamp_micros()));
     ObjectMeta { key, size: found.size, modified }
 }
 
-fn failed(error: object_store::Error, object: impl std::fmt::Display) -> Error {
-    use object_store::Error as E;
+fn failed(error: &StoreError, object: impl Display) -> Error {
+    use StoreError as E;
+    #[cfg(feature = "cloud")]
+    if let Some(failure) = chain(error).find_map(|error| error.downcast_ref::<Failure>()) {
+        return failure.to_error(object);
+    }
     let (kind, message, retry) = match &error {
         E::NotFound { .. } => (ErrorKind::NotFound, "no such object", Retry::Never),
         E::AlreadyExists { .. } => (ErrorKind::AlreadyExists, "the object exists already", Retry::Never),
@@ -75,7 +215,7 @@ fn failed(error: object_store::Error, object: impl std::fmt::Display) -> Error {
         // The rest is what came over a network: nothing speaks against trying again.
         _ => (ErrorKind::Io, "the store failed", Retry::Later),
     };
-    Error::new(kind, message).with_retry(retry).with("object", object).with_source(error)
+    Error::new(kind, message).with_retry(retry).with("object", object).with_source(Words::of(error))
 }
 
 #[async_trait]
@@ -84,29 +224,70 @@ impl Storage for Adapter {
         self.name.clone()
     }
 
+    fn atomicity(&self) -> Atomicity {
+        self.atomicity
+    }
+
+    fn notices(&self) -> Vec<String> {
+        let degraded = self.degraded.load(Ordering::Relaxed);
+        degraded
+            .then(|| format!("{} refuses checksums: it is written without them (checksum=off says so beforehand)", self.name))
+            .into_iter()
+            .collect()
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
-        self.store.put(&path(key)?, PutPayload::from(bytes)).await.map_err(|e| failed(e, key))?;
-        Ok(())
+        self.put_as(key, &bytes, PutMode::Overwrite).await?.map_err(|e| failed(&e, key))
     }
 
     async fn put_if_absent(&self, key: &Key, bytes: Bytes) -> Result<PutOutcome> {
-        match self.store.put_opts(&path(key)?, PutPayload::from(bytes), PutMode::Create.into()).await {
-            Ok(_) => Ok(PutOutcome::Created),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(PutOutcome::Exists),
-            Err(e) => Err(failed(e, key)),
+        if self.atomicity == Atomicity::SingleWriter {
+            // Whether the store knows conditions or only says so, nobody else is there to come between.
+            match self.head(key).await {
+                Ok(_) => return Ok(PutOutcome::Exists),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+            return self.put(key, bytes).await.map(|()| PutOutcome::Created);
+        }
+        match self.put_as(key, &bytes, PutMode::Create).await? {
+            Ok(()) => Ok(PutOutcome::Created),
+            Err(StoreError::AlreadyExists { .. }) => Ok(PutOutcome::Exists),
+            Err(e) => Err(failed(&e, key)),
         }
     }
 
     async fn begin_upload(&self, key: &Key) -> Result<Box<dyn Upload>> {
-        let path = path(key)?;
-        let inner = self.store.put_multipart(&path).await.map_err(|e| failed(e, key))?;
-        let store = Arc::clone(&self.store);
-        Ok(Box::new(AdapterUpload { store, path, key: key.clone(), inner, parts: 0, broken: false }))
+        let (store, path, attributes) = (self.store().await?, self.path(key)?, self.attributes(key));
+        if self.whole_packs && !attributes.is_empty() {
+            let put = move |parts: Vec<Bytes>| {
+                let (store, path, attributes) = (Arc::clone(&store), path.clone(), attributes.clone());
+                let options = PutOptions { attributes, ..PutOptions::default() };
+                async move { store.put_opts(&path, parts.into_iter().collect(), options).await.map(drop) }
+            };
+            let object = key.clone();
+            let whole = WholeParts::new(move |parts| Box::pin(put(parts).map_err({ let object = object.clone(); move |e| failed(&e, object) })));
+            return Ok(Box::new(PartsUpload::new(Arc::new(whole), key.clone())));
+        }
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        let begun = if options.attributes.is_empty() {
+            store.create_multipart(&path).await
+        } else {
+            store.create_multipart_opts(&path, options).await
+        };
+        let id = begun.map_err(|e| failed(&e, key))?;
+        let parts = StoreParts { store, path, key: key.clone(), id };
+        Ok(Box::new(PartsUpload::new(Arc::new(parts), key.clone())))
     }
 
     async fn get(&self, key: &Key) -> Result<Bytes> {
-        let found = self.store.get(&path(key)?).await.map_err(|e| failed(e, key))?;
-        found.bytes().await.map_err(|e| failed(e, key))
+        let found = self.store().await?.get(&self.path(key)?).await.map_err(|e| failed(&e, key))?;
+        let size = found.meta.size;
+        let bytes = found.bytes().await.map_err(|e| failed(&e, key))?;
+        if bytes.len() as u64 != size {
+            return Err(self.why_not(key, &(0..size), None).await);
+        }
+        Ok(bytes)
     }
 
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes> {
@@ -118,13 +299,13 @@ impl Storage for Adapter {
             }
             return Err(self.why_not(key, &range, None).await);
         }
-        match self.store.get_range(&path(key)?, range.clone()).await {
+        match self.store().await?.get_range(&self.path(key)?, range.clone()).await {
             Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes),
             Ok(_) => Err(self.why_not(key, &range, None).await),
             Err(e) => {
-                let error = failed(e, key);
+                let error = failed(&e, key);
                 // Each store has its own way to say that a range reaches past the end.
-                if error.kind() == ErrorKind::Io {
+                if error.kind() == ErrorKind::Io && error.context("status").is_none() {
                     Err(self.why_not(key, &range, Some(error)).await)
                 } else {
                     Err(error)
@@ -134,25 +315,35 @@ impl Storage for Adapter {
     }
 
     async fn head(&self, key: &Key) -> Result<ObjectMeta> {
-        let found = self.store.head(&path(key)?).await.map_err(|e| failed(e, key))?;
-        Ok(meta(&found, key.clone()))
+        let (store, path) = (self.store().await?, self.path(key)?);
+        match store.head(&path).await {
+            Ok(found) => Ok(meta(&found, key.clone())),
+            Err(e) => {
+                let error = failed(&e, key);
+                // An answer to HEAD has no words; one to GET tells what is refused.
+                if error.context("status") == Some("403") && error.context("code").is_none() {
+                    return Err(store.get_range(&path, 0..1).await.err().map_or(error, |e| failed(&e, key)));
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn list(&self, prefix: Option<&Key>, after: Option<&Key>) -> Result<Vec<ObjectMeta>> {
-        let below = prefix.map(path).transpose()?;
+        let below = prefix.map(|prefix| self.path(prefix)).transpose()?.or_else(|| self.prefix.clone());
+        let store = self.store().await?;
         let found = match after {
-            Some(after) => self.store.list_with_offset(below.as_ref(), &path(after)?),
-            None => self.store.list(below.as_ref()),
+            Some(after) => store.list_with_offset(below.as_ref(), &self.path(after)?),
+            None => store.list(below.as_ref()),
         };
         let page: Vec<ObjectMeta> = found
-            .try_filter_map(async |found| {
-                // What is not named as Kronos names objects is not ours.
-                Ok(Key::new(found.location.as_ref()).ok().map(|key| meta(&found, key)))
-            })
+            .try_filter_map(|found| std::future::ready(Ok(self.key(&found.location).map(|key| meta(&found, key)))))
+            // Some emulators begin at the beginning nevertheless.
+            .try_filter(|found| std::future::ready(after.is_none_or(|after| found.key > *after)))
             .take(PAGE)
             .try_collect()
             .await
-            .map_err(|e| failed(e, prefix.map_or("", Key::as_str)))?;
+            .map_err(|e| failed(&e, prefix.map_or("", Key::as_str)))?;
         if !page.is_sorted_by(|a, b| a.key < b.key) {
             return Err(Error::new(ErrorKind::Unsupported, "the store does not list in the order of names")
                 .with("storage", &self.name));
@@ -160,14 +351,32 @@ impl Storage for Adapter {
         Ok(page)
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
-        match self.store.delete(&path(key)?).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(e) => Err(failed(e, key)),
+    async fn delete(&self, keys: &[Key]) -> Result<()> {
+        let mut paths = Vec::with_capacity(keys.len());
+        for key in keys {
+            paths.push(self.path(key)?);
         }
+        let store = self.store().await?;
+        if let [path] = &paths[..] {
+            return gone(store.delete(path).await).map_err(|e| failed(&e, &keys[0]));
+        }
+        let mut answers = store.delete_stream(futures::stream::iter(paths.into_iter().map(Ok)).boxed());
+        let mut first = None;
+        while let Some(answer) = answers.next().await {
+            if let Err(e) = gone(answer.map(drop)) {
+                first.get_or_insert_with(|| failed(&e, keys.first().map_or("", Key::as_str)));
+            }
+        }
+        first.map_or(Ok(()), Err)
     }
 
-    async fn remove_leftovers(&self, _: Timestamp) -> Result<u64> {
+    async fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {
+        #[cfg(feature = "cloud")]
+        if let Some(http) = &self.http {
+            return made::remove_leftovers(self, http, before).await;
+        }
+        // What is in memory alone is gone when it is given up.
+        let _ = before;
         Ok(0)
     }
 
@@ -176,48 +385,269 @@ impl Storage for Adapter {
     }
 }
 
+/// What is not there any more need not be removed.
+fn gone(answer: object_store::Result<()>) -> object_store::Result<()> {
+    match answer {
+        Err(StoreError::NotFound { .. }) => Ok(()),
+        answer => answer,
+    }
+}
+
+/// An upload as the store knows it.
 #[derive(Debug)]
-struct AdapterUpload {
-    store: Arc<dyn ObjectStore>,
+struct StoreParts {
+    store: Arc<dyn Store>,
     path: Path,
     key: Key,
-    inner: Box<dyn MultipartUpload>,
-    parts: usize,
-    /// A part failed or was given up half way: the object could never be whole.
-    broken: bool,
+    id: MultipartId,
 }
 
 #[async_trait]
-impl Upload for AdapterUpload {
-    async fn write(&mut self, part: Bytes) -> Result<()> {
-        if std::mem::replace(&mut self.broken, true) {
-            return Err(broken(&self.key));
-        }
-        self.inner.put_part(PutPayload::from(part)).await.map_err(|e| failed(e, &self.key))?;
-        self.parts += 1;
-        self.broken = false;
-        Ok(())
+impl Parts for StoreParts {
+    async fn send(&self, number: usize, bytes: Bytes) -> Result<String> {
+        let sent = self.store.put_part(&self.path, &self.id, number, PutPayload::from(bytes)).await;
+        sent.map(|part| part.content_id).map_err(|e| failed(&e, &self.key))
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        if self.broken {
-            return Err(broken(&self.key));
-        }
-        if self.parts == 0 {
-            // Stores of the S3 family refuse an upload without parts.
-            self.inner.abort().await.map_err(|e| failed(e, &self.key))?;
-            self.store.put(&self.path, PutPayload::new()).await.map_err(|e| failed(e, &self.key))?;
-        } else {
-            self.inner.complete().await.map_err(|e| failed(e, &self.key))?;
-        }
-        Ok(())
+    async fn complete(&self, parts: Vec<String>) -> Result<()> {
+        let parts = parts.into_iter().map(|content_id| PartId { content_id }).collect();
+        self.store.complete_multipart(&self.path, &self.id, parts).await.map(drop).map_err(|e| failed(&e, &self.key))
     }
 
-    async fn abort(mut self: Box<Self>) -> Result<()> {
-        self.inner.abort().await.map_err(|e| failed(e, &self.key))
+    async fn complete_empty(&self) -> Result<()> {
+        self.abort().await?;
+        self.store.put(&self.path, PutPayload::new()).await.map(drop).map_err(|e| failed(&e, &self.key))
+    }
+
+    async fn abort(&self) -> Result<()> {
+        gone(self.store.abort_multipart(&self.path, &self.id).await).map_err(|e| failed(&e, &self.key))
     }
 }
 
-fn broken(key: &Key) -> Error {
-    Error::new(ErrorKind::Io, "an earlier part of the upload failed").with("object", key)
+/// Stores in a cloud.
+#[cfg(feature = "cloud")]
+mod made {
+    use object_store::client::{
+        HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+    };
+    use object_store::{ClientOptions, RetryConfig};
+
+    use super::{
+        Adapter, Arc, AtomicBool, Atomicity, Checksums, ErrorKind, Failure, Http, Make, OnceCell, Path, Receiving, Recipe,
+        Result, Storage, Store, StoreError, Stores, Timestamp, async_trait, failed, gone,
+    };
+    use crate::cloud::unfinished;
+
+    /// Our own HTTP client, as that crate wants it.
+    #[derive(Debug, Clone)]
+    struct Client(Http);
+
+    #[async_trait]
+    impl HttpService for Client {
+        async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
+            let (parts, body) = self.0.send(request).await.map_err(wrapped)?.into_parts();
+            Ok(HttpResponse::from_parts(parts, HttpResponseBody::new(Mapped(body))))
+        }
+    }
+
+    impl HttpConnector for Client {
+        fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
+            Ok(HttpClient::new(self.clone()))
+        }
+    }
+
+    fn wrapped(failure: Failure) -> HttpError {
+        // Of a kind that is never tried again there.
+        HttpError::new(HttpErrorKind::Unknown, failure)
+    }
+
+    /// An answer's body with that crate's errors.
+    struct Mapped(Receiving);
+
+    impl http_body::Body for Mapped {
+        type Data = bytes::Bytes;
+        type Error = HttpError;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<bytes::Bytes>, HttpError>>> {
+            std::pin::Pin::new(&mut self.0).poll_frame(context).map(|next| next.map(|frame| frame.map_err(wrapped)))
+        }
+
+        fn size_hint(&self) -> http_body::SizeHint {
+            self.0.size_hint()
+        }
+    }
+
+    /// Each request is made once; the core tries again.
+    fn once() -> RetryConfig {
+        RetryConfig { max_retries: 0, ..RetryConfig::default() }
+    }
+
+    fn bad(error: &StoreError) -> kronos_core::Error {
+        let error = failed(error, "the storage's settings");
+        if error.kind() == kronos_core::ErrorKind::Io {
+            return kronos_core::Error::new(kronos_core::ErrorKind::Config, "the storage's settings do not fit together").with_source(error);
+        }
+        error
+    }
+
+    fn adapter(recipe: Recipe, store: OnceCell<Stores>, make: Option<Box<Make>>, whole_packs: bool) -> Result<Arc<dyn Storage>> {
+        let prefix = recipe.prefix.as_deref().map(Path::parse).transpose();
+        Ok(Arc::new(Adapter {
+            store,
+            make,
+            name: recipe.name,
+            prefix: prefix.map_err(|e| bad(&e.into()))?,
+            classes: [recipe.classes.packs, recipe.classes.rest],
+            whole_packs,
+            atomicity: if recipe.single_writer { Atomicity::SingleWriter } else { Atomicity::Unproven },
+            degrades: matches!(recipe.checksums, Checksums::Try(_)),
+            degraded: AtomicBool::new(false),
+            http: Some(recipe.http),
+        }))
+    }
+
+    #[cfg(feature = "s3")]
+    pub(crate) fn s3(recipe: Recipe, profile: Option<crate::cloud::Profile>) -> Result<Arc<dyn Storage>> {
+        use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+
+        let mut builder = AmazonS3Builder::new().with_retry(once()).with_http_connector(Client(recipe.http.clone()));
+        for (name, value) in &recipe.pairs.0 {
+            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
+        }
+        let checksums = recipe.checksums;
+        let build = move |builder: AmazonS3Builder| {
+            let with = |algorithm| builder.clone().with_config(AmazonS3ConfigKey::Checksum, algorithm).build();
+            let stores = match checksums {
+                Checksums::Off => (builder.build(), None),
+                Checksums::Must(algorithm) => (with(algorithm), None),
+                Checksums::Try(algorithm) => (with(algorithm), Some(builder.build())),
+            };
+            let shared = |store| Arc::new(store) as Arc<dyn Store>;
+            let plain = stores.1.transpose().map_err(|e| bad(&e))?;
+            Ok(Stores { first: shared(stores.0.map_err(|e| bad(&e))?), plain: plain.map(shared) })
+        };
+        let Some(profile) = profile else {
+            return adapter(recipe, OnceCell::new_with(Some(build(builder)?)), None, false);
+        };
+        let make = from_profile(profile, builder, Arc::new(build));
+        adapter(recipe, OnceCell::new(), Some(make), false)
+    }
+
+    #[cfg(feature = "s3")]
+    type Build = dyn Fn(object_store::aws::AmazonS3Builder) -> Result<Stores> + Send + Sync;
+
+    #[cfg(all(feature = "s3", not(feature = "aws-profiles")))]
+    fn from_profile(profile: crate::cloud::Profile, _: object_store::aws::AmazonS3Builder, _: Arc<Build>) -> Box<Make> {
+        match profile {}
+    }
+
+    /// A profile is read at the first use: it may name a region, and it may take requests to read.
+    #[cfg(feature = "aws-profiles")]
+    fn from_profile(profile: crate::cloud::Profile, builder: object_store::aws::AmazonS3Builder, build: Arc<Build>) -> Box<Make> {
+        let profile = Arc::new(profile);
+        Box::new(move || {
+            let (profile, builder, build) = (Arc::clone(&profile), builder.clone(), Arc::clone(&build));
+            Box::pin(async move {
+                let session = profile.load().await?;
+                let mut builder = builder;
+                if let Some(region) = session.region() {
+                    builder = builder.with_region(region);
+                }
+                build(builder.with_credentials(Arc::new(session)))
+            })
+        })
+    }
+
+    #[cfg(feature = "aws-profiles")]
+    #[async_trait]
+    impl object_store::CredentialProvider for crate::cloud::Session {
+        type Credential = object_store::aws::AwsCredential;
+
+        async fn get_credential(&self) -> object_store::Result<Arc<Self::Credential>> {
+            let keys = self.keys().await.map_err(|failure| StoreError::Generic { store: "AWS", source: Box::new(failure) })?;
+            let (key_id, secret_key, token) = keys;
+            Ok(Arc::new(object_store::aws::AwsCredential { key_id, secret_key, token }))
+        }
+    }
+
+    /// By a signed address, for that crate has no listing of them.
+    #[cfg(feature = "s3")]
+    #[async_trait]
+    impl Store for object_store::aws::AmazonS3 {
+        async fn unfinished(&self, query: Vec<(&'static str, String)>) -> Option<object_store::Result<String>> {
+            use object_store::signer::{SignedUrlOptions, Signer};
+
+            let options = SignedUrlOptions::default().with_query(query);
+            let minutes = std::time::Duration::from_mins(5);
+            let url = self.signed_url_opts(http::Method::GET, &Path::default(), minutes, &options).await;
+            Some(url.map(String::from))
+        }
+    }
+
+    /// Gives up what was begun before a time and never ended.
+    pub(super) async fn remove_leftovers(adapter: &Adapter, http: &Http, before: Timestamp) -> Result<u64> {
+        const WHAT: &str = "the list of unfinished uploads";
+        let store = adapter.store().await?;
+        let (mut removed, mut after) = (0, None);
+        loop {
+            let query = unfinished::query(adapter.prefix.as_ref().map(Path::as_ref), after.as_ref());
+            let Some(url) = store.unfinished(query).await else { return Ok(0) };
+            let page = match unfinished::page(http, &url.map_err(|e| failed(&e, WHAT))?).await {
+                Ok(page) => page,
+                // Not every dialect can name them.
+                Err(failure) if failure.kind == ErrorKind::Unsupported => return Ok(removed),
+                Err(failure) => return Err(failure.to_error(WHAT)),
+            };
+            for begun in page.iter().filter(|begun| begun.at.is_some_and(|at| at < before)) {
+                let Ok(path) = Path::parse(&begun.path) else { continue };
+                if adapter.key(&path).is_some() {
+                    gone(store.abort_multipart(&path, &begun.id).await).map_err(|e| failed(&e, &begun.path))?;
+                    removed += 1;
+                }
+            }
+            match page.last() {
+                // A store that does not go on would go on for ever.
+                Some(last) if after.as_ref() != Some(last) => after = Some(last.clone()),
+                _ => return Ok(removed),
+            }
+        }
+    }
+
+    #[cfg(feature = "gcs")]
+    pub(crate) fn gcs(recipe: Recipe) -> Result<Arc<dyn Storage>> {
+        let mut builder = object_store::gcp::GoogleCloudStorageBuilder::new();
+        builder = builder.with_retry(once()).with_http_connector(Client(recipe.http.clone()));
+        for (name, value) in &recipe.pairs.0 {
+            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
+        }
+        let store = builder.build().map_err(|e| bad(&e))?;
+        adapter(recipe, OnceCell::new_with(Some(Stores::one(store))), None, false)
+    }
+
+    #[cfg(feature = "gcs")]
+    impl Store for object_store::gcp::GoogleCloudStorage {}
+
+    #[cfg(feature = "azure")]
+    pub(crate) fn azure(recipe: Recipe) -> Result<Arc<dyn Storage>> {
+        let mut builder = object_store::azure::MicrosoftAzureBuilder::new();
+        builder = builder.with_retry(once()).with_http_connector(Client(recipe.http.clone()));
+        for (name, value) in &recipe.pairs.0 {
+            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
+        }
+        let store = builder.build().map_err(|e| bad(&e))?;
+        adapter(recipe, OnceCell::new_with(Some(Stores::one(store))), None, true)
+    }
+
+    #[cfg(feature = "azure")]
+    impl Store for object_store::azure::MicrosoftAzure {}
 }
+
+#[cfg(feature = "azure")]
+pub(crate) use made::azure;
+#[cfg(feature = "gcs")]
+pub(crate) use made::gcs;
+#[cfg(feature = "s3")]
+pub(crate) use made::s3;

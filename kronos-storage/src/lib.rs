@@ -1,4 +1,5 @@
-//! Where Kronos keeps backups: local directories, and memory for tests.
+//! Where Kronos keeps backups: local directories, S3 and what speaks its language, Google Cloud
+//! Storage, Azure Blob Storage, and memory for tests.
 //!
 //! Each kind of storage has a cargo feature of its own, and none is on by default.
 //!
@@ -18,16 +19,22 @@
 //! # fn main() {}
 //! ```
 
-#[cfg(feature = "memory")]
+#[cfg(feature = "adapter")]
 mod adapter;
+#[cfg(feature = "cloud")]
+mod cloud;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(feature = "adapter")]
+mod parts;
 mod register;
 mod url;
+#[cfg(feature = "adapter")]
+mod words;
 
 #[cfg(feature = "memory")]
 pub use adapter::memory;
 #[cfg(feature = "local")]
 pub use local::local;
-pub use register::register;
+pub use register::{Environment, register, register_with};
 pub use url::parse_storage_url;

@@ -11,6 +11,7 @@ mod listing;
 mod staged;
 mod upload;
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
@@ -21,7 +22,7 @@ use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kronos_core::{Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Storage, Timestamp, Upload};
+use kronos_core::{Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Storage, Timestamp, Upload};
 
 use directories::Directories;
 use failure::{failed, unreadable};
@@ -67,6 +68,15 @@ impl Local {
 impl Storage for Local {
     fn describe(&self) -> String {
         self.directories.root().display().to_string()
+    }
+
+    fn atomicity(&self) -> Atomicity {
+        // An object is made by a hard link: where a file system has none, that is an error.
+        Atomicity::Proven
+    }
+
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
     }
 
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
@@ -130,16 +140,21 @@ impl Storage for Local {
         Self::blocking(move || listing::page(directories.root(), prefix.as_ref(), after.as_ref())).await
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
-        let (directories, path) = (Arc::clone(&self.directories), self.path(key));
+    async fn delete(&self, keys: &[Key]) -> Result<()> {
+        let directories = Arc::clone(&self.directories);
+        let paths: Vec<PathBuf> = keys.iter().map(|key| self.path(key)).collect();
         Self::blocking(move || {
-            match fs::remove_file(&path) {
-                Ok(()) => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
-                Err(e) => return Err(failed("an object could not be removed", &path, e)),
-            }
-            // Also when it was gone: an earlier removal may not have been made durable.
-            directories.sync_parent(&path)
+            let removed = paths.iter().map(|path| match fs::remove_file(path) {
+                Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    Err(failed("an object could not be removed", path, e))
+                }
+                _ => Ok(()),
+            });
+            let removed = removed.fold(Ok(()), Result::and);
+            // Also of what was gone: an earlier removal may not have been made durable.
+            let parents: BTreeMap<_, &PathBuf> = paths.iter().map(|path| (path.parent(), path)).collect();
+            let synced = parents.values().map(|path| directories.sync_parent(path)).fold(Ok(()), Result::and);
+            removed.and(synced)
         })
         .await
     }

@@ -63,7 +63,7 @@ async fn nothing_is_made_before_the_first_write() {
     assert!(storage.list_all(None).await.unwrap().is_empty());
     assert_eq!(storage.get(&key("a")).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert!(storage.free_space().await.unwrap().unwrap() > 0);
-    storage.delete(&key("a/b")).await.unwrap();
+    storage.delete_one(&key("a/b")).await.unwrap();
     assert_eq!(storage.remove_leftovers(Timestamp::from_micros(i64::MAX)).await.unwrap(), 0);
     assert!(!root.exists());
     storage.put(&key("a"), Bytes::new()).await.unwrap();

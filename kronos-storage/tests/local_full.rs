@@ -65,6 +65,7 @@ fn full(root: &Path) -> Result<(), Failed> {
         let mut upload = storage.begin_upload(&large).await?;
         assert_eq!(upload.write(megabytes).await.expect_err("no room").kind(), ErrorKind::StorageFull);
         assert!(upload.finish().await.is_err(), "an upload that lost a part cannot be finished");
+        upload.abort().await?;
         let all = storage.list_all(None).await?;
         assert_eq!(all.iter().map(|m| m.key.as_str()).collect::<Vec<_>>(), ["a/small"]);
         assert_eq!(storage.get(&small).await?, vec![1; 1000], "what was there is whole");

@@ -71,10 +71,9 @@ impl PackUpload {
         state.buffer.truncate(length);
         let part = Bytes::from(std::mem::replace(&mut state.buffer, next));
         run.check_cancelled()?;
-        match &mut state.upload {
-            Some(upload) => upload.write(part).await,
-            None => Err(Error::internal("an upload has vanished")),
-        }
+        let Some(upload) = &mut state.upload else { return Err(Error::internal("an upload has vanished")) };
+        let upload = Mutex::new(upload);
+        retry(run, "upload a part", || async { upload.lock().await.write(part.clone()).await }).await
     }
 
     /// Sends the rest, with the table; the pack exists afterwards.
@@ -91,12 +90,14 @@ impl PackUpload {
         while !state.buffer.is_empty() {
             self.send_part(job, &mut state, run).await?;
         }
-        if let Some(upload) = state.upload.take()
-            && let Err(error) = upload.finish().await
-        {
-            // The answer may be all that was lost.
-            if !matches!(look_for(job, &info, run).await, Ok(Lies::Whole)) {
-                return Err(error);
+        if let Some(upload) = state.upload.take() {
+            let upload = Mutex::new(upload);
+            let finished = retry(run, "end an upload", || async { upload.lock().await.finish().await }).await;
+            if let Err(error) = finished {
+                // The answer may be all that was lost.
+                if !matches!(look_for(job, &info, run).await, Ok(Lies::Whole)) {
+                    return Err(error);
+                }
             }
         }
         Ok((info, table))

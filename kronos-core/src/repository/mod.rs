@@ -398,7 +398,7 @@ impl Repository {
             return Err(Error::new(ErrorKind::Conflict, "the last intact key cannot be removed").with("key", id));
         }
         for key in layout::wrapped_keys(id) {
-            retry(run, "remove a key", || self.storage().delete(&key)).await?;
+            retry(run, "remove a key", || self.storage().delete_one(&key)).await?;
         }
         Ok(())
     }

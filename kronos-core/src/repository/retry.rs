@@ -32,7 +32,7 @@ where
         tokio::select! {
             biased;
             () = run.cancel.cancelled() => return Err(Error::cancelled()),
-            () = tokio::time::sleep(pause(run, attempt)) => {}
+            () = tokio::time::sleep(pause(run, attempt).max(error.retry_after().unwrap_or_default())) => {}
         }
         attempt += 1;
     }

@@ -23,7 +23,7 @@ use state::{Effect, Fate, Kind, Operation, State};
 use upload::FaultUpload;
 
 use crate::error::{Error, ErrorKind, Result, Retry};
-use crate::storage::{Key, ObjectMeta, PutOutcome, Storage, StorageExt, Upload};
+use crate::storage::{Atomicity, Key, ObjectMeta, PutOutcome, Storage, StorageExt, Upload};
 use crate::time::Timestamp;
 
 /// Wraps a storage and makes it fail as a [`FaultPlan`] says. A clone is the same client.
@@ -179,7 +179,7 @@ impl FaultStorage {
             let _ = match effect {
                 Effect::Put(key, bytes) => self.inner.put(&key, bytes).await,
                 Effect::PutIfAbsent(key, bytes) => self.inner.put_if_absent(&key, bytes).await.map(drop),
-                Effect::Delete(key) => self.inner.delete(&key).await,
+                Effect::Delete(keys) => self.inner.delete(&keys).await,
             };
         }
     }
@@ -247,6 +247,14 @@ impl Storage for FaultStorage {
         self.inner.describe()
     }
 
+    fn atomicity(&self) -> Atomicity {
+        self.inner.atomicity()
+    }
+
+    fn notices(&self) -> Vec<String> {
+        self.inner.notices()
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         let operation = self.begin("put", Kind::Put, Some(key)).await?;
         match operation.fate {
@@ -268,7 +276,7 @@ impl Storage for FaultStorage {
     async fn begin_upload(&self, key: &Key) -> Result<Box<dyn Upload>> {
         let operation = self.begin("begin_upload", Kind::Other, Some(key)).await?;
         let inner = self.run(operation, key, self.inner.begin_upload(key)).await?;
-        Ok(Box::new(FaultUpload { storage: self.clone(), key: key.clone(), inner, written: Vec::new() }))
+        Ok(Box::new(FaultUpload { storage: self.clone(), key: key.clone(), inner, written: Vec::new(), ended: false }))
     }
 
     async fn get(&self, key: &Key) -> Result<Bytes> {
@@ -292,12 +300,18 @@ impl Storage for FaultStorage {
         self.run(operation, prefix.map_or("", Key::as_str), effect).await
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
-        let operation = self.begin("delete", Kind::Delete, Some(key)).await?;
-        if let Fate::Late { due } = operation.fate {
-            self.lock().postpone(due, Effect::Delete(key.clone()));
+    async fn delete(&self, keys: &[Key]) -> Result<()> {
+        let operation = self.begin("delete", Kind::Delete, keys.first()).await?;
+        match operation.fate {
+            Fate::Late { due } => self.lock().postpone(due, Effect::Delete(keys.to_vec())),
+            // Some of several are gone.
+            Fate::ErrorBefore | Fate::Crash { effect: false, .. } if keys.len() > 1 => {
+                let some = self.lock().prng.index(keys.len());
+                let _ = self.inner.delete(&keys[..some]).await;
+            }
+            _ => {}
         }
-        self.run(operation, key, self.inner.delete(key)).await
+        self.run(operation, keys.first().map_or("", Key::as_str), self.inner.delete(keys)).await
     }
 
     async fn remove_leftovers(&self, before: Timestamp) -> Result<u64> {

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::storage::{Key, ObjectMeta, PutOutcome, Storage, Upload};
+use crate::storage::{Atomicity, Key, ObjectMeta, PutOutcome, Storage, Upload};
 use crate::time::Timestamp;
 
 type Objects = BTreeMap<Key, Bytes>;
@@ -113,6 +113,14 @@ impl Storage for MemoryStorage {
         "memory".to_owned()
     }
 
+    fn atomicity(&self) -> Atomicity {
+        Atomicity::Proven
+    }
+
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<()> {
         self.lock().insert(key.clone(), bytes);
         Ok(())
@@ -163,8 +171,9 @@ impl Storage for MemoryStorage {
             .collect())
     }
 
-    async fn delete(&self, key: &Key) -> Result<()> {
-        self.lock().remove(key);
+    async fn delete(&self, keys: &[Key]) -> Result<()> {
+        let mut objects = self.lock();
+        keys.iter().for_each(|key| drop(objects.remove(key)));
         Ok(())
     }
 
@@ -197,7 +206,7 @@ impl Upload for MemoryUpload {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<()> {
+    async fn finish(&mut self) -> Result<()> {
         self.storage.lock().insert(self.key.clone(), self.parts.concat().into());
         Ok(())
     }

@@ -70,7 +70,7 @@ async fn an_empty_storage_answers(storage: &dyn Storage) {
     assert_kind(storage.get_range(&missing, 0..0).await, ErrorKind::NotFound, "an empty get_range of nothing");
     assert_kind(storage.head(&missing).await, ErrorKind::NotFound, "head of nothing");
     assert_eq!(storage.get_if_there(&missing).await.unwrap(), None);
-    storage.delete(&missing).await.expect("delete of nothing is fine");
+    storage.delete_one(&missing).await.expect("delete of nothing is fine");
     assert!(names(storage, None).await.is_empty(), "an empty storage lists nothing");
     assert!(names(storage, Some("a")).await.is_empty(), "a missing prefix lists nothing");
     assert_eq!(storage.remove_leftovers(Timestamp::from_micros(0)).await.unwrap(), 0);
@@ -117,14 +117,14 @@ async fn deleting_is_final(storage: &dyn Storage) {
     let (gone, kept) = (key("a/gone"), key("a/kept"));
     storage.put(&gone, content(10, 1)).await.unwrap();
     storage.put(&kept, content(10, 2)).await.unwrap();
-    storage.delete(&gone).await.unwrap();
-    storage.delete(&gone).await.expect("deleting again is fine");
+    storage.delete_one(&gone).await.unwrap();
+    storage.delete_one(&gone).await.expect("deleting again is fine");
     assert_kind(storage.get(&gone).await, ErrorKind::NotFound, "get of what was deleted");
     assert_kind(storage.head(&gone).await, ErrorKind::NotFound, "head of what was deleted");
     assert_eq!(names(storage, None).await, ["a/kept"]);
     assert_eq!(storage.put_if_absent(&gone, content(3, 3)).await.unwrap(), PutOutcome::Created);
-    storage.delete(&gone).await.unwrap();
-    storage.delete(&kept).await.unwrap();
+    storage.delete_one(&gone).await.unwrap();
+    storage.delete_one(&kept).await.unwrap();
     storage.put(&kept, content(3, 3)).await.expect("a prefix that was emptied can be used again");
 }
 

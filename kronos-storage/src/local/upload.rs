@@ -46,9 +46,9 @@ impl Upload for LocalUpload {
         Ok(())
     }
 
-    async fn finish(self: Box<Self>) -> Result<()> {
+    async fn finish(&mut self) -> Result<()> {
         self.whole()?;
-        let Self { staged, target, .. } = *self;
+        let (staged, target) = (Arc::clone(&self.staged), self.target.clone());
         Local::blocking(move || staged.replace(&target)).await
     }
 

@@ -48,7 +48,7 @@ pub(super) struct Operation {
 pub(super) enum Effect {
     Put(Key, Bytes),
     PutIfAbsent(Key, Bytes),
-    Delete(Key),
+    Delete(Vec<Key>),
 }
 
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use super::FaultStorage;
 use super::state::{Fate, Kind};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::storage::{Key, Upload};
 
 #[derive(Debug)]
@@ -15,6 +15,8 @@ pub(super) struct FaultUpload {
     pub(super) inner: Box<dyn Upload>,
     /// What was written so far, kept for a torn object only.
     pub(super) written: Vec<Bytes>,
+    /// It is there, and its maker does not know.
+    pub(super) ended: bool,
 }
 
 impl FaultUpload {
@@ -30,16 +32,25 @@ impl FaultUpload {
 impl Upload for FaultUpload {
     async fn write(&mut self, part: Bytes) -> Result<()> {
         let operation = self.storage.begin("upload part", Kind::Other, Some(&self.key)).await?;
-        self.written.push(part.clone());
         self.tear_at_crash(operation.fate).await;
-        self.storage.run(operation, &self.key, self.inner.write(part)).await
+        // What is told to have failed must not have been taken: it comes again.
+        if operation.fate == Fate::ErrorAfter {
+            return self.storage.run(operation, &self.key, async { Err::<(), _>(self.storage.fault(&self.key)) }).await;
+        }
+        self.storage.run(operation, &self.key, self.inner.write(part.clone())).await?;
+        self.written.push(part);
+        Ok(())
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<()> {
+    async fn finish(&mut self) -> Result<()> {
         let operation = self.storage.begin("upload finish", Kind::Other, Some(&self.key)).await?;
         self.tear_at_crash(operation.fate).await;
-        let Self { storage, key, inner, .. } = *self;
-        storage.run(operation, &key, inner.finish()).await
+        // Whose answer was lost finds the upload gone when it asks again.
+        if std::mem::replace(&mut self.ended, operation.fate == Fate::ErrorAfter) {
+            let gone = Error::new(ErrorKind::NotFound, "injected: there is no such upload any more");
+            return self.storage.run(operation, &self.key, async { Err::<(), _>(gone) }).await;
+        }
+        self.storage.run(operation, &self.key, self.inner.finish()).await
     }
 
     async fn abort(self: Box<Self>) -> Result<()> {
