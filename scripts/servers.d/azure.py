@@ -57,14 +57,17 @@ def signature(text):
 
 
 def sas(permissions, days=3):
-    """A token for the whole account (its signature as in Microsoft's "Create an account SAS")."""
+    """A token for the container (its signature as in Microsoft's "Create a service SAS").
+
+    Not one for the whole account: with that, Azurite answers 500 to a deletion of several blobs.
+    """
     now = datetime.datetime.now(datetime.timezone.utc)
     begin, end = ((now + datetime.timedelta(days=d)).strftime("%Y-%m-%dT%H:%M:%SZ") for d in (-1, days))
-    fields = {"sv": VERSION, "ss": "b", "srt": "sco", "sp": permissions, "st": begin, "se": end, "spr": "https,http"}
-    signed = [ACCOUNT, *(fields[k] for k in ("sp", "ss", "srt", "st", "se")), "", fields["spr"], VERSION, "", ""]
+    fields = {"sp": permissions, "st": begin, "se": end, "spr": "https,http", "sv": VERSION, "sr": "c"}
+    signed = [permissions, begin, end, f"/blob/{ACCOUNT}/{CONTAINER}", "", "", fields["spr"], VERSION, "c", *[""] * 7]
     return urllib.parse.urlencode(fields | {"sig": signature("\n".join(signed))})
 
 
 def exports(server):
     return {"ENDPOINT": server.facts["endpoint"], "ACCOUNT": ACCOUNT, "KEY": KEY, "CONTAINER": CONTAINER,
-            "SAS": sas("rwdlacup"), "READER_SAS": sas("rl"), "PID": str(server.pid)}
+            "SAS": sas("racwdl"), "READER_SAS": sas("rl"), "PID": str(server.pid)}

@@ -48,15 +48,16 @@ def key(server, name):
     if not shutil.which("openssl"):
         return None
     path = os.path.join(server.directory, f"{name}.pem")
-    subprocess.run(["openssl", "genpkey", "-quiet", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path],
-                   check=True, stdin=subprocess.DEVNULL)
+    subprocess.run(["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path],
+                   check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with open(path) as file:
         return file.read()
 
 
 def modulus(server, name):
-    told = subprocess.run(["openssl", "rsa", "-in", os.path.join(server.directory, f"{name}.pem"), "-noout", "-modulus"],
-                          check=True, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    path = os.path.join(server.directory, f"{name}.pem")
+    told = subprocess.run(["openssl", "rsa", "-in", path, "-noout", "-modulus"], check=True,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True)
     return told.stdout.strip().removeprefix("Modulus=")
 
 

@@ -70,6 +70,11 @@ def decoded(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def again(path):
+    """A path percent-encoded as the signature wants it: each byte but the plain ones and slashes."""
+    return quoted(urllib.parse.unquote(path), "-_.~/")
+
+
 class Front(http.server.BaseHTTPRequestHandler):
     """One connection of a client, with one of its own to the S3 server."""
 
@@ -116,13 +121,14 @@ class Front(http.server.BaseHTTPRequestHandler):
     def authorize(self):
         """No token or an empty one (`disable_oauth`) or a signed one; any other is wrong."""
         token = self.headers.get("authorization", "").removeprefix("Bearer").strip()
-        if token and not (self.settings["modulus"] and verified(token, self.settings["mail"], self.settings["modulus"])):
+        mail, modulus = self.settings["mail"], self.settings["modulus"]
+        if token and not (modulus and verified(token, mail, modulus)):
             raise Refused(401, "AuthenticationRequired", "Authentication required.")
 
     def answer(self):
         url = urllib.parse.urlsplit(self.path)
         bucket, _, key = url.path.lstrip("/").partition("/")
-        path = "/" + quoted(urllib.parse.unquote(bucket)) + ("/" + quoted(urllib.parse.unquote(key), "-_.~/") if key else "")
+        path = again(f"/{bucket}/{key}" if key else f"/{bucket}")
         query = urllib.parse.parse_qsl(url.query, keep_blank_values=True)
         wanted = dict(query).get("generation")
         query = [(k, v) for k, v in query if k != "generation"]
@@ -132,6 +138,9 @@ class Front(http.server.BaseHTTPRequestHandler):
             return
         if expected := self.headers.get("x-goog-if-generation-match"):
             headers |= self.precondition(path, expected)
+        if self.command == "DELETE" and not query and self.ask_briefly("HEAD", path).status == 404:
+            # S3 says Ok to the deletion of nothing, Google does not.
+            raise Refused(404, "NoSuchKey", "The specified key does not exist.")
         response = self.ask(self.command, path, query, headers, self.body)
         if wanted and response.status < 400 and generation(response.getheader("etag", "")) != wanted:
             self.forget_upstream()
@@ -162,14 +171,14 @@ class Front(http.server.BaseHTTPRequestHandler):
 
     def copy(self, path, headers):
         """Reads and writes again, since not every S3 server heeds a precondition of its own copy."""
-        source = "/" + quoted(urllib.parse.unquote(self.headers["x-goog-copy-source"].lstrip("/")), "-_.~/")
+        source = again("/" + self.headers["x-goog-copy-source"].lstrip("/"))
         if expected := self.headers.get("x-goog-if-generation-match"):
             headers |= self.precondition(path, expected)
         found = self.ask("GET", source, [], {})
         if found.status != 200:
             self.pass_on(found)
             return
-        kept = {k.lower(): v for k, v in found.getheaders() if k.lower() in PLAIN or k.lower().startswith("x-amz-meta-")}
+        kept = {k.lower(): v for k, v in found.getheaders() if k.lower().startswith((*PLAIN, "x-amz-meta-"))}
         content = found.read()
         written = self.ask("PUT", path, [], headers | kept, content)
         if written.status != 200:
@@ -188,7 +197,8 @@ class Front(http.server.BaseHTTPRequestHandler):
             self.forget_upstream()
         if not self.upstream:
             self.upstream = http.client.HTTPConnection(self.settings["host"], timeout=120, blocksize=BLOCK)
-        headers = signed(method, self.settings["host"], path, query, headers, self.settings["keys"], self.settings["region"])
+        headers = signed(method, self.settings["host"], path, query, headers, self.settings["keys"],
+                         self.settings["region"])
         try:
             self.upstream.request(method, path + ("?" + query_string(query) if query else ""), body, headers)
         except (BrokenPipeError, ConnectionResetError):
