@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import sys
 
@@ -16,7 +17,10 @@ def programs():
 
 
 def running():
-    return os.path.join(directory(), "running")
+    """Each checkout of the repository has servers of its own; what was fetched is for all of them."""
+    checkout = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
+    name = f"{os.path.basename(checkout)}-{hashlib.sha256(checkout.encode()).hexdigest()[:8]}"
+    return os.path.join(directory(), "running", name)
 
 
 def say(text):

@@ -5,12 +5,13 @@ import os
 import shlex
 import shutil
 
+import place
 import ports
 import versions
 from fetch import pip
 from s3_client import make_bucket, request
 
-BUCKET, GCS_BUCKET, PUBLIC, LOCKED = "kronos", "kronos-gcs", "kronos-public", "kronos-lock"
+BUCKET, GCS_BUCKET, PUBLIC, LOCKED, PROBE = "kronos", "kronos-gcs", "kronos-public", "kronos-lock", "kronos-probe"
 KEYS = ("kronos-admin", "kronos-admin-secret")
 READING_KEYS = ("kronos-reader", "kronos-reader-secret")
 # In this bucket each object is kept this long unless it says otherwise.
@@ -36,9 +37,12 @@ def prepare(server, program):
     while len(chosen) < 5:
         chosen.add(ports.free(beside=[10000]))
     master, volume, filer, s3, admin = chosen
-    server.facts = {"endpoint": f"http://127.0.0.1:{s3}"}
-    # Its settings are also looked for in the home directory.
-    server.environment = {"HOME": server.directory}
+    # Its sockets in /tmp stay there when it is killed.
+    services = {"master": master, "volume": volume, "filer": filer, "s3": s3, "admin": admin}
+    server.facts = {"endpoint": f"http://127.0.0.1:{s3}", "leavings": [
+        f"/tmp/seaweedfs-{service}-grpc-{port + 10000}.sock" for service, port in services.items()]}
+    # Settings are also looked for in the home directory; its log is put where temporary files are.
+    server.environment = {"HOME": server.directory, "TMPDIR": "."}
     server.command = [
         *program, "mini", "-dir=data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}", f"-s3.port={s3}",
@@ -55,8 +59,14 @@ def identity(name, keys, actions):
 
 def ready(server):
     endpoint = server.facts["endpoint"]
-    for bucket in (BUCKET, GCS_BUCKET, PUBLIC):
+    for bucket in (BUCKET, GCS_BUCKET, PUBLIC, PROBE):
         make_bucket(endpoint, KEYS, bucket)
+    # Buckets are answered for before contents are: after a restart, reading what was written before
+    # can fail for some seconds.
+    for method, expected in (("GET", (200, 404)), ("PUT", (200,))):
+        status, _, told = request(endpoint, KEYS, method, f"/{PROBE}/probe", body=b"probe" if method == "PUT" else b"")
+        if status not in expected:
+            raise OSError(f"{method} of a probe: status {status}: {told.decode(errors='replace')}")
     make_bucket(endpoint, KEYS, LOCKED, {"x-amz-bucket-object-lock-enabled": "true"})
     for setting, body in (("versioning", VERSIONED), ("object-lock", RETENTION)):
         status, _, told = request(endpoint, KEYS, "PUT", f"/{LOCKED}", [(setting, "")], body=body.encode())
@@ -65,8 +75,8 @@ def ready(server):
 
 
 def exports(server):
-    again = ["env", f"KRONOS_SERVERS_DIR={os.path.dirname(os.path.dirname(server.directory))}",
-             os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "servers")]
+    script = os.path.join(os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "servers")
+    again = ["env", f"KRONOS_SERVERS_DIR={place.directory()}", script]
     return {
         "ENDPOINT": server.facts["endpoint"], "REGION": "us-east-1", "BUCKET": BUCKET,
         "ACCESS_KEY": KEYS[0], "SECRET_KEY": KEYS[1],
