@@ -125,7 +125,7 @@ async fn known_names(repository: &Repository, run: &RunContext) -> Result<Names>
         let key = meta.key.as_str();
         let parts: Vec<&str> = key.split('/').collect();
         let known = match parts[..] {
-            [layout::HEADER] | [layout::KEYS, _] => true,
+            [layout::HEADER] | [layout::KEYS, _] | [layout::PROBE, ..] => true,
             [layout::JOBS, job, "job" | "job.copy"]
             | [layout::JOBS, job, "log" | "checkpoint" | "meta" | "roots" | "runs", _]
             | [layout::JOBS, job, "packs", _, _] => match layout::decode_job(job) {

@@ -60,6 +60,7 @@ mod manifest;
 mod moving;
 mod pattern;
 mod pipeline;
+mod probe;
 mod prune;
 mod registry;
 mod repository;
@@ -92,6 +93,7 @@ pub use id::{Digest, Id};
 pub use list::{BackupDetails, Listing, find_backup, list, show};
 pub use manifest::{BackupInfo, StreamSummary};
 pub use pattern::matches;
+pub use probe::{ConditionalPut, StorageReport, probe};
 pub use prune::{PruneOptions, PruneReport, prune};
 pub use registry::{Registry, SourceSettings, StorageSettings, nearest};
 pub use repository::{

@@ -1,5 +1,6 @@
 //! Where objects live: the trait every storage implements, and the conveniences on top of it.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,6 +47,12 @@ impl Key {
     /// The last part of the name.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+
+    /// Compares two names part by part: what lies below `a` comes before `a-b`. As whole names it is the other
+    /// way round, for `-` sorts before `/`.
+    pub fn cmp_parts(&self, other: &Self) -> Ordering {
+        self.0.split('/').cmp(other.0.split('/'))
     }
 
     /// Whether an object of this name is a pack of data: the bulk of a repository, and read for
@@ -118,8 +125,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
     async fn get_range(&self, key: &Key, range: Range<u64>) -> Result<Bytes>;
     /// Size and time of an object. `NotFound` when there is none.
     async fn head(&self, key: &Key) -> Result<ObjectMeta>;
-    /// One page of the objects below a prefix (whole parts; `None` is everything), in the order
-    /// of their names, after `after`. An empty page is the end.
+    /// One page of the objects below a prefix (whole parts; `None` is everything) that come after
+    /// `after`, which need not exist. An empty page is the end. Their order is that of their names,
+    /// compared as a whole or [part by part](Key::cmp_parts): the same always.
     async fn list(&self, prefix: Option<&Key>, after: Option<&Key>) -> Result<Vec<ObjectMeta>>;
     /// Removes objects durably; those that are not there are fine. Every one is tried, also after
     /// a failure, and the first failure is the answer.
@@ -165,22 +173,40 @@ pub trait StorageExt: Storage {
 
     /// Every object below a prefix, page after page, in the order of their names.
     async fn list_all(&self, prefix: Option<&Key>) -> Result<Vec<ObjectMeta>> {
+        self.list_from(prefix, None).await
+    }
+
+    /// The same after a name.
+    async fn list_from(&self, prefix: Option<&Key>, after: Option<&Key>) -> Result<Vec<ObjectMeta>> {
         let mut all: Vec<ObjectMeta> = Vec::new();
-        let mut after: Option<Key> = None;
+        let mut after = after.cloned();
         loop {
             let page = self.list(prefix, after.as_ref()).await?;
-            // A store that breaks the order of names must not keep this from coming to an end.
-            match page.iter().map(|m| &m.key).max() {
-                Some(last) if after.as_ref().is_none_or(|after| last > after) => after = Some(last.clone()),
+            let last = last_of(&page);
+            all.extend(page);
+            // A store that breaks the order must not keep this from coming to an end.
+            match last {
+                Some(last) if after.as_ref().is_none_or(|after| follows(&last, after)) => after = Some(last),
                 _ => {
                     all.sort_by(|a, b| a.key.cmp(&b.key));
                     all.dedup_by(|a, b| a.key == b.key);
                     return Ok(all);
                 }
             }
-            all.extend(page);
         }
     }
+}
+
+/// The name after which a listing goes on.
+fn last_of(page: &[ObjectMeta]) -> Option<Key> {
+    let ordered = page.is_sorted_by(|a, b| a.key.cmp_parts(&b.key).is_lt());
+    let last = if ordered { page.last() } else { page.iter().max_by(|a, b| a.key.cmp(&b.key)) };
+    last.map(|last| last.key.clone())
+}
+
+/// Whether a name comes after another in one of the orders that storages have.
+pub(crate) fn follows(name: &Key, after: &Key) -> bool {
+    name > after || name.cmp_parts(after).is_gt()
 }
 
 impl<S: Storage + ?Sized> StorageExt for S {}
@@ -195,5 +221,20 @@ mod tests {
             assert!(Key::new(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Key::new("jobs/a%20b/log/0001").unwrap().file_name(), "0001");
+    }
+
+    #[test]
+    fn packs_of_data_are_told_from_the_rest() {
+        let is = |name: &str| Key::new(name).unwrap().is_data_pack();
+        assert!(is("jobs/packs/packs/ab/abcd"));
+        assert!(!is("jobs/packs/meta/ab") && !is("jobs/a/log/packs") && !is("keys/a/packs/b") && !is("packs"));
+    }
+
+    #[test]
+    fn both_orders_are_known() {
+        let key = |name: &str| Key::new(name).unwrap();
+        assert!(key("a/b") > key("a-b/c") && key("a/b").cmp_parts(&key("a-b/c")).is_lt());
+        assert!(follows(&key("a/b"), &key("a-b")) && follows(&key("a-b"), &key("a/b")));
+        assert!(!follows(&key("a/b"), &key("a/b")) && !follows(&key("a/b"), &key("a/c")));
     }
 }

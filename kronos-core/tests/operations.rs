@@ -113,6 +113,28 @@ async fn a_differential_depends_on_its_full_backup_and_not_on_what_came_between(
 }
 
 #[tokio::test]
+async fn jobs_are_found_whatever_lies_between_their_records() {
+    for page in [1, 2, 3, 1000] {
+        let storage = Arc::new(MemoryStorage::new().with_page(page));
+        let repository = repository(&storage).await;
+        let source = MemorySource::new("shop");
+        source.set("orders", noise(1, 20_000));
+        for job in ["a", "a-b", "a b", "b", "A"] {
+            let options = BackupOptions::new().with_job(job);
+            backup(&repository, &source, &options, &RunContext::new()).await.unwrap();
+            let encoded = log_keys(job, &storage.keys()).unwrap().last().unwrap().to_string();
+            let encoded = encoded.split('/').nth(1).unwrap();
+            for n in 0..5 {
+                let checkpoint = kronos_core::Key::new(format!("jobs/{encoded}/checkpoint/{n:020}")).unwrap();
+                storage.overwrite(&checkpoint, &b"x"[..]);
+            }
+        }
+        let found = repository.jobs(&RunContext::new()).await.unwrap();
+        assert_eq!(found, ["A", "a", "a b", "a-b", "b"], "pages of {page}");
+    }
+}
+
+#[tokio::test]
 async fn backups_are_found_by_what_users_write() {
     let storage = Arc::new(MemoryStorage::new());
     let repository = repository(&storage).await;

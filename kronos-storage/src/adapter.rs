@@ -200,6 +200,13 @@ fn failed(error: &StoreError, object: impl Display) -> Error {
     if let Some(failure) = chain(error).find_map(|error| error.downcast_ref::<Failure>()) {
         return failure.to_error(object);
     }
+    // An answer to a request for several objects, of which some are refused.
+    #[cfg(feature = "cloud")]
+    if let E::Generic { .. } = error
+        && let Some(failure) = Failure::of_words(&error.to_string())
+    {
+        return failure.to_error(object);
+    }
     let (kind, message, retry) = match &error {
         E::NotFound { .. } => (ErrorKind::NotFound, "no such object", Retry::Never),
         E::AlreadyExists { .. } => (ErrorKind::AlreadyExists, "the object exists already", Retry::Never),
@@ -339,12 +346,13 @@ impl Storage for Adapter {
         let page: Vec<ObjectMeta> = found
             .try_filter_map(|found| std::future::ready(Ok(self.key(&found.location).map(|key| meta(&found, key)))))
             // Some emulators begin at the beginning nevertheless.
-            .try_filter(|found| std::future::ready(after.is_none_or(|after| found.key > *after)))
+            .try_filter(|found| std::future::ready(after.is_none_or(|after| comes_after(&found.key, after))))
             .take(PAGE)
             .try_collect()
             .await
             .map_err(|e| failed(&e, prefix.map_or("", Key::as_str)))?;
-        if !page.is_sorted_by(|a, b| a.key < b.key) {
+        // SeaweedFS goes through its directories, part by part.
+        if !page.is_sorted_by(|a, b| a.key < b.key) && !page.is_sorted_by(|a, b| a.key.cmp_parts(&b.key).is_lt()) {
             return Err(Error::new(ErrorKind::Unsupported, "the store does not list in the order of names")
                 .with("storage", &self.name));
         }
@@ -383,6 +391,11 @@ impl Storage for Adapter {
     async fn free_space(&self) -> Result<Option<u64>> {
         Ok(None)
     }
+}
+
+/// In one of the orders that stores have.
+fn comes_after(key: &Key, after: &Key) -> bool {
+    key > after || key.cmp_parts(after).is_gt()
 }
 
 /// What is not there any more need not be removed.

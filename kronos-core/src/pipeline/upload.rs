@@ -40,7 +40,9 @@ impl PackUpload {
     /// Begins a pack; nothing is sent yet.
     pub(crate) fn begin(job: &Job, run_id: Id, run: &RunContext) -> Result<Self> {
         let (sealer, head) = PackSealer::begin(job, PackClass::Data, run_id, run)?;
-        let part = PART.min(job.repository().chunker().pack as usize / 2);
+        // A storage that takes no parts gets each pack as a whole.
+        let small = job.repository().chunker().pack as usize / 2;
+        let part = if job.repository().takes_parts() { PART.min(small) } else { usize::MAX };
         let (id, name, key) = (sealer.id, sealer.name.clone(), sealer.key.clone());
         Ok(Self { id, name, key, part, state: Mutex::new(State { sealer: Some(sealer), buffer: head, upload: None }) })
     }

@@ -64,6 +64,7 @@ impl Job {
         fingerprint: &Fingerprint,
         run: &RunContext,
     ) -> Result<Self> {
+        repository.probed(run).await?;
         let job = match Self::open(repository, name, run).await {
             Ok(job) => job,
             Err(e) if e.kind() == ErrorKind::NotFound => Self::create(repository, name, fingerprint, run).await?,

@@ -9,6 +9,7 @@ use crate::storage::Key;
 pub(crate) const HEADER: &str = "kronos.json";
 pub(crate) const KEYS: &str = "keys";
 pub(crate) const JOBS: &str = "jobs";
+pub(crate) const PROBE: &str = "probe";
 
 fn key(name: String) -> Key {
     Key::new(name).expect("names made here are valid keys")
@@ -30,8 +31,29 @@ pub(crate) fn keys_prefix() -> Key {
     key(KEYS.to_owned())
 }
 
+/// Where a probe of the storage has its throw-away objects.
+pub(crate) fn probe_place(id: Id) -> Key {
+    key(format!("{PROBE}/{id}"))
+}
+
+/// What was found out of the storage of this name.
+pub(crate) fn probe_record(storage: &str) -> Key {
+    let digest = blake3::hash(storage.as_bytes()).to_hex();
+    key(format!("{PROBE}/{}.json", &digest[..32]))
+}
+
+/// Whether an object belongs to a probe.
+pub(crate) fn is_of_probe(key: &Key) -> bool {
+    key.as_str().split('/').next() == Some(PROBE)
+}
+
 pub(crate) fn jobs_prefix() -> Key {
     key(JOBS.to_owned())
+}
+
+/// A name that comes after all those of a job, and before those of the next one.
+pub(crate) fn after_job(encoded: &str) -> Key {
+    key(format!("{JOBS}/{encoded}/zzzz"))
 }
 
 /// Checks a job's name and encodes it: lower-case letters, digits, `-` and `_` stay, everything else

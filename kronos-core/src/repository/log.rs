@@ -51,7 +51,7 @@ impl Job {
     /// The end is the first number that is not there. A listing is consulted as well: numbers it
     /// shows beyond the end make the ones between them missing. That it shows none proves nothing.
     pub(crate) async fn follow(&self, mut state: State, run: &RunContext) -> Result<State> {
-        let listed = self.listed_entries(run).await?;
+        let listed = self.listed_entries(&state, run).await?;
         if run.bugs.has(Bug::TrustListing) {
             for seq in listed.range(state.next..) {
                 state.next = *seq;
@@ -99,9 +99,12 @@ impl Job {
         retry(run, "read a log entry", || self.storage().get_if_there(&key)).await
     }
 
-    async fn listed_entries(&self, run: &RunContext) -> Result<BTreeSet<u64>> {
+    /// The numbers that a state has not seen, as far as the storage shows them.
+    async fn listed_entries(&self, state: &State, run: &RunContext) -> Result<BTreeSet<u64>> {
         let prefix = self.layout().log();
-        let listed = retry(run, "list the log", || self.storage().list_all(Some(&prefix))).await?;
+        let seen = state.next.checked_sub(1).map(|seq| self.layout().entry(seq));
+        let list = || self.storage().list_from(Some(&prefix), seen.as_ref());
+        let listed = retry(run, "list the log", list).await?;
         Ok(listed.iter().filter_map(|m| layout::sequence_of(&m.key)).collect())
     }
 
@@ -135,6 +138,8 @@ impl Job {
     where
         D: AsyncFnMut(&State) -> Result<Decision>,
     {
+        // On a storage that merely says yes, there is no commit.
+        self.repository().probed(run).await?;
         loop {
             run.check_cancelled()?;
             let Decision::Commit(action) = decide(&state).await? else { return Ok((state, None)) };

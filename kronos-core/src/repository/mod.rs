@@ -10,6 +10,7 @@ mod keys;
 pub(crate) mod layout;
 mod log;
 pub(crate) mod pack;
+mod probed;
 pub(crate) mod retry;
 pub(crate) mod seal;
 pub(crate) mod state;
@@ -18,9 +19,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Digest, Id};
+use crate::probe::StorageReport;
 use crate::run::RunContext;
 use crate::secret::Secret;
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
@@ -45,6 +48,8 @@ struct Inner {
     header: Header,
     keys: KeySet,
     identities: Vec<Secret>,
+    /// What its storage can do, once it has been asked for.
+    probed: OnceCell<Option<StorageReport>>,
 }
 
 /// What a client remembers of a repository, to notice when another is put in its place.
@@ -159,12 +164,15 @@ impl Repository {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a repository already")
                 .with("storage", storage.describe()));
         }
-        // Key files alone are what an interrupted init leaves behind.
-        if let Some(other) = found.iter().find(|m| !m.key.as_str().starts_with("keys/")) {
+        // Key files and what a probe made are what an interrupted init leaves behind.
+        let left = |key: &Key| key.as_str().starts_with("keys/") || layout::is_of_probe(key);
+        if let Some(other) = found.iter().find(|m| !left(&m.key)) {
             return Err(Error::new(ErrorKind::Config, "the storage is not empty and holds no repository")
                 .with("storage", storage.describe())
                 .with("found", &other.key));
         }
+        // The header itself is put if absent: whether that can be relied on must be known before.
+        let probed = probed::probe_unproven(&*storage, run).await?;
         for (id, file) in files {
             for key in layout::wrapped_keys(id) {
                 retry(run, "write a key", || storage.put(&key, file.clone())).await?;
@@ -180,7 +188,10 @@ impl Repository {
         }
         let copy = layout::header_copy(header.repository);
         retry(run, "write the header's copy", || storage.put(&copy, encoded.clone())).await?;
-        Ok(Self { inner: Arc::new(Inner { storage, header, keys, identities: Vec::new() }) })
+        let (identities, known) = (Vec::new(), OnceCell::new());
+        let made = Self { inner: Arc::new(Inner { storage, header, keys, identities, probed: known }) };
+        made.note_probed(probed, run).await?;
+        Ok(made)
     }
 
     /// Opens a repository. `NotFound` when the storage is empty, or an interrupted init left nothing but keys.
@@ -202,7 +213,7 @@ impl Repository {
             Credentials::Identities(identities) => identities.clone(),
             _ => Vec::new(),
         };
-        Ok(Self { inner: Arc::new(Inner { storage, header, keys, identities }) })
+        Ok(Self { inner: Arc::new(Inner { storage, header, keys, identities, probed: OnceCell::new() }) })
     }
 
     /// The header's copy stands in for a damaged or lost header, if there is exactly one.
@@ -213,8 +224,10 @@ impl Repository {
     ) -> Result<(Header, header::HeaderProof)> {
         let first = retry(run, "list the storage", || storage.list(None, None)).await?;
         // Wrapped keys alone are what an interrupted init leaves behind.
-        if first.iter().all(|m| m.key.as_str().starts_with("keys/") && m.key.file_name().strip_suffix(".age").is_some())
-        {
+        let left = |key: &Key| {
+            key.as_str().starts_with("keys/") && key.file_name().strip_suffix(".age").is_some() || layout::is_of_probe(key)
+        };
+        if first.iter().all(|m| left(&m.key)) {
             return Err(Error::new(ErrorKind::NotFound, "there is no repository").with("storage", storage.describe()));
         }
         let mut copies = Vec::new();
@@ -283,6 +296,7 @@ impl Repository {
             header: self.inner.header.clone(),
             keys: other.inner.keys.clone(),
             identities: other.inner.identities.clone(),
+            probed: self.inner.probed.clone(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -321,13 +335,25 @@ impl Repository {
     pub async fn jobs(&self, run: &RunContext) -> Result<Vec<String>> {
         let prefix = layout::jobs_prefix();
         let mut names = std::collections::BTreeSet::new();
-        for meta in retry(run, "list the jobs", || self.storage().list_all(Some(&prefix))).await? {
-            let mut parts = meta.key.as_str().split('/').skip(1);
-            if let (Some(encoded), Some("job" | "job.copy")) = (parts.next(), parts.next()) {
-                names.extend(layout::decode_job(encoded));
+        let mut after: Option<Key> = None;
+        loop {
+            let page = retry(run, "list the jobs", || self.storage().list(Some(&prefix), after.as_ref())).await?;
+            let mut last = None;
+            for meta in &page {
+                let mut parts = meta.key.as_str().split('/').skip(1);
+                let Some(encoded) = parts.next() else { continue };
+                if let Some("job" | "job.copy") = parts.next() {
+                    names.extend(layout::decode_job(encoded));
+                }
+                // Once its record has been seen, its packs, which may be many, are passed over.
+                let is_seen = layout::decode_job(encoded).is_some_and(|name| names.contains(&name));
+                last = Some(if is_seen { layout::after_job(encoded) } else { meta.key.clone() });
+            }
+            match last {
+                Some(next) if after.as_ref().is_none_or(|after| crate::storage::follows(&next, after)) => after = Some(next),
+                _ => return Ok(names.into_iter().collect()),
             }
         }
-        Ok(names.into_iter().collect())
     }
 
     /// The ways to open it.

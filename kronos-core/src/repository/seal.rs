@@ -27,6 +27,7 @@ pub(crate) enum ObjectKind {
     Root = 5,
     MetaPack = 6,
     DataPack = 7,
+    Probe = 8,
 }
 
 /// Where an object belongs: sealed under one place, it cannot be opened under another.

@@ -85,7 +85,7 @@ impl Failure {
             | (507, _) => (K::StorageFull, now, "the store has no room left", None),
             (
                 _,
-                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed" | "ExpiredToken" | "InvalidToken"
+                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed" | "AuthorizationFailure" | "NotSignedUp" | "ExpiredToken" | "InvalidToken"
                 | "TokenRefreshRequired" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" | "InvalidSecurity"
                 | "MissingSecurityHeader" | "AuthenticationRequired" | "UnauthorizedAccess" | "MissingAuthenticationToken",
             )
@@ -115,6 +115,16 @@ impl Failure {
             _ => (K::Io, now, "the store refuses the request", None),
         };
         Some(Self::new(answer, code, kind, retry, message, hint))
+    }
+
+    /// What the client library says of an object among several that was refused, as `(code: AccessDenied)`.
+    pub(crate) fn of_words(words: &str) -> Option<Self> {
+        let (_, rest) = words.split_once("(code: ")?;
+        let (code, _) = rest.split_once(')')?;
+        let status = code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::FORBIDDEN);
+        let body = format!("<Code>{code}</Code>");
+        let answer = Answer { status, body: &body, retry_after: None, host: "", of_credentials: false };
+        Self::of_answer(&answer)
     }
 
     fn new(
@@ -191,7 +201,9 @@ impl Failure {
     /// The error that Kronos shows.
     pub(crate) fn to_error(&self, object: impl fmt::Display) -> Error {
         let mut error = Error::new(self.kind, self.message).with_retry(self.retry).with("object", object);
-        error = error.with("host", &self.host);
+        if !self.host.is_empty() {
+            error = error.with("host", &self.host);
+        }
         if let Some(status) = self.status {
             error = error.with("status", status.as_u16());
         }
@@ -282,6 +294,8 @@ mod tests {
             assert_eq!((error.kind(), error.retry()), (kind, retry), "{status} {code}");
             assert_eq!(error.context("the store says"), Some("m"));
         }
+        let refused = Failure::of_words("DeleteObjects request failed for key a: no (code: AccessDenied)").unwrap();
+        assert_eq!(refused.to_error("a").kind(), ErrorKind::PermissionDenied);
         assert_eq!(answer(403, "").unwrap().kind(), ErrorKind::Authentication);
         assert_eq!(answer(502, "<html>").unwrap().retry(), Retry::Later);
         for (status, body) in [(404, ""), (404, "NoSuchKey"), (409, "BlobAlreadyExists"), (412, ""), (416, "")] {

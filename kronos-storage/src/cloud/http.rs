@@ -82,6 +82,8 @@ impl Http {
             .connect_timeout(settings.connect)
             .tcp_nodelay(true)
             .pool_max_idle_per_host(settings.connections)
+            // Some servers hang up after five seconds, and who asks at that moment gets no answer.
+            .pool_idle_timeout(Duration::from_secs(4))
             .user_agent(concat!("kronos/", env!("CARGO_PKG_VERSION")));
         if let Some((url, except)) = &settings.proxy {
             let proxy = reqwest::Proxy::all(url).map_err(bad("the proxy's address cannot be used"))?;
