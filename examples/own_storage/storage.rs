@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use kronos_core::{Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
+use kronos_core::{
+    Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload,
+};
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, ffi, params};
 
 use crate::upload::SingleFileUpload;

@@ -36,7 +36,7 @@ impl App {
     fn new(global: Global, out: Arc<Output>) -> Result<Self> {
         let mut registry = Registry::new();
         kronos_connectors::register(&mut registry);
-        kronos_storage::register(&mut registry);
+        kronos_storage::register_with(&mut registry, &(Arc::new(|name: &str| config::variable(name)) as _));
         let warned = Arc::new(AtomicBool::new(false));
         let observer = Arc::new(Progress::new(Arc::clone(&out), Arc::clone(&warned)));
         Ok(Self {

@@ -3,9 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use kronos_core::{Error, ErrorKind, Limits, Result, Retention};
-use kronos_service::{Config, Job, JobSource, Keep, SearchPlaces};
+use kronos_service::{Config, Job, JobSource, Keep, SearchPlaces, StorageEntry};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::source::Source;
+
+/// What a path may not hold in a URL.
+const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
 /// A variable of the environment.
 pub(crate) fn variable(name: &str) -> Option<String> {
@@ -62,7 +66,23 @@ pub(crate) fn source(config: &Config, job: &Job) -> Result<Source> {
 
 /// The locations that a job is backed up to.
 pub(crate) fn storages(config: &Config, job: &Job) -> Vec<String> {
-    job.storages.iter().filter_map(|name| config.storages.get(name)).map(|storage| storage.url.clone()).collect()
+    let url = |storage: &StorageEntry| limited(&storage.url, job);
+    job.storages.iter().filter_map(|name| config.storages.get(name)).map(url).collect()
+}
+
+/// The location with the job's limits of speed, where it has none of its own.
+fn limited(url: &str, job: &Job) -> String {
+    let mut url = url.to_owned();
+    for (name, rate) in [("upload_limit", job.limits.upload), ("download_limit", job.limits.download)] {
+        let Some(rate) = rate.filter(|_| !url.contains(&format!("{name}="))) else { continue };
+        if !url.contains("://") {
+            let escaped = utf8_percent_encode(&url, PATH).to_string();
+            url = format!("file:{escaped}");
+        }
+        url.push(if url.contains('?') { '&' } else { '?' });
+        url.extend([name, "=", &rate.to_string()]);
+    }
+    url
 }
 
 /// How much a job may use.

@@ -111,7 +111,14 @@ struct Inner {
 impl Error {
     /// An error of `kind`, with one line of text that starts in lower case and has no full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self(Box::new(Inner { kind, message: message.into(), retry: Retry::Never, retry_after: None, context: Vec::new(), source: None }))
+        Self(Box::new(Inner {
+            kind,
+            message: message.into(),
+            retry: Retry::Never,
+            retry_after: None,
+            context: Vec::new(),
+            source: None,
+        }))
     }
 
     /// What callers branch on.

@@ -41,6 +41,7 @@ pub enum ConditionalPut {
 
 /// What a storage can do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 #[non_exhaustive]
 pub struct StorageReport {
     /// The storage, without secrets.
@@ -75,7 +76,9 @@ impl StorageReport {
         let message = match self.conditional_put {
             _ if alone => return Ok(()),
             ConditionalPut::Atomic => return Ok(()),
-            ConditionalPut::Racy => "the storage let several writers make the same new object: a commit would not be safe",
+            ConditionalPut::Racy => {
+                "the storage let several writers make the same new object: a commit would not be safe"
+            }
             ConditionalPut::Ignored => "the storage overwrites where it should not: a commit would not be safe",
             ConditionalPut::Unsupported => "the storage knows no conditional writes: a commit would not be safe",
         };

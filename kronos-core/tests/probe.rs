@@ -1,6 +1,6 @@
 //! A storage that says yes to everything does not become a repository.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use kronos_core::testing::{FaultPlan, FaultStorage, MemorySource, MemoryStorage};
 use kronos_core::{
-    Atomicity, BackupOptions, ChunkerParameters, ConditionalPut, Credentials, Error, ErrorKind, Key, ObjectMeta, Protection,
-    PutOutcome, ReadData, Repository, Result, RunContext, Storage, Timestamp, Upload, backup, check, probe,
+    Atomicity, BackupOptions, ChunkerParameters, ConditionalPut, Credentials, Error, ErrorKind, Key, ObjectMeta,
+    Protection, PutOutcome, ReadData, Repository, Result, RunContext, Storage, Timestamp, Upload, backup, check, probe,
 };
 
 mod common;
@@ -170,7 +170,8 @@ async fn it_is_found_out_once_and_again_where_the_repository_is_moved_to() {
     let run = RunContext::new();
     let storage = Liar::new(Lie::Nothing);
     init(&storage).await.unwrap();
-    let open = async |storage: &Liar| Repository::open(Arc::new(storage.clone()), &Credentials::None, &run).await.unwrap();
+    let open =
+        async |storage: &Liar| Repository::open(Arc::new(storage.clone()), &Credentials::None, &run).await.unwrap();
     // Written down: whoever comes later believes it.
     let later = Liar { lie: Lie::Racy, ..storage.clone() };
     backup(&open(&later).await, &source(), &BackupOptions::new(), &run).await.unwrap();
@@ -213,7 +214,11 @@ async fn lost_answers_do_not_condemn_an_honest_storage() {
     let mut found = 0;
     for seed in 0..40 {
         let storage = Liar::new(Lie::Nothing);
-        let faulty = FaultStorage::new(Arc::new(storage), seed, FaultPlan { error_after: 0.1, error_before: 0.1, ..FaultPlan::default() });
+        let faulty = FaultStorage::new(
+            Arc::new(storage),
+            seed,
+            FaultPlan { error_after: 0.1, error_before: 0.1, ..FaultPlan::default() },
+        );
         match probe(&faulty, &run).await {
             Ok(report) => {
                 assert_eq!(report.conditional_put, ConditionalPut::Atomic, "seed {seed}");

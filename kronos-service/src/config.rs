@@ -7,6 +7,7 @@ mod find;
 mod jobs;
 mod passwords;
 mod section;
+mod storages;
 mod toml;
 mod tree;
 mod units;
@@ -52,7 +53,8 @@ impl Format {
 /// One storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StorageEntry {
-    /// Its location, as `kronos_storage::parse_storage_url` takes it.
+    /// Its location, as `kronos_storage::parse_storage_url` takes it: the URL of the file, with the
+    /// further keys of its section as options.
     pub url: String,
 }
 
@@ -77,7 +79,6 @@ const TOP: Keys = Keys {
     known: &["databases", "storages", "jobs", "encryption"],
     later: &["notify", "pool", "retry", "metrics", "log"],
 };
-const STORAGE: Keys = Keys { known: &["url"], later: &["endpoint", "region"] };
 
 impl Config {
     /// Reads a file.
@@ -116,8 +117,8 @@ impl Config {
             let database = Database::from_section(&name, &section)?;
             config.databases.insert(name, database);
         }
-        for (name, section) in top.sections("storages", &STORAGE)? {
-            config.storages.insert(name, StorageEntry { url: section.required("url")? });
+        for (name, section) in top.sections_of_any_keys("storages")? {
+            config.storages.insert(name, StorageEntry { url: storages::url(&section)? });
         }
         config.encryption =
             top.section("encryption", &encryption::KEYS)?.map(|s| Encryption::from_section(&s)).transpose()?;

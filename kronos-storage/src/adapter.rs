@@ -14,7 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::{StreamExt, TryFutureExt, TryStreamExt};
-use kronos_core::{Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload};
+use kronos_core::{
+    Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload,
+};
 use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
@@ -24,10 +26,10 @@ use object_store::{
 };
 use tokio::sync::OnceCell;
 
-use crate::parts::{Parts, PartsUpload, WholeParts};
-use crate::words::Words;
 #[cfg(feature = "cloud")]
 use crate::cloud::{Checksums, Failure, Http, Receiving, Recipe, chain};
+use crate::parts::{Parts, PartsUpload, WholeParts};
+use crate::words::Words;
 
 /// How many objects a page of a listing has.
 const PAGE: usize = 1000;
@@ -178,9 +180,9 @@ impl Adapter {
         };
         match error {
             Some(error) if range.start <= range.end && range.end <= size => error,
-            None if range.end <= size => {
-                Error::new(ErrorKind::Io, "the store's answer was cut short").with("object", key).with_retry(Retry::Later)
-            }
+            None if range.end <= size => Error::new(ErrorKind::Io, "the store's answer was cut short")
+                .with("object", key)
+                .with_retry(Retry::Later),
             _ => Error::new(ErrorKind::Corrupt, "the object is shorter than it should be")
                 .with("object", key)
                 .with("size", size)
@@ -238,7 +240,9 @@ impl Storage for Adapter {
     fn notices(&self) -> Vec<String> {
         let degraded = self.degraded.load(Ordering::Relaxed);
         degraded
-            .then(|| format!("{} refuses checksums: it is written without them (checksum=off says so beforehand)", self.name))
+            .then(|| {
+                format!("{} refuses checksums: it is written without them (checksum=off says so beforehand)", self.name)
+            })
             .into_iter()
             .collect()
     }
@@ -273,7 +277,12 @@ impl Storage for Adapter {
                 async move { store.put_opts(&path, parts.into_iter().collect(), options).await.map(drop) }
             };
             let object = key.clone();
-            let whole = WholeParts::new(move |parts| Box::pin(put(parts).map_err({ let object = object.clone(); move |e| failed(&e, object) })));
+            let whole = WholeParts::new(move |parts| {
+                Box::pin(put(parts).map_err({
+                    let object = object.clone();
+                    move |e| failed(&e, object)
+                }))
+            });
             return Ok(Box::new(PartsUpload::new(Arc::new(whole), key.clone())));
         }
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
@@ -446,8 +455,8 @@ mod made {
     use object_store::{ClientOptions, RetryConfig};
 
     use super::{
-        Adapter, Arc, AtomicBool, Atomicity, Checksums, ErrorKind, Failure, Http, Make, OnceCell, Path, Receiving, Recipe,
-        Result, Storage, Store, StoreError, Stores, Timestamp, async_trait, failed, gone,
+        Adapter, Arc, AtomicBool, Atomicity, Checksums, ErrorKind, Failure, Http, Make, OnceCell, Path, Receiving,
+        Recipe, Result, Storage, Store, StoreError, Stores, Timestamp, async_trait, failed, gone,
     };
     use crate::cloud::unfinished;
 
@@ -501,12 +510,21 @@ mod made {
     fn bad(error: &StoreError) -> kronos_core::Error {
         let error = failed(error, "the storage's settings");
         if error.kind() == kronos_core::ErrorKind::Io {
-            return kronos_core::Error::new(kronos_core::ErrorKind::Config, "the storage's settings do not fit together").with_source(error);
+            return kronos_core::Error::new(
+                kronos_core::ErrorKind::Config,
+                "the storage's settings do not fit together",
+            )
+            .with_source(error);
         }
         error
     }
 
-    fn adapter(recipe: Recipe, store: OnceCell<Stores>, make: Option<Box<Make>>, whole_packs: bool) -> Result<Arc<dyn Storage>> {
+    fn adapter(
+        recipe: Recipe,
+        store: OnceCell<Stores>,
+        make: Option<Box<Make>>,
+        whole_packs: bool,
+    ) -> Result<Arc<dyn Storage>> {
         let prefix = recipe.prefix.as_deref().map(Path::parse).transpose();
         Ok(Arc::new(Adapter {
             store,
@@ -559,7 +577,11 @@ mod made {
 
     /// A profile is read at the first use: it may name a region, and it may take requests to read.
     #[cfg(feature = "aws-profiles")]
-    fn from_profile(profile: crate::cloud::Profile, builder: object_store::aws::AmazonS3Builder, build: Arc<Build>) -> Box<Make> {
+    fn from_profile(
+        profile: crate::cloud::Profile,
+        builder: object_store::aws::AmazonS3Builder,
+        build: Arc<Build>,
+    ) -> Box<Make> {
         let profile = Arc::new(profile);
         Box::new(move || {
             let (profile, builder, build) = (Arc::clone(&profile), builder.clone(), Arc::clone(&build));
@@ -580,7 +602,8 @@ mod made {
         type Credential = object_store::aws::AwsCredential;
 
         async fn get_credential(&self) -> object_store::Result<Arc<Self::Credential>> {
-            let keys = self.keys().await.map_err(|failure| StoreError::Generic { store: "AWS", source: Box::new(failure) })?;
+            let keys =
+                self.keys().await.map_err(|failure| StoreError::Generic { store: "AWS", source: Box::new(failure) })?;
             let (key_id, secret_key, token) = keys;
             Ok(Arc::new(object_store::aws::AwsCredential { key_id, secret_key, token }))
         }

@@ -7,8 +7,7 @@ mod failure;
 #[cfg(feature = "gcs")]
 mod gcs;
 mod http;
-mod options;
-mod pace;
+mod http_options;
 mod place;
 #[cfg(feature = "aws-profiles")]
 mod profile;

@@ -25,6 +25,11 @@ mod adapter;
 mod cloud;
 #[cfg(feature = "local")]
 mod local;
+mod options;
+#[cfg(feature = "pace")]
+mod pace;
+#[cfg(feature = "pace")]
+mod paced;
 #[cfg(feature = "adapter")]
 mod parts;
 mod register;

@@ -142,7 +142,9 @@ pub(crate) struct WholeParts {
 }
 
 impl WholeParts {
-    pub(crate) fn new(put: impl Fn(Vec<Bytes>) -> futures::future::BoxFuture<'static, Result<()>> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        put: impl Fn(Vec<Bytes>) -> futures::future::BoxFuture<'static, Result<()>> + Send + Sync + 'static,
+    ) -> Self {
         Self { put: Box::new(put), parts: Mutex::default() }
     }
 

@@ -16,15 +16,25 @@ pub fn register(registry: &mut Registry) {
 /// The same, hearing the clouds' own variables.
 pub fn register_with(registry: &mut Registry, environment: &Environment) {
     #[cfg(feature = "local")]
-    registry.add_storage("file", |settings| {
-        refuse_options(settings)?;
-        crate::local(&settings.location)
-    });
+    registry.add_storage(
+        "file",
+        hearing(environment, |settings, environment| {
+            limited(settings, environment, || crate::local(&settings.location))
+        }),
+    );
     #[cfg(not(feature = "local"))]
     registry.leave_out_storage("file", "local");
 
     #[cfg(feature = "memory")]
-    registry.add_storage("memory", shared_memory());
+    {
+        let stores = Memory::default();
+        registry.add_storage(
+            "memory",
+            hearing(environment, move |settings, environment| {
+                limited(settings, environment, || Ok(stores.named(&settings.location)))
+            }),
+        );
+    }
     #[cfg(not(feature = "memory"))]
     registry.leave_out_storage("memory", "memory");
 
@@ -40,40 +50,44 @@ pub fn register_with(registry: &mut Registry, environment: &Environment) {
     registry.add_storage("az", hearing(environment, crate::cloud::open_azure));
     #[cfg(not(feature = "azure"))]
     registry.leave_out_storage("az", "azure");
-    #[cfg(not(feature = "cloud"))]
-    let _ = environment;
 }
 
-#[cfg(feature = "cloud")]
-fn hearing(
-    environment: &Environment,
-    open: fn(&StorageSettings, &Environment) -> Result<Arc<dyn Storage>>,
-) -> impl Fn(&StorageSettings) -> Result<Arc<dyn Storage>> + Send + Sync + use<> {
+type Made = Result<Arc<dyn Storage>>;
+
+/// Hands the environment to what opens a storage.
+fn hearing<F>(environment: &Environment, open: F) -> impl Fn(&StorageSettings) -> Made + Send + Sync + use<F>
+where
+    F: Fn(&StorageSettings, &Environment) -> Made + Send + Sync + 'static,
+{
     let environment = environment.clone();
     move |settings| open(settings, &environment)
 }
 
-/// One store per name, for as long as the registry lives.
-#[cfg(feature = "memory")]
-fn shared_memory() -> impl Fn(&StorageSettings) -> Result<Arc<dyn Storage>> + Send + Sync {
-    use std::collections::BTreeMap;
-    use std::sync::{Mutex, PoisonError};
-
-    let stores = Mutex::new(BTreeMap::new());
-    move |settings| {
-        refuse_options(settings)?;
-        let mut stores = stores.lock().unwrap_or_else(PoisonError::into_inner);
-        let store = stores.entry(settings.location.clone()).or_insert_with(|| crate::memory(&settings.location));
-        Ok(Arc::clone(store))
+/// A storage that has no options but how fast it may be used.
+#[cfg(any(feature = "local", feature = "memory"))]
+fn limited(settings: &StorageSettings, environment: &Environment, open: impl FnOnce() -> Made) -> Made {
+    let mut options = crate::options::Options::new(settings, environment);
+    let (up, down) = options.pace()?;
+    options.finish()?;
+    #[cfg(feature = "pace")]
+    return Ok(crate::paced::Paced::storage(open()?, up, down));
+    #[cfg(not(feature = "pace"))]
+    match (up, down) {
+        (None, None) => open(),
+        _ => Err(kronos_core::Error::new(kronos_core::ErrorKind::Unsupported, "this build leaves limits of speed out")
+            .with("cargo feature", "pace")),
     }
 }
 
-#[cfg(any(feature = "local", feature = "memory"))]
-fn refuse_options(settings: &StorageSettings) -> Result<()> {
-    match settings.options.keys().next() {
-        Some(option) => {
-            Err(kronos_core::Error::new(kronos_core::ErrorKind::Config, "this kind of storage has no such option").with("option", option))
-        }
-        None => Ok(()),
+/// One store per name, for as long as the registry lives.
+#[cfg(feature = "memory")]
+#[derive(Default)]
+struct Memory(std::sync::Mutex<std::collections::BTreeMap<String, Arc<dyn Storage>>>);
+
+#[cfg(feature = "memory")]
+impl Memory {
+    fn named(&self, name: &str) -> Arc<dyn Storage> {
+        let mut stores = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Arc::clone(stores.entry(name.to_owned()).or_insert_with(|| crate::memory(name)))
     }
 }

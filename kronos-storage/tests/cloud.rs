@@ -1,6 +1,8 @@
 //! Storages on real servers: the suite that every storage passes, also when requests and answers get
 //! lost; what a probe finds; what wrong credentials and missing buckets look like.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::sync::Arc;
@@ -9,7 +11,8 @@ use bytes::Bytes;
 use common::{SERVERS, Server, block_on, on};
 use kronos_core::testing::{FaultPlan, FaultStorage, storage_conformance};
 use kronos_core::{
-    Atomicity, ConditionalPut, Error, ErrorKind, Key, PutOutcome, Retry, RunContext, Storage, StorageExt, Timestamp, probe,
+    Atomicity, ConditionalPut, Error, ErrorKind, Key, PutOutcome, Retry, RunContext, Storage, StorageExt, Timestamp,
+    probe,
 };
 use libtest_mimic::{Arguments, Trial};
 
@@ -171,14 +174,17 @@ async fn every_call(storage: &dyn Storage) -> Vec<(&'static str, Error)> {
         ("delete", storage.delete_one(&there).await.err().unwrap_or_else(went_well)),
         ("delete several", storage.delete(&[there.clone(), key("a/d")]).await.err().unwrap_or_else(went_well)),
     ];
-    errors.push(("upload", match storage.begin_upload(&there).await {
-        Err(e) => e,
-        // Azure knows no beginning of an upload.
-        Ok(mut upload) => match upload.write(content).await {
+    errors.push((
+        "upload",
+        match storage.begin_upload(&there).await {
             Err(e) => e,
-            Ok(()) => upload.finish().await.expect_err("upload"),
+            // Azure knows no beginning of an upload.
+            Ok(mut upload) => match upload.write(content).await {
+                Err(e) => e,
+                Ok(()) => upload.finish().await.expect_err("upload"),
+            },
         },
-    }));
+    ));
     errors
 }
 

@@ -225,7 +225,8 @@ impl Repository {
         let first = retry(run, "list the storage", || storage.list(None, None)).await?;
         // Wrapped keys alone are what an interrupted init leaves behind.
         let left = |key: &Key| {
-            key.as_str().starts_with("keys/") && key.file_name().strip_suffix(".age").is_some() || layout::is_of_probe(key)
+            key.as_str().starts_with("keys/") && key.file_name().strip_suffix(".age").is_some()
+                || layout::is_of_probe(key)
         };
         if first.iter().all(|m| left(&m.key)) {
             return Err(Error::new(ErrorKind::NotFound, "there is no repository").with("storage", storage.describe()));
@@ -350,7 +351,9 @@ impl Repository {
                 last = Some(if is_seen { layout::after_job(encoded) } else { meta.key.clone() });
             }
             match last {
-                Some(next) if after.as_ref().is_none_or(|after| crate::storage::follows(&next, after)) => after = Some(next),
+                Some(next) if after.as_ref().is_none_or(|after| crate::storage::follows(&next, after)) => {
+                    after = Some(next);
+                }
                 _ => return Ok(names.into_iter().collect()),
             }
         }

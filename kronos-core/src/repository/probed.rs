@@ -28,19 +28,17 @@ impl Repository {
     /// safe there. `None` for a storage that needs no probe.
     pub(crate) async fn probed(&self, run: &RunContext) -> Result<Option<&StorageReport>> {
         let storage = self.storage();
-        let known = self.inner.probed.get_or_try_init(async || match storage.atomicity() {
-            Atomicity::Proven => Ok(None),
-            other => match self.recorded(run).await? {
-                Some(report) => {
-                    report.check(other == Atomicity::SingleWriter)?;
-                    Ok(Some(report))
-                }
-                None => {
-                    let report = probe_unproven(&**storage, run).await?;
-                    self.record(report.as_ref(), run).await?;
-                    Ok(report)
-                }
-            },
+        let known = self.inner.probed.get_or_try_init(async || {
+            if storage.atomicity() == Atomicity::Proven {
+                return Ok(None);
+            }
+            if let Some(report) = self.recorded(run).await? {
+                report.check(storage.atomicity() == Atomicity::SingleWriter)?;
+                return Ok(Some(report));
+            }
+            let report = probe_unproven(&**storage, run).await?;
+            self.record(report.as_ref(), run).await?;
+            Ok(report)
         });
         Ok(known.await?.as_ref())
     }
@@ -61,7 +59,8 @@ impl Repository {
     async fn record(&self, report: Option<&StorageReport>, run: &RunContext) -> Result<()> {
         let Some(report) = report else { return Ok(()) };
         let place = self.probe_place();
-        let text = serde_json::to_vec(report).map_err(|e| Error::internal("a report cannot be written").with_source(e))?;
+        let text =
+            serde_json::to_vec(report).map_err(|e| Error::internal("a report cannot be written").with_source(e))?;
         let object = Bytes::from(seal::seal_record(self.key_set().meta.bytes(), &place, &text, run)?);
         retry(run, "note what the storage can do", || self.storage().put(&place.key, object.clone())).await
     }

@@ -173,7 +173,9 @@ impl Storage for MemoryStorage {
 
     async fn delete(&self, keys: &[Key]) -> Result<()> {
         let mut objects = self.lock();
-        keys.iter().for_each(|key| drop(objects.remove(key)));
+        for key in keys {
+            objects.remove(key);
+        }
         Ok(())
     }
 

@@ -17,7 +17,7 @@ pub(super) const KEYS: Keys = Keys {
 };
 const STRATEGY: Keys = Keys { known: &["kind", "full_every"], later: &[] };
 const KEEP: Keys = Keys { known: &["last", "hourly", "daily", "weekly", "monthly", "yearly", "within"], later: &[] };
-const LIMITS: Keys = Keys { known: &["memory", "parallel"], later: &["upload", "timeout"] };
+const LIMITS: Keys = Keys { known: &["memory", "parallel", "upload", "download"], later: &["timeout"] };
 
 /// What a job backs up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +122,10 @@ pub struct JobLimits {
     pub memory: Option<u64>,
     /// Streams read at a time.
     pub parallel: Option<usize>,
+    /// Bytes a second that are written to each storage; a limit of the storage's own wins.
+    pub upload: Option<u64>,
+    /// Bytes a second that are read from it.
+    pub download: Option<u64>,
 }
 
 /// One job.
@@ -168,7 +172,12 @@ impl Job {
             keep: section.section("keep", &KEEP)?.map(|keep| Keep::from_section(&keep)).transpose()?,
             exclude: section.texts("exclude")?.unwrap_or_default(),
             limits: match limits {
-                Some(limits) => JobLimits { memory: limits.size("memory")?, parallel: limits.number("parallel", 1)? },
+                Some(limits) => JobLimits {
+                    memory: limits.size("memory")?,
+                    parallel: limits.number("parallel", 1)?,
+                    upload: limits.rate("upload")?,
+                    download: limits.rate("download")?,
+                },
                 None => JobLimits::default(),
             },
         })

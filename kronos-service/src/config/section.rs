@@ -55,6 +55,23 @@ impl<'a> Section<'a> {
         Ok(sections)
     }
 
+    /// The same, when the keys of the inner tables are for someone else to know.
+    pub(super) fn sections_of_any_keys(&self, name: &str) -> Result<Vec<(String, Section<'a>)>> {
+        let Some(entry) = self.find(name) else { return Ok(Vec::new()) };
+        let whole = path(&self.path, name);
+        let section = |inner: &'a Entry| {
+            let path = path(&whole, &inner.name);
+            let entries = table(&path, &inner.node)?;
+            Ok((inner.name.clone(), Section { path, line: inner.line, entries }))
+        };
+        table(&whole, &entry.node)?.iter().map(section).collect()
+    }
+
+    /// All its keys.
+    pub(super) fn all(&self) -> impl Iterator<Item = &'a Entry> {
+        self.entries.iter()
+    }
+
     pub(super) fn section(&self, name: &str, keys: &Keys) -> Result<Option<Section<'a>>> {
         self.find(name).map(|entry| Section::new(&path(&self.path, name), &entry.node, keys)).transpose()
     }
@@ -131,6 +148,11 @@ impl<'a> Section<'a> {
 
     pub(super) fn size(&self, name: &str) -> Result<Option<u64>> {
         self.measure(name, units::size, "a size such as \"256MiB\"")
+    }
+
+    /// Bytes a second.
+    pub(super) fn rate(&self, name: &str) -> Result<Option<u64>> {
+        self.measure(name, units::rate, "a speed such as \"50MB/s\"")
     }
 
     fn measure<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>, what: &str) -> Result<Option<T>> {

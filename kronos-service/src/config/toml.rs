@@ -41,7 +41,7 @@ fn node(text: &str, spanned: &Spanned<DeValue<'_>>) -> Node {
             i64::from_str_radix(i.as_str(), i.radix()).map_or(Value::Other("a number too large"), Value::Integer)
         }
         DeValue::Float(_) => Value::Other("a number with a fraction"),
-        DeValue::Boolean(_) => Value::Other("true or false"),
+        DeValue::Boolean(flag) => Value::Flag(*flag),
         DeValue::Datetime(_) => Value::Other("a date"),
         DeValue::Array(items) => Value::List(items.iter().map(|item| node(text, item)).collect()),
         DeValue::Table(table) => entries(text, table),

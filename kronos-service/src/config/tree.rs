@@ -21,7 +21,8 @@ pub(super) enum Value {
     Table(Vec<Entry>),
     /// A key without a value, as YAML has it.
     Nothing,
-    /// What no key of the configuration is: a float, a date, true or false.
+    Flag(bool),
+    /// What no key of the configuration is: a float, a date.
     Other(&'static str),
 }
 
@@ -46,6 +47,7 @@ impl Value {
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
             Self::Nothing => "nothing",
+            Self::Flag(_) => "true or false",
             Self::Other(kind) => kind,
         }
     }

@@ -46,6 +46,11 @@ pub(super) fn size(text: &str) -> Option<u64> {
     number.checked_mul(unit)
 }
 
+/// `50MB/s`: a size a second.
+pub(super) fn rate(text: &str) -> Option<u64> {
+    size(text.trim().strip_suffix("/s")?).filter(|rate| *rate > 0)
+}
+
 fn number_and_unit(text: &str) -> Option<(u64, &str, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, rest) = text.split_at(digits);
@@ -69,6 +74,8 @@ mod tests {
         }
         assert_eq!(size("256MiB"), Some(256 << 20));
         assert_eq!((size("50 MB"), size("1024"), size("2g")), (Some(50_000_000), Some(1024), Some(2 << 30)));
+        assert_eq!((rate("50MB/s"), rate("1 KiB/s")), (Some(50_000_000), Some(1024)));
+        assert_eq!((rate("50MB"), rate("0/s"), rate("/s")), (None, None, None));
         for bad in ["", "MiB", "1.5GB", "-1", "5 parsecs", "99999999TiB"] {
             assert_eq!(size(bad), None, "{bad}");
         }

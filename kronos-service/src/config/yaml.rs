@@ -63,8 +63,8 @@ impl<'de> Visitor<'de> for AnyValue {
         Ok(Value::Other("a number with a fraction"))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other("true or false"))
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Flag(flag))
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
 use super::http::Http;
-use super::options::Options;
 use super::place::{Place, authority};
 use super::{Checksums, Classes, Pairs, Recipe};
+use crate::options::Options;
 use crate::{Environment, adapter};
 
 /// Variables of the cloud's own that are heard. They have the names of the client library's settings.
@@ -51,7 +51,8 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
             return Err(Error::new(ErrorKind::Config, message));
         }
     };
-    let kinds = ["auto", "access_key", "sas_token", "client_secret", "workload_identity", "managed_identity", "azure_cli"];
+    let kinds =
+        ["auto", "access_key", "sas_token", "client_secret", "workload_identity", "managed_identity", "azure_cli"];
     if let Some(kind) = options.word("credentials", &kinds)? {
         pairs.push(("azure_credential_type".to_owned(), kind));
     }

@@ -63,7 +63,14 @@ impl Failure {
         let code = code(answer.body);
         let (now, later) = (Retry::Never, Retry::Later);
         if answer.of_credentials && answer.status != StatusCode::TOO_MANY_REQUESTS && !answer.status.is_server_error() {
-            return Some(Self::new(answer, code, K::Authentication, now, "no credentials were given out", Some(CREDENTIALS)));
+            return Some(Self::new(
+                answer,
+                code,
+                K::Authentication,
+                now,
+                "no credentials were given out",
+                Some(CREDENTIALS),
+            ));
         }
         let named = code.as_deref().unwrap_or_default();
         let (kind, retry, message, hint) = match (answer.status.as_u16(), named) {
@@ -85,9 +92,21 @@ impl Failure {
             | (507, _) => (K::StorageFull, now, "the store has no room left", None),
             (
                 _,
-                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "AuthenticationFailed" | "AuthorizationFailure" | "NotSignedUp" | "ExpiredToken" | "InvalidToken"
-                | "TokenRefreshRequired" | "InvalidAuthenticationInfo" | "NoAuthenticationInformation" | "InvalidSecurity"
-                | "MissingSecurityHeader" | "AuthenticationRequired" | "UnauthorizedAccess" | "MissingAuthenticationToken",
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "AuthenticationFailed"
+                | "AuthorizationFailure"
+                | "NotSignedUp"
+                | "ExpiredToken"
+                | "InvalidToken"
+                | "TokenRefreshRequired"
+                | "InvalidAuthenticationInfo"
+                | "NoAuthenticationInformation"
+                | "InvalidSecurity"
+                | "MissingSecurityHeader"
+                | "AuthenticationRequired"
+                | "UnauthorizedAccess"
+                | "MissingAuthenticationToken",
             )
             | (401, _) => (K::Authentication, now, "the store refuses the credentials", Some(CREDENTIALS)),
             // Without a word it may mean the credentials as well as a permission: HEAD has no body.
@@ -97,7 +116,9 @@ impl Failure {
             | (_, "ObjectLocked" | "AccessDenied" | "ObjectUnderActiveHold" | "RetentionPolicyNotMet") => {
                 (K::PermissionDenied, now, "the store does not allow it", None)
             }
-            (408, _) | (400, "RequestTimeout") => (K::Timeout, later, "the store waited too long for the request", None),
+            (408, _) | (400, "RequestTimeout") => {
+                (K::Timeout, later, "the store waited too long for the request", None)
+            }
             (429, _) | (503 | 500, "SlowDown" | "ServerBusy" | "TooManyRequests" | "Throttling") => {
                 (K::Io, later, "the store has too much to do", None)
             }
@@ -121,7 +142,8 @@ impl Failure {
     pub(crate) fn of_words(words: &str) -> Option<Self> {
         let (_, rest) = words.split_once("(code: ")?;
         let (code, _) = rest.split_once(')')?;
-        let status = code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::FORBIDDEN);
+        let status =
+            code.parse().ok().and_then(|code| StatusCode::from_u16(code).ok()).unwrap_or(StatusCode::FORBIDDEN);
         let body = format!("<Code>{code}</Code>");
         let answer = Answer { status, body: &body, retry_after: None, host: "", of_credentials: false };
         Self::of_answer(&answer)
@@ -184,6 +206,13 @@ impl Failure {
         Self::plain(ErrorKind::Timeout, Retry::Later, "the store did not answer in time", host)
     }
 
+    /// Nobody gave credentials out.
+    #[cfg(feature = "aws-profiles")]
+    pub(crate) fn no_credentials(cause: Arc<dyn StdError + Send + Sync>) -> Self {
+        let failure = Self::plain(ErrorKind::Authentication, Retry::Never, "no credentials were found", "");
+        Self { hint: Some(NO_CREDENTIALS), ..failure }.because(cause)
+    }
+
     /// An answer was cut short.
     pub(crate) fn cut_short(host: &str) -> Self {
         Self::plain(ErrorKind::Io, Retry::Later, "the store's answer was cut short", host)
@@ -233,7 +262,7 @@ pub(crate) fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<It
 
 fn is_tls(error: &(dyn StdError + 'static)) -> bool {
     let io = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    error.is::<rustls::Error>() || io.is_some_and(|inner| inner.is::<rustls::Error>())
+    error.is::<rustls::Error>() || io.and_then(|inner| inner.downcast_ref::<rustls::Error>()).is_some()
 }
 
 /// The `Code` of an error in XML, or the `error` of one in JSON.
@@ -309,7 +338,7 @@ mod tests {
         assert_eq!(error.retry_after(), Some(Duration::from_secs(7)));
         assert_eq!((error.context("code"), error.context("the store says")), (Some("rate_limit"), Some("slowly")));
         assert_eq!(retry_after("soon"), None);
-        let later = std::time::SystemTime::now() + Duration::from_secs(60);
+        let later = std::time::SystemTime::now() + Duration::from_mins(1);
         let wait = retry_after(&httpdate::fmt_http_date(later)).unwrap();
         assert!((50..=60).contains(&wait.as_secs()), "{wait:?}");
     }

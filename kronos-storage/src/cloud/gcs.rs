@@ -5,14 +5,18 @@ use std::sync::Arc;
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
 use super::http::Http;
-use super::options::Options;
 use super::place::{Place, authority};
 use super::{Checksums, Classes, Pairs, Recipe};
+use crate::options::Options;
 use crate::{Environment, adapter};
 
 /// Variables of the cloud's own that are heard. They have the names of the client library's settings.
-const VARIABLES: [&str; 4] =
-    ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY"];
+const VARIABLES: [&str; 4] = [
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+];
 
 /// `bucket/prefix`, with options.
 pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Result<Arc<dyn Storage>> {

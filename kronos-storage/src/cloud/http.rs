@@ -2,6 +2,8 @@
 //! both ways, and no more requests at a time than the store bears. It tries each request once:
 //! trying again is for whoever knows what the request was for.
 
+#![allow(clippy::result_large_err, reason = "a failure is rare, and travels a few calls only")]
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +18,8 @@ use tokio::time::Instant;
 
 use super::crowd::{Crowd, Place};
 use super::failure::{Answer, Failure};
-use super::pace::Pace;
 use super::tls;
+use crate::pace::Pace;
 
 /// The slowest that a request may be on the whole, in bytes a second.
 const CRAWL: u64 = 8 << 10;
@@ -73,7 +75,9 @@ pub(crate) struct Http {
 impl Http {
     /// `endpoint` is the store's host where the user named one; else `is_store` knows its hosts.
     pub(crate) fn new(settings: &HttpSettings, endpoint: Option<String>, is_store: fn(&str) -> bool) -> Result<Self> {
-        let bad = |message: &'static str| move |e: reqwest::Error| Error::new(ErrorKind::Config, message).with_source(e.without_url());
+        let bad = |message: &'static str| {
+            move |e: reqwest::Error| Error::new(ErrorKind::Config, message).with_source(e.without_url())
+        };
         let mut builder = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::config(settings.authorities.as_deref())?)
             .http1_only()
@@ -154,18 +158,14 @@ impl Http {
         let retry_after = parts.headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
         let text = String::from_utf8_lossy(&words);
         let answer = Answer { status: parts.status, body: &text, retry_after, host: &host, of_credentials };
-        match Failure::of_answer(&answer) {
-            Some(failure) => {
-                if matches!(parts.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-                    self.crowd.was_turned_away();
-                }
-                Err(failure)
-            }
-            None => {
-                parts.headers.remove(header::CONTENT_LENGTH);
-                Ok(Response::from_parts(parts, Receiving::read(words, host)))
-            }
+        let Some(failure) = Failure::of_answer(&answer) else {
+            parts.headers.remove(header::CONTENT_LENGTH);
+            return Ok(Response::from_parts(parts, Receiving::read(words, host)));
+        };
+        if matches!(parts.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            self.crowd.was_turned_away();
         }
+        Err(failure)
     }
 
     /// How long a request with so many bytes may take as a whole.
@@ -246,7 +246,10 @@ impl Body for Sending {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Self::Error>>> {
         let this = self.get_mut();
         this.moved.now();
         if this.left.is_empty() {
@@ -296,7 +299,7 @@ struct Coming {
     alarm: Pin<Box<tokio::time::Sleep>>,
     /// What came, and waits for its turn.
     wait: Option<(Wait, Bytes)>,
-    _place: Place,
+    _request: Place,
 }
 
 impl Receiving {
@@ -306,12 +309,12 @@ impl Receiving {
         moved: Arc<Moved>,
         host: String,
         (idle, longest): (Duration, Duration),
-        place: Place,
+        request: Place,
     ) -> Self {
         moved.now();
-        let end = moved.begun + longest;
-        let alarm = Box::pin(tokio::time::sleep(idle));
-        Self { inner: Inner::Coming(Box::new(Coming { body, pace, moved, idle, end, alarm, wait: None, _place: place })), host }
+        let (end, alarm) = (moved.begun + longest, Box::pin(tokio::time::sleep(idle)));
+        let coming = Coming { body, pace, moved, idle, end, alarm, wait: None, _request: request };
+        Self { inner: Inner::Coming(Box::new(coming)), host }
     }
 
     fn read(bytes: Bytes, host: String) -> Self {
@@ -370,12 +373,17 @@ impl Body for Receiving {
     type Data = Bytes;
     type Error = Failure;
 
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<std::result::Result<Frame<Bytes>, Failure>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Failure>>> {
         let this = self.get_mut();
         match &mut this.inner {
             Inner::Read(bytes) if bytes.is_empty() => Poll::Ready(None),
             Inner::Read(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
-            Inner::Coming(coming) => coming.poll(context, &this.host).map(|next| next.map(|bytes| bytes.map(Frame::data))),
+            Inner::Coming(coming) => {
+                coming.poll(context, &this.host).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+            }
         }
     }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
 use super::http::Http;
-use super::options::Options;
 use super::place::{Place, authority};
 use super::{Checksums, Classes, Pairs, Profile, Recipe};
+use crate::options::Options;
 use crate::{Environment, adapter};
 
 /// Variables of the cloud's own that are heard. They have the names of the client library's settings.
@@ -109,7 +109,10 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let http = Http::new(&http, host, |host| host.contains(".s3") || host.starts_with("s3"))?;
     pairs.retain(|(_, value)| !value.is_empty());
     let name = place.describe("s3", endpoint.as_deref());
-    adapter::s3(Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums }, profile)
+    adapter::s3(
+        Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums },
+        profile,
+    )
 }
 
 fn encryption(options: &mut Options<'_>, set: &mut impl FnMut(&str, String)) -> Result<()> {
@@ -143,6 +146,7 @@ fn encryption(options: &mut Options<'_>, set: &mut impl FnMut(&str, String)) -> 
 
 /// The profile whose credentials are wanted. Keys that are given win.
 #[cfg(feature = "aws-profiles")]
+#[allow(clippy::unnecessary_wraps, reason = "as in a build without profiles")]
 fn profile(options: &mut Options<'_>, anonymous: bool, pairs: &[(String, String)]) -> Result<Option<Profile>> {
     let given = options.text("profile");
     let role = options.text("role_arn");
@@ -151,7 +155,8 @@ fn profile(options: &mut Options<'_>, anonymous: bool, pairs: &[(String, String)
     if anonymous || (has_keys && given.is_none() && role.is_none()) {
         return Ok(None);
     }
-    let region = pairs.iter().find(|(name, _)| name == "aws_region" || name == "aws_default_region").map(|(_, v)| v.clone());
+    let region =
+        pairs.iter().find(|(name, _)| name == "aws_region" || name == "aws_default_region").map(|(_, v)| v.clone());
     let keys = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
     let keys = keys("aws_access_key_id").zip(keys("aws_secret_access_key")).filter(|_| given.is_none());
     Ok(Some(Profile { name: given, role, external_id, region, keys }))

@@ -24,11 +24,13 @@ struct Answer {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
 struct Upload {
-    key: String,
-    upload_id: String,
-    initiated: Option<String>,
+    #[serde(rename = "Key")]
+    path: String,
+    #[serde(rename = "UploadId")]
+    id: String,
+    #[serde(rename = "Initiated")]
+    at: Option<String>,
 }
 
 /// What is asked for: those below a prefix, after the last one seen.
@@ -55,11 +57,7 @@ pub(crate) async fn page(http: &Http, url: &str) -> Result<Vec<Begun>, Failure> 
 /// What cannot be read is no list: leftovers cost money, not data.
 fn parse(text: &str) -> Vec<Begun> {
     let answer = quick_xml::de::from_str::<Answer>(text);
-    let begun = |upload: Upload| Begun {
-        at: upload.initiated.as_deref().and_then(time),
-        path: upload.key,
-        id: upload.upload_id,
-    };
+    let begun = |upload: Upload| Begun { at: upload.at.as_deref().and_then(time), path: upload.path, id: upload.id };
     answer.map_or_else(|_| Vec::new(), |answer| answer.uploads.into_iter().map(begun).collect())
 }
 
@@ -85,6 +83,9 @@ mod tests {
         assert_eq!(found[1].at, None);
         assert!(parse("<html>").is_empty() && parse("").is_empty());
         let query = query(Some("kronos"), Some(&found[1]));
-        assert_eq!(query[1..], [("prefix", "kronos/".to_owned()), ("key-marker", "a/c".to_owned()), ("upload-id-marker", "u2".to_owned())]);
+        assert_eq!(
+            query[1..],
+            [("prefix", "kronos/".to_owned()), ("key-marker", "a/c".to_owned()), ("upload-id-marker", "u2".to_owned())]
+        );
     }
 }

@@ -127,9 +127,8 @@ impl Server {
 
     /// A URL that names a location with all options.
     pub fn url(&self, location: &str) -> String {
-        let escape = |text: &str| {
-            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-        };
+        let escape =
+            |text: &str| percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string();
         let query: Vec<String> = self.options.iter().map(|(name, value)| format!("{name}={}", escape(value))).collect();
         format!("{}://{location}?{}", self.scheme, query.join("&"))
     }

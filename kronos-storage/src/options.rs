@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use kronos_core::{Error, ErrorKind, Result, StorageSettings, nearest};
 
-use super::http::HttpSettings;
 use crate::Environment;
 
 /// The options of one storage.
@@ -46,30 +45,43 @@ impl<'a> Options<'a> {
             .transpose()
     }
 
-    fn number<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>> {
+    pub(crate) fn number<T: FromStr>(&mut self, name: &'static str) -> Result<Option<T>> {
         self.text(name).map(|text| text.parse().map_err(|_| bad(name, &text))).transpose()
     }
 
-    fn duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
-        self.text(name).map(|text| seconds(&text).ok_or_else(|| bad(name, &text).with("hint", "write 30s or 2m"))).transpose()
+    pub(crate) fn duration(&mut self, name: &'static str) -> Result<Option<Duration>> {
+        self.text(name)
+            .map(|text| seconds(&text).ok_or_else(|| bad(name, &text).with("hint", "write 30s or 2m")))
+            .transpose()
     }
 
     /// Bytes a second, as `50MB/s`.
     fn rate(&mut self, name: &'static str) -> Result<Option<u64>> {
-        self.text(name).map(|text| rate(&text).ok_or_else(|| bad(name, &text).with("hint", "write 50MB/s or 800KiB/s"))).transpose()
+        self.text(name)
+            .map(|text| rate(&text).ok_or_else(|| bad(name, &text).with("hint", "write 50MB/s or 800KiB/s")))
+            .transpose()
     }
 
     /// A secret: given itself, in a variable, or in a file.
-    pub(crate) fn secret(&mut self, name: &'static str, variable: &'static str, file: &'static str) -> Result<Option<String>> {
+    pub(crate) fn secret(
+        &mut self,
+        name: &'static str,
+        variable: &'static str,
+        file: &'static str,
+    ) -> Result<Option<String>> {
         let (plain, in_variable, in_file) = (self.text(name), self.text(variable), self.text(file));
         match (plain, in_variable, in_file) {
             (None, None, None) => Ok(None),
             (Some(plain), None, None) => Ok(Some(plain)),
             (None, Some(named), None) => match (self.environment)(&named) {
                 Some(value) => Ok(Some(value)),
-                None => Err(Error::new(ErrorKind::Config, "the variable is not set").with("option", variable).with("variable", named)),
+                None => Err(Error::new(ErrorKind::Config, "the variable is not set")
+                    .with("option", variable)
+                    .with("variable", named)),
             },
-            (None, None, Some(path)) => read(file, &path).map(|bytes| Some(String::from_utf8_lossy(&bytes).trim_end().to_owned())),
+            (None, None, Some(path)) => {
+                read(file, &path).map(|bytes| Some(String::from_utf8_lossy(&bytes).trim_end().to_owned()))
+            }
             _ => Err(Error::new(ErrorKind::Config, "the same secret is given in two ways").with("option", name)),
         }
     }
@@ -87,38 +99,9 @@ impl<'a> Options<'a> {
         (self.environment)(name).filter(|value| !value.is_empty())
     }
 
-    /// What is set of the HTTP client. `endpoint` tells which of the proxies is meant.
-    pub(crate) fn http(&mut self, endpoint: Option<&str>, bundle: Option<&str>) -> Result<HttpSettings> {
-        let mut settings = HttpSettings::default();
-        if let Some(idle) = self.duration("timeout")? {
-            settings.idle = idle;
-        }
-        if let Some(connect) = self.duration("connect_timeout")? {
-            settings.connect = connect;
-        }
-        if let Some(connections) = self.number::<usize>("connections")? {
-            if connections == 0 || connections > 1024 {
-                return Err(bad("connections", &connections.to_string()).with("hint", "1 to 1024"));
-            }
-            settings.connections = connections;
-        }
-        settings.upload = self.rate("upload_limit")?;
-        settings.download = self.rate("download_limit")?;
-        let authorities = self.text("tls_ca").or_else(|| bundle.and_then(|name| self.variable(name)));
-        settings.authorities = authorities.map(|path| read("tls_ca", &path)).transpose()?;
-        settings.proxy = self.proxy(endpoint);
-        Ok(settings)
-    }
-
-    fn proxy(&mut self, endpoint: Option<&str>) -> Option<(String, Option<String>)> {
-        if let Some(proxy) = self.text("proxy") {
-            return (proxy != "none").then_some((proxy, None));
-        }
-        let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http://"));
-        let names: &[&str] =
-            if plain { &["http_proxy", "ALL_PROXY", "all_proxy"] } else { &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] };
-        let proxy = names.iter().find_map(|name| self.variable(name))?;
-        Some((proxy, self.variable("NO_PROXY").or_else(|| self.variable("no_proxy"))))
+    /// The limits of how fast bytes may go up and down.
+    pub(crate) fn pace(&mut self) -> Result<(Option<u64>, Option<u64>)> {
+        Ok((self.rate("upload_limit")?, self.rate("download_limit")?))
     }
 
     /// Refuses what nobody asked for.
@@ -133,13 +116,16 @@ impl<'a> Options<'a> {
 }
 
 /// An error about an option's value. Never of a secret one.
-fn bad(name: &'static str, value: &str) -> Error {
+pub(crate) fn bad(name: &'static str, value: &str) -> Error {
     Error::new(ErrorKind::Config, "an option's value cannot be used").with("option", name).with("value", value)
 }
 
-fn read(option: &'static str, path: &str) -> Result<Vec<u8>> {
+pub(crate) fn read(option: &'static str, path: &str) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| {
-        Error::new(ErrorKind::Config, "the file of an option cannot be read").with("option", option).with("path", path).with_source(e)
+        Error::new(ErrorKind::Config, "the file of an option cannot be read")
+            .with("option", option)
+            .with("path", path)
+            .with_source(e)
     })
 }
 
@@ -168,15 +154,19 @@ pub(crate) fn rate(text: &str) -> Option<u64> {
     let unit = unit.strip_suffix("/s").unwrap_or(unit);
     let unit = match unit.to_ascii_lowercase().as_str() {
         "" | "b" => 1.0,
-        "k" | "kb" => 1e3,
-        "m" | "mb" => 1e6,
-        "g" | "gb" => 1e9,
-        "kib" => 1024.0,
-        "mib" => 1_048_576.0,
-        "gib" => 1_073_741_824.0,
+        "kb" => 1e3,
+        "mb" => 1e6,
+        "gb" => 1e9,
+        "k" | "kib" => 1024.0,
+        "m" | "mib" => 1_048_576.0,
+        "g" | "gib" => 1_073_741_824.0,
         _ => return None,
     };
-    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is positive, and what is too large is cut off")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is positive, and what is too large is cut off"
+    )]
     let rate = (number * unit) as u64;
     (rate > 0).then_some(rate)
 }

@@ -1,0 +1,34 @@
+//! A storage: its URL, and further keys that are options of its kind. Which there are is for the
+//! storage to know: it names those that it has when it meets one that it has not.
+
+use kronos_core::Result;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::section::Section;
+use super::tree::Value;
+
+/// The URL with the further keys as options, so that a storage is named in one way only.
+pub(super) fn url(section: &Section<'_>) -> Result<String> {
+    let mut url = section.required("url")?;
+    for entry in section.all().filter(|entry| entry.name != "url") {
+        if !url.contains("://") {
+            return Err(section.at(entry, "a directory has no options; one that has is written as file:///srv/backups"));
+        }
+        let value = match &entry.node.value {
+            Value::Text { text, .. } => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            Value::Flag(flag) => flag.to_string(),
+            other => {
+                return Err(
+                    section.at(entry, format!("a text, number or yes or no belongs here, not {}", other.kind()))
+                );
+            }
+        };
+        let escaped = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        url.push(if url.contains('?') { '&' } else { '?' });
+        url.push_str(&entry.name);
+        url.push('=');
+        url.push_str(&escaped(&value));
+    }
+    Ok(url)
+}
