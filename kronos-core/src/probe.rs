@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::id::Id;
@@ -177,16 +178,17 @@ impl Probe<'_> {
     async fn parts(&self) -> Result<()> {
         let (storage, run) = (self.storage, self.run);
         let place = self.key("parts");
-        let mut upload = retry(run, "begin an upload", || storage.begin_upload(&place)).await?;
+        let upload = Mutex::new(retry(run, "begin an upload", || storage.begin_upload(&place)).await?);
         let sent = async {
-            upload.write(Bytes::from(vec![1; PART])).await?;
-            upload.write(Bytes::from_static(b"the rest")).await?;
-            upload.finish().await
+            for part in [Bytes::from(vec![1; PART]), Bytes::from_static(b"the rest")] {
+                retry(run, "upload a part", || async { upload.lock().await.write(part.clone()).await }).await?;
+            }
+            retry(run, "end an upload", || async { upload.lock().await.finish().await }).await
         };
         let sent = sent.await;
         if sent.is_err() {
             // What it left is for the storage to clean up.
-            let _ = upload.abort().await;
+            let _ = upload.into_inner().abort().await;
         }
         let end = PART as u64;
         let across = retry(run, "read across two parts", || storage.get_range(&place, end - 1..end + 8)).await;
