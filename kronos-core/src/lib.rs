@@ -46,6 +46,7 @@ mod backup;
 mod base;
 mod bugs;
 mod check;
+mod commit;
 mod compact;
 mod connector;
 mod copy;
@@ -58,6 +59,7 @@ mod id;
 mod list;
 mod manifest;
 mod moving;
+mod party;
 mod pattern;
 mod pipeline;
 mod prune;
@@ -74,7 +76,10 @@ mod stream;
 pub mod testing;
 mod time;
 
-pub use backup::{BackupOptions, BackupPlan, BackupReport, backup, plan_backup};
+pub use backup::{
+    BackupOptions, BackupPlan, BackupReport, SeveralReport, SlowStorage, StorageOutcome, StorageReport, backup,
+    backup_to, plan_backup,
+};
 #[cfg(feature = "testing")]
 pub use bugs::Bug;
 pub use check::{CheckReport, Problem, ReadData, check};
@@ -83,7 +88,7 @@ pub use connector::{
     Capabilities, Checkpoint, ConnectionReport, ConnectionStatus, Connector, DatabaseInfo, Dump, DumpRequest, Engine,
     Fingerprint, Outline, Previous, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport,
 };
-pub use copy::{CopyReport, copy};
+pub use copy::{CopyReport, catch_up, copy};
 pub use diff::{Change, DiffReport, StreamDiff, diff};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{Event, Observer};

@@ -1,24 +1,22 @@
-//! What an intake keeps account of: packs, known chunks, open blocks; and what it learns before
-//! it begins, from the parent's index and from interrupted runs.
+//! What an intake keeps account of for one repository: packs and known chunks; and what it learns
+//! before it begins, from the parent's index and from interrupted runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
 use crate::repository::damage::Damage;
 use crate::repository::index::{NodeRef, PackUse, Root, Span};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackReader, Table};
+use crate::repository::pack::{PackClass, PackInfo, PackReader, Table};
 use crate::run::RunContext;
 
 use super::fetch::Fetcher;
 use super::known::{Known, Where};
 use super::meta::MetaWriter;
-use super::upload::PackUpload;
 
 /// More strata (packs of different runs) than this, and the sparsest are stored again.
 pub(super) const STRATA: usize = 64;
@@ -40,28 +38,7 @@ pub(super) struct PackState {
     pub(super) average: u64,
 }
 
-/// A pack that takes blocks.
-#[derive(Debug, Clone)]
-pub(super) struct OpenPack {
-    pub(super) upload: Arc<PackUpload>,
-    pub(super) pack: u32,
-    pub(super) reserved: u16,
-    pub(super) delivered: u16,
-    pub(super) written: u64,
-    pub(super) chunks: usize,
-    pub(super) closed: bool,
-}
-
-/// A block being gathered; its place is decided already.
-#[derive(Debug)]
-pub(super) struct Building {
-    pub(super) upload: Arc<PackUpload>,
-    pub(super) pack: u32,
-    pub(super) number: u16,
-    pub(super) block: OpenBlock,
-}
-
-/// All that a run keeps account of, behind one lock that is held for moments only.
+/// All that a run keeps account of for one repository, behind one lock that is held for moments only.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) packs: Vec<PackState>,
@@ -73,15 +50,23 @@ pub(super) struct Ledger {
     pub(super) known: Known,
     pub(super) meta: MetaWriter,
     pub(super) meta_infos: BTreeMap<Id, PackInfo>,
-    pub(super) open: BTreeMap<u32, OpenPack>,
-    pub(super) current: Option<u32>,
-    /// Blocks that small streams left unfilled.
-    pub(super) spare: Vec<Building>,
-    pub(super) tasks: JoinSet<Result<()>>,
     pub(super) bytes_stored: u64,
 }
 
 impl Ledger {
+    pub(super) fn new(job: &Job, run_id: Id, memory: u64, run: &RunContext) -> Self {
+        Self {
+            packs: Vec::new(),
+            by_id: BTreeMap::new(),
+            learned: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            known: Known::new(memory),
+            meta: MetaWriter::new(job, run_id, run),
+            meta_infos: BTreeMap::new(),
+            bytes_stored: 0,
+        }
+    }
+
     /// Learns the parent's chunks and nodes, as far as they can be read and are not bad.
     pub(super) async fn learn_parent(
         &mut self,

@@ -2,12 +2,14 @@
 
 mod cache;
 mod cut;
+mod destination;
 mod fetch;
 mod fold;
 mod intake;
 mod known;
 mod ledger;
 mod meta;
+mod packing;
 mod playback;
 mod rewrite;
 mod streams;
@@ -18,7 +20,7 @@ mod window;
 pub(crate) use cut::Cutter;
 pub(crate) use fetch::{ChunkAt, Fetcher};
 pub(crate) use fold::{Fold, Visitor};
-pub(crate) use intake::{ChunkPlace, Intake, Offer, OpenPlace, Stored};
+pub(crate) use intake::{ChunkPlace, Each, Intake, Offer, OpenPlace, Stored};
 pub(crate) use meta::LARGEST_META_PACK;
 #[cfg(feature = "testing")]
 pub(crate) use meta::{MetaWriter, keyed_id};

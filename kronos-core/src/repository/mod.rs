@@ -27,7 +27,7 @@ use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 
 pub use header::{ChunkerParameters, Mode};
 pub use keys::{Credentials, Protection, generate_identity};
-pub(crate) use log::{Decision, checkpoint_numbers};
+pub(crate) use log::{Decision, IN_DOUBT, checkpoint_numbers};
 
 use header::{Header, VERSION};
 use keys::KeySet;
@@ -443,6 +443,18 @@ impl Repository {
 
     pub(crate) fn identities(&self) -> &[Secret] {
         &self.inner.identities
+    }
+
+    /// Stands for all repositories with the same keys.
+    pub(crate) fn family(&self) -> Id {
+        keys::family(&self.inner.header.commitments)
+    }
+
+    /// Whether both have the same keys, recipients and chunker parameters, as
+    /// [`init_like`](Self::init_like) makes them: then what is sealed for one is good for the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (one, two) = (&self.inner.header, &other.inner.header);
+        one.commitments == two.commitments && one.recipients == two.recipients && one.chunker == two.chunker
     }
 
     /// Whether chunks have the same ids in both: then a copy need not read what is there.
