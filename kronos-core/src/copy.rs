@@ -53,7 +53,6 @@ pub async fn copy(from: &Repository, to: &Repository, job: &str, only: &[Id], ru
 pub async fn catch_up(repositories: &[Repository], job: &str, run: &RunContext) -> Vec<Result<CopyReport>> {
     let mut results: Vec<Result<CopyReport>> = Vec::new();
     let Some((first, others)) = repositories.split_first() else { return results };
-    run.emit(&Event::Started { operation: "catch up", subject: job.to_owned() });
     let report = || CopyReport { job: job.to_owned(), ..CopyReport::default() };
     let mut own = Ok(report());
     for from in others {
@@ -66,7 +65,6 @@ pub async fn catch_up(repositories: &[Repository], job: &str, run: &RunContext) 
     for to in others {
         results.push(bring(first, to, job, report(), run).await);
     }
-    run.emit(&Event::Finished { operation: "catch up", at: run.now() });
     results
 }
 
@@ -83,7 +81,16 @@ async fn bring(
         opened => opened.map_err(|e| e.with("from", from.describe()))?,
     };
     let target = Job::open_or_create(to, job, source.fingerprint(), run).await?;
-    copy_missing((&source, &source_state), &target, &[], &mut report, run).await?;
+    // Most of the time there is nothing to tell.
+    let had = target.load(run).await?.origins;
+    let missing = source_state.backups.values().filter(|r| !had.contains(&r.manifest.origin.backup)).count();
+    if missing > 0 {
+        run.emit(&Event::Started { operation: "catch up", subject: format!("{job} on {}", to.describe()) });
+        copy_missing((&source, &source_state), &target, &[], &mut report, run).await?;
+        run.emit(&Event::Finished { operation: "catch up", at: run.now() });
+    } else {
+        report.present += source_state.backups.len() as u64;
+    }
     Ok(report)
 }
 

@@ -78,3 +78,8 @@ pub enum SlowStorage {
         after: Duration,
     },
 }
+
+impl SlowStorage {
+    /// To be left out after a minute.
+    pub const DROP: Self = Self::Drop { after: Duration::from_mins(1) };
+}
