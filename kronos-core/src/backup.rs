@@ -116,16 +116,18 @@ pub async fn backup_to(
     let preparing = opened.into_iter().map(|(n, o)| (n, Target::prepare(o, parent, (run_id, started), run)));
     let mut targets = party.together(preparing).await?;
 
-    let make = async |targets: &Each<Target>, unread: bool| {
+    let attempt = async |targets: &Each<Target>, unread: bool| {
         Making { party: &party, targets, run_id, started, options }.make(connector, unread, run).await
     };
-    let made = match make(&targets, parent.is_some()).await {
+    let made = match attempt(&targets, parent.is_some()).await {
         // The index of an unchanged stream turned out to be damaged: it is read after all.
         Err(e) if is_unread(&e) => {
             let message = format!("nothing is taken over unread: {e}");
             run.emit(&Event::Warning { message: message.clone() });
-            targets.values_mut().for_each(|target| target.distrust(&e, &message));
-            make(&targets, false).await
+            for target in targets.values_mut() {
+                target.distrust(&e, &message);
+            }
+            attempt(&targets, false).await
         }
         made => made,
     };

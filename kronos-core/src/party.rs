@@ -29,6 +29,10 @@ impl Set {
         Self(if count >= Self::MOST { u64::MAX } else { (1 << count) - 1 })
     }
 
+    pub(crate) fn of(member: usize) -> Self {
+        Self(1 << member)
+    }
+
     pub(crate) fn insert(&mut self, member: usize) {
         self.0 |= 1 << member;
     }

@@ -1,5 +1,5 @@
 //! One read into several repositories: each gets what it lacks, and none suffers from another.
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic, and knows its numbers")]
 
 mod common;
 #[path = "common/troubled.rs"]
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use common::{assert_restores, back_up, noise, objects, repository};
 use kronos_core::testing::{MemorySource, MemoryStorage};
 use kronos_core::{
-    BackupInfo, BackupOptions, ChunkerParameters, Credentials, Error, ErrorKind, Key, Protection, PruneOptions,
+    BackupInfo, BackupOptions, ChunkerParameters, Credentials, Error, ErrorKind, Key, Limits, Protection, PruneOptions,
     ReadData, Repository, Retention, RunContext, SeveralReport, SlowStorage, StorageOutcome, backup_to, catch_up,
     check, copy, forget, list, prune,
 };
@@ -257,6 +257,29 @@ async fn one_that_missed_some_gets_what_it_lacks_and_the_others_store_nothing_tw
 }
 
 #[tokio::test]
+async fn storages_that_hold_the_same_share_the_room_for_what_is_known() {
+    let source = MemorySource::new("shop").with_pages(512);
+    let mut bytes = noise(1, 900 * 512);
+    source.set("orders", bytes.clone());
+    let (_, all) = alike(3).await;
+    to_all(&all, &source).await;
+    // A hundred pages of 512 bytes are new.
+    bytes.chunks_mut(512).step_by(9).for_each(|page| page[0] = !page[0]);
+    source.set("orders", bytes);
+    // The least there is: room for 1,024 chunks.
+    let mut limits = Limits::default();
+    limits.memory = 1 << 10;
+    let run = RunContext::new().with_limits(limits);
+    let report = backup_to(&all, &source, &BackupOptions::new(), &run).await.unwrap();
+    for (n, repository) in all.iter().enumerate() {
+        let backup = backup_in(&report, n);
+        assert!(backup.bytes_stored < 90_000, "{} bytes of what was there are stored again", backup.bytes_stored);
+        assert_restores(repository, &backup, &source).await;
+        assert_clean(repository).await;
+    }
+}
+
+#[tokio::test]
 async fn repositories_that_differ_in_every_way_all_get_a_whole_backup() {
     let source = source();
     let (_, all) = alike(4).await;
@@ -403,7 +426,7 @@ async fn a_slow_one_is_waited_for_or_dropped_and_catches_up() {
     let run = RunContext::new();
     let (storages, all) = alike(3).await;
     let pause = Duration::from_secs(7);
-    for slow in [SlowStorage::Wait, SlowStorage::Drop { after: Duration::from_secs(60) }] {
+    for slow in [SlowStorage::Wait, SlowStorage::Drop { after: Duration::from_mins(1) }] {
         let (storage, snail) = in_trouble("snail", &storages[1], Trouble::Slow(pause)).await;
         let to = [all[0].clone(), snail, all[2].clone()];
         change(&source, "a", 0, 3000, 3);
@@ -447,7 +470,7 @@ async fn one_that_hangs_is_dropped_wherever_that_is() {
         let (options, run) = (BackupOptions::new().with_slow(slow), RunContext::new());
         let made = backup_to(&to, &source, &options, &run);
         // What comes after the commit is not the run's any more.
-        let Ok(report) = tokio::time::timeout(Duration::from_secs(300), made).await else { continue };
+        let Ok(report) = tokio::time::timeout(Duration::from_mins(5), made).await else { continue };
         let report = report.unwrap();
         assert!(committed(&report)[1 - bad]);
         if !committed(&report)[bad] {

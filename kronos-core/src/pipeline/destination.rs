@@ -9,6 +9,7 @@ use futures::StreamExt;
 use crate::bugs::Bug;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
+use crate::repository::damage::Damage;
 use crate::repository::index::{PackUse, Root, StoredStream};
 use crate::repository::job::Job;
 use crate::repository::pack::PackInfo;
@@ -16,9 +17,9 @@ use crate::repository::retry::retry;
 use crate::run::RunContext;
 use crate::stream::StreamInfo;
 
+use super::common::Common;
 use super::fetch::Fetcher;
-use super::intake::{ChunkPlace, Offer, Stored};
-use super::known::Where;
+use super::intake::{Offer, Stored};
 use super::ledger::{Ledger, PackState, read_table};
 use super::meta::ReadyPack;
 
@@ -28,20 +29,42 @@ pub(crate) struct Destination {
     pub(super) job: Job,
     pub(super) parent: Option<(Root, Arc<Fetcher>)>,
     /// What of the parent cannot be used.
-    damage: crate::repository::damage::Damage,
+    damage: Damage,
     ledger: Mutex<Ledger>,
 }
 
+/// What learning needs to know.
+pub(super) struct Learning<'a> {
+    pub(super) member: usize,
+    pub(super) damage: &'a Damage,
+    pub(super) common: &'a Mutex<Common>,
+}
+
+impl Learning<'_> {
+    pub(super) fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Destination {
-    /// Learns what is there already. `memory` is what all of this may take.
-    pub(super) async fn learn(job: &Job, run_id: Id, offer: Offer, memory: u64, run: &RunContext) -> Result<Self> {
-        let mut ledger = Ledger::new(job, run_id, memory / 16 * 7, run);
+    /// Learns what is there already, into the table that all members share. `memory` is for what is
+    /// read to this end.
+    pub(super) async fn learn(
+        (member, job): (usize, &Job),
+        run_id: Id,
+        offer: Offer,
+        memory: u64,
+        common: &Mutex<Common>,
+        run: &RunContext,
+    ) -> Result<Self> {
+        let mut ledger = Ledger::new(job, run_id, run);
+        let learning = Learning { member, damage: &offer.damage, common };
         let parent = match offer.parent {
             None => None,
             Some(root) => {
                 // Most of the memory is for the chunks that will be known, and then for the pipeline.
                 let fetcher = |share| Fetcher::new(job, root.packs.iter().copied(), memory / share, run);
-                ledger.learn_parent(&root, &fetcher(4), &offer.avoid, &offer.damage).await?;
+                ledger.learn_parent(&root, &fetcher(4), &offer.avoid, &learning).await?;
                 let fetcher = fetcher(16);
                 Some((root, fetcher))
             }
@@ -49,10 +72,9 @@ impl Destination {
         for info in offer.adoptable {
             let bad = offer.avoid.contains(&info.id) || offer.damage.is_whole(info.id);
             if !bad && !ledger.by_id.contains_key(&info.id) {
-                ledger.adopt(job, info, &offer.damage, run).await;
+                ledger.adopt(job, info, &learning, run).await;
             }
         }
-        ledger.known.seal_old();
         Ok(Self { job: job.clone(), parent, damage: offer.damage, ledger: Mutex::new(ledger) })
     }
 
@@ -60,25 +82,12 @@ impl Destination {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a chunk lies, if it is known.
-    pub(super) fn known(&self, id: Id, length: u32) -> Option<ChunkPlace> {
+    /// Counts a chunk of a pack that is used for the first time.
+    pub(super) fn use_chunk(&self, pack: Id, length: u32) -> Result<()> {
         let mut ledger = self.lock();
-        let hit = ledger.known.look_up(id)?;
-        let state = &mut ledger.packs[hit.at.pack as usize];
-        if hit.first {
-            state.live += u64::from(length);
-        }
-        Some((state.id, u32::from(hit.at.block), hit.at.slot))
-    }
-
-    /// Notes a chunk that goes into a pack of this run.
-    pub(super) fn add(&self, id: Id, length: u32, pack: Id, block: u16, slot: u16) -> Result<ChunkPlace> {
-        let mut ledger = self.lock();
-        let ledger = &mut *ledger;
-        let number = ledger.by_id.get(&pack).copied().ok_or_else(|| Error::internal("the current pack is gone"))?;
-        ledger.known.add_new(id, Where { pack: number, block, slot });
+        let number = ledger.by_id.get(&pack).copied().ok_or_else(|| Error::internal("the pack of a chunk is gone"))?;
         ledger.packs[number as usize].live += u64::from(length);
-        Ok((pack, u32::from(block), slot))
+        Ok(())
     }
 
     /// Takes in that a pack of this run has been begun.

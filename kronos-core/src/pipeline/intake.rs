@@ -3,7 +3,7 @@
 //! this is done once, and what they lack is sent to each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
@@ -17,6 +17,7 @@ use crate::repository::job::Job;
 use crate::repository::pack::{Compressors, PackInfo, Table};
 use crate::run::RunContext;
 
+use super::common::Common;
 use super::destination::Destination;
 use super::packing::{Building, Packing};
 
@@ -65,6 +66,7 @@ pub(crate) struct Intake {
     pub(super) party: Arc<Party>,
     /// By the numbers of the members that took part when it began.
     pub(super) to: Each<Destination>,
+    common: Mutex<Common>,
     pub(super) compressors: Arc<Compressors>,
     pub(super) packing: Mutex<Packing>,
     pub(super) in_flight: Arc<Semaphore>,
@@ -90,8 +92,9 @@ impl Intake {
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
         let party = Arc::new(Party::of_one(job.repository(), run));
-        let to = Destination::learn(job, run_id, offer, run.limits.memory, run).await?;
-        Self::new(party, run_id, level, Each::from([(0, to)]), run)
+        let common = Mutex::new(Common::new(run.limits.memory / 16 * 7, false));
+        let to = Destination::learn((0, job), run_id, offer, run.limits.memory, &common, run).await?;
+        Self::new(party, run_id, level, (Each::from([(0, to)]), common), run)
     }
 
     /// Begins one for several, which share keys and chunker. `offers` are their jobs and what is
@@ -104,22 +107,25 @@ impl Intake {
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
         let memory = run.limits.memory / offers.len().max(1) as u64;
+        let common = Mutex::new(Common::new(run.limits.memory / 16 * 7, offers.len() > 1));
         let learn = |(member, (job, offer)): (usize, (Job, Offer))| {
-            (member, async move { Destination::learn(&job, run_id, offer, memory, run).await })
+            let common = &common;
+            (member, async move { Destination::learn((member, &job), run_id, offer, memory, common, run).await })
         };
         let to = party.together(offers.into_iter().map(learn)).await?;
-        Self::new(party.clone(), run_id, level, to, run)
+        Self::new(party.clone(), run_id, level, (to, common), run)
     }
 
     fn new(
         party: Arc<Party>,
         run_id: Id,
         level: i32,
-        to: Each<Destination>,
+        (to, common): (Each<Destination>, Mutex<Common>),
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
         let any = to.values().next().ok_or_else(|| Error::internal("an intake for nobody"))?;
         let repository = any.job.repository();
+        common.lock().unwrap_or_else(PoisonError::into_inner).seal_old();
         let intake = Arc::new(Self {
             run: run.clone(),
             run_id,
@@ -128,6 +134,7 @@ impl Intake {
             chunker: repository.chunker().clone(),
             party,
             to,
+            common,
             compressors: Arc::default(),
             packing: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(run.limits.threads * 2 + 2)),
@@ -146,9 +153,32 @@ impl Intake {
         self.to.values().next().ok_or_else(|| Error::internal("an intake for nobody"))
     }
 
+    fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Where a chunk lies in the only repository, if it is known.
-    pub(crate) fn known(&self, id: Id, length: u32) -> Option<ChunkPlace> {
-        self.to.values().next()?.known(id, length)
+    pub(crate) fn known(&self, id: Id, length: u32) -> Result<Option<ChunkPlace>> {
+        let mut places = Places::new();
+        self.look_up(id, length, &mut places)?;
+        Ok(places.pop().map(|(_, place)| place))
+    }
+
+    /// Where a chunk lies for those who know it. Gives the others.
+    fn look_up(&self, id: Id, length: u32, places: &mut Places) -> Result<Set> {
+        let mut members = Set::default();
+        self.members().for_each(|(member, _)| members.insert(member));
+        let mut hits = Vec::new();
+        let lacking = self.common().look_up(id, members, &mut hits);
+        for hit in hits {
+            for member in hit.set.iter() {
+                if let Some(to) = self.to.get(&member).filter(|_| hit.first) {
+                    to.use_chunk(hit.at.0, length)?;
+                }
+                places.push((member, hit.at));
+            }
+        }
+        Ok(lacking)
     }
 
     /// Where a chunk lies in the only repository.
@@ -169,13 +199,7 @@ impl Intake {
     ) -> Result<()> {
         let length = u32::try_from(chunk.len()).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
         places.clear();
-        let mut lacking = Set::default();
-        for (member, to) in self.members() {
-            match to.known(id, length) {
-                Some(known) => places.push((member, known)),
-                None => lacking.insert(member),
-            }
-        }
+        let lacking = self.look_up(id, length, places)?;
         if lacking.is_empty() {
             return Ok(());
         }
@@ -185,9 +209,12 @@ impl Intake {
             None => self.new_block(set)?,
         };
         let slot = building.block.push(id, chunk);
+        let (pack, number) = (building.upload.id, building.number);
+        self.common().add_new(id, lacking, (pack, number, slot))?;
         for member in lacking.iter() {
             let to = self.to.get(&member).ok_or_else(|| Error::internal("a member has come late"))?;
-            places.push((member, to.add(id, length, building.upload.id, building.number, slot)?));
+            to.use_chunk(pack, length)?;
+            places.push((member, (pack, u32::from(number), slot)));
         }
         if building.block.is_full(self.chunker.block) {
             self.dispatch(building).await

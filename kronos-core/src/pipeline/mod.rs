@@ -1,6 +1,7 @@
 //! The pipeline: cut, id, gather, compress, seal, upload – and its inverse.
 
 mod cache;
+mod common;
 mod cut;
 mod destination;
 mod fetch;

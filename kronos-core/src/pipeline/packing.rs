@@ -87,7 +87,9 @@ impl Intake {
         }
         let live = self.party.live();
         let stale: Vec<Set> = packing.current.keys().filter(|set| !set.without(live).is_empty()).copied().collect();
-        stale.into_iter().for_each(|set| self.close_pack(&mut packing, set));
+        for set in stale {
+            self.close_pack(&mut packing, set);
+        }
         if let Some(id) = packing.current.get(&set).copied() {
             let pack = packing.open.get_mut(&id).ok_or_else(|| Error::internal("the current pack is gone"))?;
             let waiting = u64::from(pack.reserved - pack.delivered) * u64::from(self.chunker.block);
@@ -205,7 +207,9 @@ impl Intake {
         {
             let mut packing = self.packing();
             let sets: Vec<Set> = packing.current.keys().copied().collect();
-            sets.into_iter().for_each(|set| self.close_pack(&mut packing, set));
+            for set in sets {
+                self.close_pack(&mut packing, set);
+            }
         }
         loop {
             // Tasks start tasks: the set is taken again until it stays empty.

@@ -90,7 +90,7 @@ impl Intake {
         while let Some(leaf) = leaves.next().await {
             self.run.check_cancelled()?;
             for at in from.chunks(&leaf?.spans).await? {
-                let known = if same_keys { self.known(at.id, at.length) } else { None };
+                let known = if same_keys { self.known(at.id, at.length)? } else { None };
                 if let Some(known) = known {
                     sink.places.clear();
                     sink.places.push((0, known));

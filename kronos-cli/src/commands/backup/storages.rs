@@ -255,7 +255,7 @@ impl Attempt<'_> {
                     }
                 }
                 Err(e) => {
-                    self.app.warn(&format!("{} lacks backups and could not be caught up: {}", slot.name, line(&e)))
+                    self.app.warn(&format!("{} lacks backups and could not be caught up: {}", slot.name, line(&e)));
                 }
             }
         }
