@@ -28,7 +28,7 @@ pub(super) struct Target {
 /// Leaves out those that cannot be written in one go with the first.
 pub(super) fn refuse_strangers(party: &Party, members: &[Repository]) -> Result<()> {
     let config = |message: &str, hint| Error::new(ErrorKind::Config, message).with("hint", hint);
-    let [first, others @ ..] = members else { return Err(config("no storage was given", "name at least one")) };
+    let Some((first, others)) = members.split_first() else { return Ok(()) };
     for (n, other) in (1..).zip(others) {
         let same = |m: &&Repository| m.id() == other.id() && m.describe() == other.describe();
         if members[..n].iter().any(|m| same(&m)) {
@@ -44,7 +44,7 @@ pub(super) fn refuse_strangers(party: &Party, members: &[Repository]) -> Result<
     Ok(())
 }
 
-/// Too many, or none.
+/// Refuses too many, and none.
 pub(super) fn check_number(members: &[Repository]) -> Result<()> {
     match members.len() {
         0 => Err(Error::new(ErrorKind::Config, "no storage was given")),

@@ -210,6 +210,8 @@ impl Intake {
         };
         let slot = building.block.push(id, chunk);
         let (pack, number) = (building.upload.id, building.number);
+        // Whoever was lost a moment ago may not be in the set any more.
+        let lacking = lacking.and(set);
         self.common().add_new(id, lacking, (pack, number, slot))?;
         for member in lacking.iter() {
             let to = self.to.get(&member).ok_or_else(|| Error::internal("a member has come late"))?;
