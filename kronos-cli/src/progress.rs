@@ -70,6 +70,7 @@ impl Observer for Progress {
             Event::Retrying { what, attempt, error } => {
                 self.out.note(&format!("trying again to {what} after attempt {attempt}: {error}"));
             }
+            Event::StorageLost { storage, error } => self.out.detail(&format!("  going on without {storage}: {error}")),
             Event::Warning { message } => {
                 self.warned.store(true, Ordering::Relaxed);
                 self.out.warn(message);

@@ -86,3 +86,66 @@ fn validate_reports_all_problems_at_once() {
     assert!(ran.code == 1 && ran.out.contains("1 problem\n"), "{ran:?}");
     assert!(!place.path("repo").exists());
 }
+
+#[test]
+fn all_storages_get_the_same_data_and_one_that_was_away_catches_up() {
+    let place = Place::new();
+    place.database("app.db", 500);
+    let to = ["backup", "app.db", "--to", "one", "--to", "two"];
+    let shown = place.json(&to);
+    let ids = |repo: &str| {
+        let listing = place.json(&["list", "--from", repo]);
+        let backups = listing["backups"].as_array().unwrap().clone();
+        backups.iter().map(|b| b["id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("one"), ids("two"));
+    let outcomes = |shown: &serde_json::Value| {
+        let storages = shown["jobs"][0]["storages"].as_array().unwrap().clone();
+        storages
+            .iter()
+            .map(|s| (s["outcome"].as_str().unwrap().to_owned(), s["caught_up"].as_u64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&shown), [("backed-up".to_owned(), 0), ("backed-up".to_owned(), 0)]);
+    let packs = |repo: &str| {
+        let files = place.everything().into_iter();
+        files
+            .filter_map(|(path, bytes)| {
+                let path = path.to_string_lossy().into_owned();
+                let at = path.find(&format!("{repo}/jobs/"))?;
+                path.contains("/packs/").then(|| (path[at + repo.len()..].to_owned(), bytes))
+            })
+            .collect::<Vec<_>>()
+    };
+    assert!(!packs("one").is_empty() && packs("one") == packs("two"));
+
+    place.change("app.db", "DELETE FROM orders WHERE id > 400");
+    place.ok(&["backup", "app.db", "--to", "one"]);
+    place.change("app.db", "DELETE FROM orders WHERE id > 300");
+    assert_eq!(outcomes(&place.json(&to)), [("backed-up".to_owned(), 0), ("backed-up".to_owned(), 1)]);
+    place.ok(&["backup", "app.db", "--to", "two"]);
+    let ran = place.ok(&to);
+    assert!(ran.out.contains("1 backup that it had missed"), "{ran:?}");
+    assert_eq!((ids("one").len(), ids("two").len()), (5, 5));
+    for repo in ["one", "two"] {
+        place.ok(&["check", "--read-data", "--from", repo]);
+        place.ok(&["restore", "latest", "--from", repo, "--to", "x.db", "--replace"]);
+        assert_eq!(place.rows("x.db"), 300);
+    }
+}
+
+#[test]
+fn a_storage_with_other_keys_gets_a_copy() {
+    let place = Place::new();
+    place.database("app.db", 50);
+    place.ok(&["backup", "app.db", "--to", "one"]);
+    place.ok(&["init", "--to", "other"]);
+    let to = ["backup", "app.db", "--to", "one", "--to", "other", "--to", "new", "--slow-storage", "drop"];
+    let dry = place.ok(&[&to[..], &["--dry-run"]].concat());
+    assert!(dry.out.contains("would copy to") && dry.out.matches("would back up to").count() == 2, "{dry:?}");
+    let ran = place.ok(&to);
+    assert!(ran.out.contains("copied to") && ran.out.matches("backed up to").count() == 2, "{ran:?}");
+    place.ok(&["check", "--read-data", "--from", "other"]);
+    place.ok(&["restore", "latest", "--from", "other", "--to", "x.db"]);
+    assert_eq!(place.rows("x.db"), 50);
+}

@@ -156,7 +156,7 @@ impl Relocation for Copying {
     }
 
     async fn chunk(&mut self, fetcher: &Fetcher, at: &ChunkAt) -> Result<Option<ChunkPlace>> {
-        if let Some(known) = self.intake.known(at.id, at.length) {
+        if let Some(known) = self.intake.known(at.id, at.length)? {
             return Ok(Some(known));
         }
         let bytes = fetcher.chunk(at).await?;

@@ -6,8 +6,8 @@ use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
-use crate::backup::{Draft, commit_copy};
 use crate::base::base;
+use crate::commit::{Draft, commit_copy};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
 use crate::forget::refuse_with_faults;
@@ -42,26 +42,85 @@ pub async fn copy(from: &Repository, to: &Repository, job: &str, only: &[Id], ru
     let (source, source_state) = open(from, job, run).await?;
     let target = Job::open_or_create(to, job, source.fingerprint(), run).await?;
     let mut report = CopyReport { job: job.to_owned(), ..CopyReport::default() };
+    copy_missing((&source, &source_state), &target, only, &mut report, run).await?;
+    run.emit(&Event::Finished { operation: "copy", at: run.now() });
+    Ok(report)
+}
+
+/// Gives each of several repositories of one job the backups that it missed: the first gets what
+/// any other has, and then the others what the first has. One that had a backup and forgot it does
+/// not get it again. What went wrong in one repository is its own result; there is one for each.
+pub async fn catch_up(repositories: &[Repository], job: &str, run: &RunContext) -> Vec<Result<CopyReport>> {
+    let mut results: Vec<Result<CopyReport>> = Vec::new();
+    let Some((first, others)) = repositories.split_first() else { return results };
+    let report = || CopyReport { job: job.to_owned(), ..CopyReport::default() };
+    let mut own = Ok(report());
+    for from in others {
+        own = match own {
+            Ok(report) => bring(from, first, job, report, run).await,
+            failed => failed,
+        };
+    }
+    results.push(own);
+    for to in others {
+        results.push(bring(first, to, job, report(), run).await);
+    }
+    results
+}
+
+/// Copies what is missing, if there is such a job to copy from.
+async fn bring(
+    from: &Repository,
+    to: &Repository,
+    job: &str,
+    mut report: CopyReport,
+    run: &RunContext,
+) -> Result<CopyReport> {
+    let (source, source_state) = match open(from, job, run).await {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(report),
+        opened => opened.map_err(|e| e.with("from", from.describe()))?,
+    };
+    let target = Job::open_or_create(to, job, source.fingerprint(), run).await?;
+    // Most of the time there is nothing to tell.
+    let had = target.load(run).await?.origins;
+    let missing = source_state.backups.values().filter(|r| !had.contains(&r.manifest.origin.backup)).count();
+    if missing > 0 {
+        run.emit(&Event::Started { operation: "catch up", subject: format!("{job} on {}", to.describe()) });
+        copy_missing((&source, &source_state), &target, &[], &mut report, run).await?;
+        run.emit(&Event::Finished { operation: "catch up", at: run.now() });
+    } else {
+        report.present += source_state.backups.len() as u64;
+    }
+    Ok(report)
+}
+
+async fn copy_missing(
+    (source, source_state): (&Job, &State),
+    target: &Job,
+    only: &[Id],
+    report: &mut CopyReport,
+    run: &RunContext,
+) -> Result<()> {
+    let mut state = target.load(run).await?;
     for record in source_state.backups.values() {
         if !only.is_empty() && !only.contains(&record.manifest.backup) {
             continue;
         }
-        let state = target.load(run).await?;
         // A hole may hide that this very backup was copied or forgotten.
         refuse_with_faults(&state)?;
         if state.origins.contains(&record.manifest.origin.backup) {
             report.present += 1;
             continue;
         }
-        match copy_one(&source, record, &target, state, run).await {
-            Ok(Some(copied)) => report.copied.push(BackupInfo::of(job, &copied)),
+        match copy_one(source, record, target, state, run).await {
+            Ok(Some(copied)) => report.copied.push(BackupInfo::of(source.name(), &copied)),
             Ok(None) => report.present += 1,
             Err(e) if e.kind() == ErrorKind::Corrupt => report.failed.push(format!("{}: {e}", record.manifest.backup)),
             Err(e) => return Err(e),
         }
+        state = target.load(run).await?;
     }
-    run.emit(&Event::Finished { operation: "copy", at: run.now() });
-    Ok(report)
+    Ok(())
 }
 
 async fn copy_one(

@@ -48,6 +48,13 @@ pub enum Event {
         /// What went wrong.
         error: String,
     },
+    /// A storage takes part in the run no more; the report says why, and the run goes on without it.
+    StorageLost {
+        /// Which.
+        storage: String,
+        /// What went wrong.
+        error: String,
+    },
     /// Something the user should know; the report has it as well.
     Warning {
         /// One line.

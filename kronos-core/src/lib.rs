@@ -46,6 +46,7 @@ mod backup;
 mod base;
 mod bugs;
 mod check;
+mod commit;
 mod compact;
 mod connector;
 mod copy;
@@ -58,6 +59,7 @@ mod id;
 mod list;
 mod manifest;
 mod moving;
+mod party;
 mod pattern;
 mod pipeline;
 mod probe;
@@ -75,7 +77,10 @@ mod stream;
 pub mod testing;
 mod time;
 
-pub use backup::{BackupOptions, BackupPlan, BackupReport, backup, plan_backup};
+pub use backup::{
+    BackupOptions, BackupPlan, BackupReport, SeveralReport, SlowStorage, StorageOutcome, StorageReport, backup,
+    backup_to, plan_backup,
+};
 #[cfg(feature = "testing")]
 pub use bugs::Bug;
 pub use check::{CheckReport, Problem, ReadData, check};
@@ -84,7 +89,7 @@ pub use connector::{
     Capabilities, Checkpoint, ConnectionReport, ConnectionStatus, Connector, DatabaseInfo, Dump, DumpRequest, Engine,
     Fingerprint, Outline, Previous, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport,
 };
-pub use copy::{CopyReport, copy};
+pub use copy::{CopyReport, catch_up, copy};
 pub use diff::{Change, DiffReport, StreamDiff, diff};
 pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{Event, Observer};
@@ -93,7 +98,7 @@ pub use id::{Digest, Id};
 pub use list::{BackupDetails, Listing, find_backup, list, show};
 pub use manifest::{BackupInfo, StreamSummary};
 pub use pattern::matches;
-pub use probe::{ConditionalPut, StorageReport, probe};
+pub use probe::{ConditionalPut, ProbeReport, probe};
 pub use prune::{PruneOptions, PruneReport, prune};
 pub use registry::{Registry, SourceSettings, StorageSettings, nearest};
 pub use repository::{

@@ -44,7 +44,7 @@ pub enum ConditionalPut {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(clippy::struct_excessive_bools, reason = "each is an answer of its own")]
 #[non_exhaustive]
-pub struct StorageReport {
+pub struct ProbeReport {
     /// The storage, without secrets.
     pub storage: String,
     /// When this was found out.
@@ -61,7 +61,7 @@ pub struct StorageReport {
     pub deletes: bool,
 }
 
-impl StorageReport {
+impl ProbeReport {
     /// An error unless a repository can be kept there. `alone`: the user vouches for a single writer.
     pub(crate) fn check(&self, alone: bool) -> Result<()> {
         let refused = |message: &str, hint: &str| {
@@ -92,11 +92,11 @@ impl StorageReport {
 }
 
 /// Finds out what a storage can do, with a few objects of its own that are removed again.
-pub async fn probe(storage: &dyn Storage, run: &RunContext) -> Result<StorageReport> {
+pub async fn probe(storage: &dyn Storage, run: &RunContext) -> Result<ProbeReport> {
     let probe = Probe { storage, run, place: layout::probe_place(Id(run.random())) };
     let found = probe.find_out().await;
     let deleted = probe.clean_up().await;
-    Ok(StorageReport { deletes: deleted?, ..found? })
+    Ok(ProbeReport { deletes: deleted?, ..found? })
 }
 
 struct Probe<'a> {
@@ -110,7 +110,7 @@ impl Probe<'_> {
         Key::new(format!("{}/{name}", self.place)).expect("names made here are valid keys")
     }
 
-    async fn find_out(&self) -> Result<StorageReport> {
+    async fn find_out(&self) -> Result<ProbeReport> {
         let (storage, run) = (self.storage, self.run);
         let (first, content) = (self.key("first"), Bytes::from_static(b"a throw-away object"));
         retry(run, "write a throw-away object", || storage.put(&first, content.clone())).await?;
@@ -121,7 +121,7 @@ impl Probe<'_> {
         }
         let exact = retry(run, "read a range", || storage.get_range(&first, 2..13)).await;
         let listed = retry(run, "list throw-away objects", || storage.list(Some(&self.place), None)).await?;
-        Ok(StorageReport {
+        Ok(ProbeReport {
             storage: storage.describe(),
             probed: run.now(),
             conditional_put: self.conditional_put(&first, &content).await?,
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn what_is_not_safe_is_refused_unless_one_writes_alone() {
-        let report = |conditional_put, ranges| StorageReport {
+        let report = |conditional_put, ranges| ProbeReport {
             storage: "s3://b".to_owned(),
             probed: Timestamp::from_micros(0),
             conditional_put,

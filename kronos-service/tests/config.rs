@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kronos_core::{BackupKind, Engine};
+use kronos_core::{BackupKind, Engine, SlowStorage};
 use kronos_service::{Config, Format, JobSource, Keep, PasswordFrom, StrategyChoice};
 
 const TOML: &str = r#"
@@ -34,6 +34,7 @@ strategy = { kind = "incremental", full_every = "7d" }
 keep = { last = 3, daily = 7, weekly = 5, monthly = 12, within = "48h" }
 exclude = ["shop.audit_*"]
 limits = { memory = "256MiB", parallel = 4 }
+slow_storage = { drop_after = "5m" }
 
 [jobs."Größe / Täglich 1"]
 source = "sqlite:/srv/app.db"
@@ -69,6 +70,7 @@ jobs:
     keep: { last: 3, daily: 7, weekly: 5, monthly: 12, within: 48h }
     exclude: ["shop.audit_*"]
     limits: { memory: 256MiB, parallel: 4 }
+    slow_storage: { drop_after: 5m }
   "Größe / Täglich 1":
     source: sqlite:/srv/app.db
     strategy: full
@@ -112,10 +114,19 @@ fn both_languages_say_the_same() {
     };
     assert_eq!(shop.keep, Some(keep));
     assert_eq!((shop.limits.memory, shop.limits.parallel), (Some(256 << 20), Some(4)));
+    assert_eq!(shop.slow_storage, Some(SlowStorage::Drop { after: Duration::from_mins(5) }));
     let other = &config.jobs["Größe / Täglich 1"];
     assert!(matches!(&other.source, JobSource::Url(url) if url.expose() == "sqlite:/srv/app.db"));
     assert_eq!(other.storages, ["main", "offsite"], "all, when none is named");
     assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_slow_storage_is_waited_for_or_dropped() {
+    for (value, slow) in [("wait", SlowStorage::Wait), ("drop", SlowStorage::DROP)] {
+        let config = toml(&format!("[storages.a]\nurl = '/a'\n[jobs.a]\nsource = 'x'\nslow_storage = '{value}'\n"));
+        assert_eq!(config.jobs["a"].slow_storage, Some(slow));
+    }
 }
 
 #[test]

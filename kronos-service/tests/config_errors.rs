@@ -84,6 +84,10 @@ fn wrong_types_and_values() {
     );
     refused("[jobs.a]\nsource = 'x'\nlimits = { parallel = 0 }\n", "out of range", "jobs.a.limits.parallel", "3", None);
     refused("[jobs.a]\nsource = 'x'\nkeep = { last = 0 }\n", "out of range", "jobs.a.keep.last", "3", None);
+    let slow = |value| format!("[jobs.a]\nsource = 'x'\nslow_storage = {value}\n");
+    refused(&slow("'dorp'"), "waited for or dropped", "jobs.a.slow_storage", "3", Some("drop"));
+    refused(&slow("{}"), "a key is missing", "jobs.a.slow_storage", "3", None);
+    refused(&slow("{ drop_after = 60 }"), "a time such as", "jobs.a.slow_storage.drop_after", "3", None);
     refused("[jobs.a]\nsource = 'x'\nkeep = {}\n", "nothing would be kept", "jobs.a.keep", "3", None);
     refused(
         "[jobs.a]\nsource = 'x'\nstrategy = 'incremetal'\n",

@@ -23,7 +23,7 @@ fn main() {
     let mut trials: Vec<Trial> = Vec::new();
     for server in SERVERS {
         trials.push(on(server, "each_kind_of_trouble_with_each_kind_of_request", |server| {
-            block_on(every_trouble(server))
+            block_on(every_trouble(server));
         }));
         trials.push(on(server, "a_lost_answer_to_a_commit_is_recognised", |server| block_on(lost_commit(server))));
         trials.push(on(server, "what_never_gets_better_comes_to_an_end", |server| block_on(never_better(server))));
@@ -94,7 +94,7 @@ async fn every_trouble(server: Server) {
             return Fate::Pass;
         }
         armed.met += 1;
-        if armed.met <= 2 || armed.met % 5 == 0 { trouble } else { Fate::Pass }
+        if armed.met <= 2 || armed.met.is_multiple_of(5) { trouble } else { Fate::Pass }
     })
     .await;
     let storage = behind.open(&location);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use futures::StreamExt;
-use kronos_core::{BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result};
+use kronos_core::{BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result, SlowStorage};
 use serde::Serialize;
 
 use crate::app::App;
@@ -14,6 +14,7 @@ use crate::source::Source;
 use crate::units;
 
 mod job;
+mod storages;
 mod text;
 
 use job::JobResult;
@@ -49,6 +50,10 @@ pub(crate) struct BackupArgs {
     /// Read so many streams at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: Option<u16>,
+    /// What is done about a storage that is slower than the others: the run waits for it, or goes on
+    /// without it after a minute of waiting, and a copy brings it the backup [default: wait]
+    #[arg(long, value_name = "HOW")]
+    slow_storage: Option<Slow>,
     /// Attach this to the backup; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = units::parse_tag)]
     tag: Vec<(String, String)>,
@@ -70,11 +75,17 @@ enum StrategyName {
     Differential,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Slow {
+    Wait,
+    Drop,
+}
+
 /// One job as it will be run.
 struct Task {
     name: Option<String>,
     source: Source,
-    /// Locations; the first that is up gets the backup, the others a copy.
+    /// Locations; each gets the backup.
     storages: Vec<String>,
     options: BackupOptions,
     limits: Limits,
@@ -178,6 +189,7 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
         if let Some(strategy) = job.strategy {
             base.strategy = strategy.strategy();
         }
+        base.slow = job.slow_storage.unwrap_or_default();
         Ok(Task {
             name: Some(name.to_owned()),
             source: config::source(&app.config, job)?,
@@ -219,6 +231,13 @@ fn resolved(app: &App, given: Vec<String>) -> Result<Vec<String>> {
 fn options(args: &BackupArgs, mut options: BackupOptions) -> BackupOptions {
     options.exclude.extend(args.exclude.iter().cloned());
     options.tags = args.tag.iter().cloned().collect::<BTreeMap<_, _>>();
+    options.slow = match args.slow_storage {
+        None => options.slow,
+        Some(Slow::Wait) => SlowStorage::Wait,
+        // The job may have a time of its own.
+        Some(Slow::Drop) if options.slow != SlowStorage::Wait => options.slow,
+        Some(Slow::Drop) => SlowStorage::DROP,
+    };
     match args.strategy {
         None => options,
         Some(StrategyName::Full) => options.with_strategy(Full),

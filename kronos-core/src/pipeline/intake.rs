@@ -1,39 +1,35 @@
-//! Storing chunks: what the job holds already is referenced, the rest is gathered into blocks,
-//! compressed, sealed and uploaded while reading goes on.
+//! Storing chunks: what a repository holds already is referenced there, the rest is gathered into
+//! blocks, compressed, sealed and uploaded while reading goes on. With several repositories all of
+//! this is done once, and what they lack is sent to each.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 
-use crate::bugs::Bug;
 use crate::error::{Error, Result};
-use crate::event::Event;
 use crate::id::Id;
+use crate::party::{Party, Set};
+use crate::repository::ChunkerParameters;
 use crate::repository::damage::Damage;
-use crate::repository::index::{Node, NodeRef, NodeSink, PackUse, Root};
+use crate::repository::index::{Node, NodeRef, NodeSink, PackUse, Root, StoredStream};
 use crate::repository::job::Job;
-use crate::repository::pack::{Compressors, OpenBlock, PackInfo, Table, seal_block};
-use crate::repository::retry::retry;
-use crate::repository::seal::TAG;
+use crate::repository::pack::{Compressors, PackInfo, Table};
 use crate::run::RunContext;
 
-use super::fetch::Fetcher;
-use super::known::{Known, Where};
-use super::ledger::{Building, Ledger, OpenPack, PackState, read_table};
-use super::meta::{MetaWriter, ReadyPack};
-use super::upload::PackUpload;
+use super::common::Common;
+use super::destination::Destination;
+use super::packing::{Building, Packing};
 
-/// A pack is closed when it has this many chunks, however well they compress: its table is held in
-/// memory.
-const MOST_CHUNKS: usize = 1 << 16;
 /// Pack, block and slot of a chunk.
 pub(crate) type ChunkPlace = (Id, u32, u16);
 
-/// A block that is being filled.
+/// The place of a chunk for each member that takes part.
+pub(super) type Places = Vec<(usize, ChunkPlace)>;
+
+/// The blocks that a stream is filling, by the members that they are for.
 #[derive(Debug, Default)]
-pub(crate) struct OpenPlace(pub(super) Option<Building>);
+pub(crate) struct OpenPlace(pub(super) BTreeMap<Set, Building>);
 
 /// What may be referenced instead of stored.
 #[derive(Debug, Default)]
@@ -47,7 +43,7 @@ pub(crate) struct Offer {
     pub damage: Damage,
 }
 
-/// What has been stored.
+/// What has been stored in one repository.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub packs: Vec<PackUse>,
@@ -56,20 +52,24 @@ pub(crate) struct Stored {
     pub reuses: bool,
 }
 
-/// The intake of one run into one job.
+/// One value for each member of a party.
+pub(crate) type Each<T> = BTreeMap<usize, T>;
+
+/// The intake of one run.
 #[derive(Debug)]
 pub(crate) struct Intake {
-    pub(super) job: Job,
     pub(super) run: RunContext,
-    run_id: Id,
-    level: i32,
+    pub(super) run_id: Id,
+    pub(super) level: i32,
     pub(super) chunk_key: [u8; 32],
-    pub(super) parent: Option<(Root, Arc<Fetcher>)>,
-    /// What of the parent cannot be used.
-    pub(super) damage: Damage,
-    compressors: Arc<Compressors>,
-    shared: Mutex<Ledger>,
-    in_flight: Arc<Semaphore>,
+    pub(super) chunker: ChunkerParameters,
+    pub(super) party: Arc<Party>,
+    /// By the numbers of the members that took part when it began.
+    pub(super) to: Each<Destination>,
+    common: Mutex<Common>,
+    pub(super) compressors: Arc<Compressors>,
+    pub(super) packing: Mutex<Packing>,
+    pub(super) in_flight: Arc<Semaphore>,
 }
 
 /// Ends the tasks of an intake that is given up: they hold it alive otherwise.
@@ -78,12 +78,12 @@ pub(crate) struct AbortOnDrop(Arc<Intake>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
-        self.0.lock().tasks.abort_all();
+        self.0.packing().abort_all();
     }
 }
 
 impl Intake {
-    /// Learns what is there already.
+    /// Begins one for a single repository, and learns what is there already.
     pub(crate) async fn begin(
         job: &Job,
         run_id: Id,
@@ -91,295 +91,198 @@ impl Intake {
         offer: Offer,
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
-        let mut shared = Ledger {
-            packs: Vec::new(),
-            by_id: BTreeMap::new(),
-            learned: BTreeSet::new(),
-            broken: BTreeSet::new(),
-            known: Known::new(run.limits.memory / 16 * 7),
-            meta: MetaWriter::new(job, run_id, run),
-            meta_infos: BTreeMap::new(),
-            open: BTreeMap::new(),
-            current: None,
-            spare: Vec::new(),
-            tasks: JoinSet::new(),
-            bytes_stored: 0,
+        let party = Arc::new(Party::of_one(job.repository(), run));
+        let common = Mutex::new(Common::new(run.limits.memory / 16 * 7, false));
+        let to = Destination::learn((0, job), run_id, offer, run.limits.memory, &common, run).await?;
+        Self::new(party, run_id, level, (Each::from([(0, to)]), common), run)
+    }
+
+    /// Begins one for several, which share keys and chunker. `offers` are their jobs and what is
+    /// there.
+    pub(crate) async fn begin_for(
+        party: &Arc<Party>,
+        run_id: Id,
+        level: i32,
+        offers: Each<(Job, Offer)>,
+        run: &RunContext,
+    ) -> Result<(Arc<Self>, AbortOnDrop)> {
+        let memory = run.limits.memory / offers.len().max(1) as u64;
+        let common = Mutex::new(Common::new(run.limits.memory / 16 * 7, offers.len() > 1));
+        let learn = |(member, (job, offer)): (usize, (Job, Offer))| {
+            let common = &common;
+            (member, async move { Destination::learn((member, &job), run_id, offer, memory, common, run).await })
         };
-        let parent = match offer.parent {
-            None => None,
-            Some(root) => {
-                // Most of the memory is for the chunks that will be known, and then for the pipeline.
-                let fetcher = |share| Fetcher::new(job, root.packs.iter().copied(), run.limits.memory / share, run);
-                shared.learn_parent(&root, &fetcher(4), &offer.avoid, &offer.damage).await?;
-                let fetcher = fetcher(16);
-                Some((root, fetcher))
-            }
-        };
-        for info in offer.adoptable {
-            let bad = offer.avoid.contains(&info.id) || offer.damage.is_whole(info.id);
-            if !bad && !shared.by_id.contains_key(&info.id) {
-                shared.adopt(job, info, &offer.damage, run).await;
-            }
-        }
-        shared.known.seal_old();
+        let to = party.together(offers.into_iter().map(learn)).await?;
+        Self::new(party.clone(), run_id, level, (to, common), run)
+    }
+
+    fn new(
+        party: Arc<Party>,
+        run_id: Id,
+        level: i32,
+        (to, common): (Each<Destination>, Mutex<Common>),
+        run: &RunContext,
+    ) -> Result<(Arc<Self>, AbortOnDrop)> {
+        let any = to.values().next().ok_or_else(|| Error::internal("an intake for nobody"))?;
+        let repository = any.job.repository();
+        common.lock().unwrap_or_else(PoisonError::into_inner).seal_old();
         let intake = Arc::new(Self {
-            job: job.clone(),
             run: run.clone(),
             run_id,
             level,
-            damage: offer.damage,
-            chunk_key: job.repository().key_set().id_key("chunk"),
-            parent,
+            chunk_key: repository.key_set().id_key("chunk"),
+            chunker: repository.chunker().clone(),
+            party,
+            to,
+            common,
             compressors: Arc::default(),
-            shared: Mutex::new(shared),
+            packing: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(run.limits.threads * 2 + 2)),
         });
         Ok((intake.clone(), AbortOnDrop(intake)))
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Those who still take part, with their numbers.
+    pub(super) fn members(&self) -> impl Iterator<Item = (usize, &Destination)> {
+        let live = self.party.live();
+        self.to.iter().map(|(member, to)| (*member, to)).filter(move |(member, _)| live.has(*member))
     }
 
-    /// Where a chunk lies, if it is known.
-    pub(crate) fn known(&self, id: Id, length: u32) -> Option<ChunkPlace> {
-        let mut shared = self.lock();
-        let hit = shared.known.look_up(id)?;
-        let state = &mut shared.packs[hit.at.pack as usize];
-        if hit.first {
-            state.live += u64::from(length);
+    /// The only repository of an intake for one.
+    pub(super) fn only(&self) -> Result<&Destination> {
+        self.to.values().next().ok_or_else(|| Error::internal("an intake for nobody"))
+    }
+
+    fn common(&self) -> MutexGuard<'_, Common> {
+        self.common.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a chunk lies in the only repository, if it is known.
+    pub(crate) fn known(&self, id: Id, length: u32) -> Result<Option<ChunkPlace>> {
+        let mut places = Places::new();
+        self.look_up(id, length, &mut places)?;
+        Ok(places.pop().map(|(_, place)| place))
+    }
+
+    /// Where a chunk lies for those who know it. Gives the others.
+    fn look_up(&self, id: Id, length: u32, places: &mut Places) -> Result<Set> {
+        let mut members = Set::default();
+        self.members().for_each(|(member, _)| members.insert(member));
+        let mut hits = Vec::new();
+        let lacking = self.common().look_up(id, members, &mut hits);
+        for hit in hits {
+            for member in hit.set.iter() {
+                if let Some(to) = self.to.get(&member).filter(|_| hit.first) {
+                    to.use_chunk(hit.at.0, length)?;
+                }
+                places.push((member, hit.at));
+            }
         }
-        Some((state.id, u32::from(hit.at.block), hit.at.slot))
+        Ok(lacking)
     }
 
-    /// Where a chunk lies: in a place that is known, or in a block of its own run.
+    /// Where a chunk lies in the only repository.
     pub(crate) async fn place(self: &Arc<Self>, open: &mut OpenPlace, id: Id, chunk: &[u8]) -> Result<ChunkPlace> {
+        let mut places = Places::new();
+        self.place_for_each(open, id, chunk, &mut places).await?;
+        places.pop().map(|(_, place)| place).ok_or_else(|| Error::internal("a chunk has no place"))
+    }
+
+    /// Where a chunk lies for each member: in a place that is known there, or in a block that goes
+    /// to exactly those who lack it.
+    pub(super) async fn place_for_each(
+        self: &Arc<Self>,
+        open: &mut OpenPlace,
+        id: Id,
+        chunk: &[u8],
+        places: &mut Places,
+    ) -> Result<()> {
         let length = u32::try_from(chunk.len()).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
-        if let Some(known) = self.known(id, length) {
-            return Ok(known);
+        places.clear();
+        let lacking = self.look_up(id, length, places)?;
+        if lacking.is_empty() {
+            return Ok(());
         }
-        let mut building = match open.0.take() {
+        let set = self.set_for(lacking);
+        let mut building = match open.0.remove(&set) {
             Some(building) => building,
-            None => self.new_block()?,
+            None => self.new_block(set)?,
         };
         let slot = building.block.push(id, chunk);
-        let place = {
-            let mut shared = self.lock();
-            shared.known.add_new(id, Where { pack: building.pack, block: building.number, slot });
-            let state = &mut shared.packs[building.pack as usize];
-            state.live += u64::from(length);
-            (state.id, u32::from(building.number), slot)
-        };
-        if building.block.is_full(self.job.repository().chunker().block) {
-            self.dispatch(building).await?;
+        let (pack, number) = (building.upload.id, building.number);
+        // Whoever was lost a moment ago may not be in the set any more.
+        let lacking = lacking.and(set);
+        self.common().add_new(id, lacking, (pack, number, slot))?;
+        for member in lacking.iter() {
+            let to = self.to.get(&member).ok_or_else(|| Error::internal("a member has come late"))?;
+            to.use_chunk(pack, length)?;
+            places.push((member, (pack, u32::from(number), slot)));
+        }
+        if building.block.is_full(self.chunker.block) {
+            self.dispatch(building).await
         } else {
-            open.0 = Some(building);
+            open.0.insert(set, building);
+            Ok(())
         }
-        Ok(place)
     }
 
-    /// Gives back the block that is not full, for others to fill.
+    /// Gives back the blocks that are not full, for others to fill.
     pub(crate) fn leave(&self, open: OpenPlace) {
-        self.lock().spare.extend(open.0);
+        self.packing().spare.extend(open.0.into_values());
     }
 
-    /// Stores a node of an index, unless it is there.
+    /// Stores a node of an index in the only repository, unless it is there.
     pub(crate) fn store_node(&self, node: &Node) -> Result<(Id, Id, u32, u16)> {
-        self.lock().meta.store(node)
+        self.only()?.lock().meta.store(node)
     }
 
-    /// Stores the copy of a table.
+    /// Stores the copy of a table in the only repository.
     pub(crate) fn store_table(&self, table: &Table) -> Result<NodeRef> {
-        self.lock().meta.store_bytes(&table.encode())
+        self.only()?.lock().meta.store_bytes(&table.encode())
     }
 
-    /// A block that a finished stream left, or a new one with a place in the current pack.
-    fn new_block(self: &Arc<Self>) -> Result<Building> {
-        let mut shared = self.lock();
-        if let Some(building) = shared.spare.pop() {
-            return Ok(building);
-        }
-        let chunker = self.job.repository().chunker();
-        if let Some(number) = shared.current {
-            let pack = shared.open.get_mut(&number).ok_or_else(|| Error::internal("the current pack is gone"))?;
-            let waiting = u64::from(pack.reserved - pack.delivered) * u64::from(chunker.block);
-            let full = pack.written + waiting >= u64::from(chunker.pack) || pack.chunks >= MOST_CHUNKS;
-            if full || pack.reserved == u16::MAX {
-                self.close_pack(&mut shared, number);
-            }
-        }
-        if shared.current.is_none() {
-            let upload = Arc::new(PackUpload::begin(&self.job, self.run_id, &self.run)?);
-            let number = u32::try_from(shared.packs.len()).map_err(|_| Error::internal("too many packs"))?;
-            let state = PackState { id: upload.id, info: None, table_copy: None, live: 0, average: 0 };
-            shared.by_id.insert(upload.id, number);
-            shared.packs.push(state);
-            let pack =
-                OpenPack { upload, pack: number, reserved: 0, delivered: 0, written: 0, chunks: 0, closed: false };
-            shared.open.insert(number, pack);
-            shared.current = Some(number);
-        }
-        let pack = shared.current.and_then(|n| shared.open.get_mut(&n));
-        let pack = pack.ok_or_else(|| Error::internal("the current pack is gone"))?;
-        let number = pack.reserved;
-        pack.reserved += 1;
-        Ok(Building { upload: pack.upload.clone(), pack: pack.pack, number, block: OpenBlock::default() })
-    }
-
-    /// Seals and uploads a block in the background. Waits while too many are under way.
-    async fn dispatch(self: &Arc<Self>, building: Building) -> Result<()> {
-        self.check_tasks()?;
-        let permit = self.in_flight.clone().acquire_owned().await.map_err(|_| Error::internal("closed"))?;
-        let this = self.clone();
-        let mut shared = self.lock();
-        if let Some(open) = shared.open.get_mut(&building.pack) {
-            open.chunks += building.block.slots.len();
-        }
-        shared.tasks.spawn(async move {
-            let Building { upload, pack, number, block } = building;
-            let (key, level) = (upload.key.clone(), this.level);
-            // Taken here, not by the threads that compute: each would keep a store of memory of its own.
-            let room = Vec::with_capacity(block.bytes.len() + TAG);
-            let compressors = this.compressors.clone();
-            let seal = move || seal_block(&key, u32::from(number), block, level, &compressors, room);
-            let sealed = this.run.compute(seal).await?;
-            let written = upload.append(&this.job, &sealed, &this.run).await?;
-            drop(permit);
-            this.run.emit(&Event::Progress { bytes: 0, stored: sealed.bytes.len() as u64 });
-            let mut shared = this.lock();
-            let Some(open) = shared.open.get_mut(&pack) else { return Ok(()) };
-            open.delivered += 1;
-            open.written = open.written.max(written);
-            if open.closed && open.delivered == open.reserved {
-                this.finish_pack(&mut shared, pack);
-            }
-            Ok(())
-        });
-        Ok(())
-    }
-
-    /// No more blocks go into this pack.
-    fn close_pack(self: &Arc<Self>, shared: &mut Ledger, pack: u32) {
-        shared.current = None;
-        if let Some(open) = shared.open.get_mut(&pack) {
-            open.closed = true;
-            if open.delivered == open.reserved {
-                self.finish_pack(shared, pack);
-            }
-        }
-    }
-
-    /// Uploads the end of a pack in the background.
-    fn finish_pack(self: &Arc<Self>, shared: &mut Ledger, pack: u32) {
-        let Some(open) = shared.open.remove(&pack) else { return };
-        let this = self.clone();
-        shared.tasks.spawn(async move {
-            let (info, table) = open.upload.finish(&this.job, &this.run).await?;
-            let mut shared = this.lock();
-            let copy = shared.meta.store_bytes(&table.encode())?;
-            shared.bytes_stored += info.size;
-            let state = &mut shared.packs[pack as usize];
-            state.info = Some(info);
-            state.table_copy = Some(copy);
-            Ok(())
-        });
-    }
-
-    /// The first error of a background task, if there is one.
-    fn check_tasks(&self) -> Result<()> {
-        let mut shared = self.lock();
-        while let Some(ended) = shared.tasks.try_join_next() {
-            ended.map_err(|e| Error::internal("a worker failed").with_source(e))??;
-        }
-        Ok(())
-    }
-
+    /// Sends the metadata packs that are full.
     pub(crate) async fn upload_meta(&self) -> Result<()> {
-        let ready = self.lock().meta.take_ready();
-        for ReadyPack { name, object, info } in ready {
-            retry(&self.run, "upload metadata", || self.job.storage().put(&name, object.clone())).await?;
-            let mut shared = self.lock();
-            shared.bytes_stored += info.size;
-            shared.meta_infos.insert(info.id, info);
-        }
+        let full = self.members().filter(|(_, to)| to.lock().meta.has_ready());
+        self.party.together(full.map(|(member, to)| (member, to.upload_meta(&self.run)))).await?;
         Ok(())
     }
 
-    /// Uploads what is left; afterwards everything that the streams refer to is stored.
-    pub(crate) async fn finish(self: &Arc<Self>) -> Result<Stored> {
-        let spare = std::mem::take(&mut self.lock().spare);
-        for building in spare {
-            self.dispatch(building).await?;
-        }
-        {
-            let mut shared = self.lock();
-            if let Some(current) = shared.current {
-                self.close_pack(&mut shared, current);
-            }
-        }
-        let skip = self.run.bugs.has(Bug::CommitBeforeLastUpload);
-        loop {
-            // Tasks start tasks: the set is taken again until it stays empty.
-            let mut tasks = std::mem::take(&mut self.lock().tasks);
-            if tasks.is_empty() {
-                break;
-            }
-            while let Some(ended) = tasks.join_next().await {
-                match ended.map_err(|e| Error::internal("a worker failed").with_source(e))? {
-                    Err(_) if skip => {}
-                    result => result?,
+    /// The streams of the parents that all can take over unread.
+    pub(crate) async fn usable_streams(&self) -> Result<BTreeSet<String>> {
+        let steps = self.members().map(|(member, to)| (member, to.usable_streams()));
+        let each = self.party.together(steps).await?;
+        let mut each = each.into_values();
+        let first = each.next().unwrap_or_default();
+        Ok(each.fold(first, |all, of| all.intersection(&of).cloned().collect()))
+    }
+
+    /// Takes over a stream of the parents that the connector has proved unchanged. An index that
+    /// is damaged somewhere is an error of kind `Corrupt`, and nobody is left out for it.
+    pub(crate) async fn take_over(&self, info: &crate::StreamInfo) -> Result<Each<StoredStream>> {
+        let steps = self.members().map(|(member, to)| {
+            let step = async move {
+                match to.take_over(info).await {
+                    Err(e) if e.kind() == crate::ErrorKind::Corrupt => Ok(Err(e)),
+                    taken => taken.map(Ok),
                 }
-            }
-        }
-        self.store_missing_tables().await?;
-        self.lock().meta.close();
-        self.upload_meta().await?;
-        self.result()
+            };
+            (member, step)
+        });
+        let each = self.party.together(steps).await?;
+        each.into_iter().map(|(member, taken)| Ok((member, taken?))).collect()
     }
 
-    /// Copies the tables of adopted packs, and of those whose copy lies in a pack that is left
-    /// behind, into the metadata.
-    async fn store_missing_tables(&self) -> Result<()> {
-        let missing: Vec<(usize, PackInfo)> = {
-            let shared = self.lock();
-            let lacks = |(n, p): (usize, &PackState)| {
-                let info = p.info.filter(|_| p.live > 0 && p.table_copy.is_none())?;
-                Some((n, info))
-            };
-            shared.packs.iter().enumerate().filter_map(lacks).collect()
-        };
-        for (number, info) in missing {
-            let table = read_table(&self.job, info, &self.run).await?;
-            let mut shared = self.lock();
-            let copy = shared.meta.store_bytes(&table.encode())?;
-            shared.packs[number].table_copy = Some(copy);
-        }
-        let mut shared = self.lock();
-        let shared = &mut *shared;
-        for state in shared.packs.iter().filter(|p| p.live > 0) {
-            if let Some(copy) = &state.table_copy {
-                shared.meta.use_in_place(copy);
-            }
-        }
-        Ok(())
+    /// Sends what is left to the only repository; afterwards everything that the streams refer to
+    /// is there.
+    pub(crate) async fn finish(self: &Arc<Self>) -> Result<Stored> {
+        let mut each = self.finish_each().await?;
+        each.pop_first().map(|(_, stored)| stored).ok_or_else(|| Error::internal("an intake for nobody"))
     }
 
-    fn result(&self) -> Result<Stored> {
-        let shared = self.lock();
-        let mut packs = Vec::new();
-        for state in shared.packs.iter().filter(|p| p.live > 0) {
-            let info = match state.info {
-                Some(info) => info,
-                None if self.run.bugs.has(Bug::CommitBeforeLastUpload) => continue,
-                None => return Err(Error::internal("a pack was not finished").with("pack", state.id)),
-            };
-            packs.push(PackUse { info, live: state.live.min(info.size * 256), table_copy: state.table_copy });
-        }
-        for (id, live) in shared.meta.live() {
-            let info = shared.meta_infos.get(id).ok_or_else(|| Error::internal("a metadata pack was not finished"))?;
-            packs.push(PackUse { info: *info, live: *live, table_copy: None });
-        }
-        let reuses = packs.iter().any(|p| shared.learned.contains(&p.info.id));
-        Ok(Stored { packs, added: shared.bytes_stored, reuses })
+    /// Sends what is left to everyone.
+    pub(crate) async fn finish_each(self: &Arc<Self>) -> Result<Each<Stored>> {
+        self.finish_packs().await?;
+        self.party.together(self.members().map(|(member, to)| (member, to.finish(&self.run)))).await
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::id::Id;
 
-/// Where a chunk lies; `pack` counts the packs of the run.
+/// Where a chunk lies; `pack` counts the packs of the run, each as often as other members have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Where {
     pub pack: u32,
@@ -34,14 +34,6 @@ pub(crate) struct Known {
     shards: Vec<Vec<Entry>>,
     len: usize,
     most: usize,
-}
-
-/// What is known of a chunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Hit {
-    pub at: Where,
-    /// Met for the first time in this run.
-    pub first: bool,
 }
 
 impl Known {
@@ -85,28 +77,55 @@ impl Known {
         self.len = self.shards.iter().map(Vec::len).sum();
     }
 
-    /// Adds a chunk stored by this run.
-    pub(crate) fn add_new(&mut self, id: Id, at: Where) {
-        let room = self.room();
+    /// Every place of a chunk.
+    pub(crate) fn all(&mut self, id: Id) -> impl Iterator<Item = Where> {
         let shard = self.shard(&id);
-        match shard.binary_search_by_key(&id, |entry| entry.id) {
-            Ok(found) => shard[found].at = at,
-            Err(place) if room > 0 => {
-                make_room(shard);
-                shard.insert(place, Entry { id, at });
-                self.len += 1;
+        let from = shard.partition_point(|entry| entry.id < id);
+        shard[from..].iter().take_while(move |e| e.id == id).map(|e| Where { pack: e.at.pack & !UNMET, ..e.at })
+    }
+
+    /// The same as `add_old`, at once where it belongs: nothing need be sealed.
+    pub(crate) fn insert_old(&mut self, id: Id, at: Where) {
+        self.insert(id, Where { pack: at.pack | UNMET, ..at });
+    }
+
+    /// Gives another pack to a place that was there before.
+    pub(crate) fn change(&mut self, id: Id, at: Where, pack: u32) {
+        let shard = self.shard(&id);
+        let from = shard.partition_point(|entry| entry.id < id);
+        for entry in shard[from..].iter_mut().take_while(|e| e.id == id) {
+            if (Where { pack: entry.at.pack & !UNMET, ..entry.at }) == at {
+                entry.at.pack = pack | UNMET;
             }
-            Err(_) => {}
         }
     }
 
-    pub(crate) fn look_up(&mut self, id: Id) -> Option<Hit> {
+    /// Adds a chunk stored by this run.
+    pub(crate) fn add_new(&mut self, id: Id, at: Where) {
+        self.insert(id, at);
+    }
+
+    fn insert(&mut self, id: Id, at: Where) {
+        if self.room() > 0 {
+            self.len += 1;
+            let shard = self.shard(&id);
+            let place = shard.partition_point(|entry| entry.id <= id);
+            make_room(shard);
+            shard.insert(place, Entry { id, at });
+        }
+    }
+
+    /// Shows each place of a chunk, and whether it has not been met before. It has been met when
+    /// `uses` says so.
+    pub(crate) fn meet(&mut self, id: Id, mut uses: impl FnMut(Where, bool) -> bool) {
         let shard = self.shard(&id);
-        let found = shard.binary_search_by_key(&id, |entry| entry.id).ok()?;
-        let at = &mut shard[found].at;
-        let first = at.pack & UNMET != 0;
-        at.pack &= !UNMET;
-        Some(Hit { at: *at, first })
+        let from = shard.partition_point(|entry| entry.id < id);
+        for entry in shard[from..].iter_mut().take_while(|e| e.id == id) {
+            let pack = entry.at.pack & !UNMET;
+            if uses(Where { pack, ..entry.at }, entry.at.pack & UNMET != 0) {
+                entry.at.pack = pack;
+            }
+        }
     }
 }
 
@@ -120,6 +139,15 @@ fn make_room(shard: &mut Vec<Entry>) {
 mod tests {
     use super::*;
 
+    fn met(known: &mut Known, id: Id) -> Vec<(Where, bool)> {
+        let mut all = Vec::new();
+        known.meet(id, |at, first| {
+            all.push((at, first));
+            true
+        });
+        all
+    }
+
     #[test]
     fn chunks_are_found_and_counted_once() {
         let mut known = Known::new(1 << 20);
@@ -129,11 +157,11 @@ mod tests {
         }
         known.add_old(Id([5; 16]), at(999));
         known.seal_old();
-        assert_eq!(known.look_up(Id([5; 16])), Some(Hit { at: at(5), first: true }));
-        assert_eq!(known.look_up(Id([5; 16])), Some(Hit { at: at(5), first: false }));
-        assert_eq!(known.look_up(Id([250; 16])), None);
+        assert_eq!(met(&mut known, Id([5; 16])), [(at(5), true)]);
+        assert_eq!(met(&mut known, Id([5; 16])), [(at(5), false)]);
+        assert_eq!(met(&mut known, Id([250; 16])), []);
         known.add_new(Id([250; 16]), at(7));
-        assert_eq!(known.look_up(Id([250; 16])), Some(Hit { at: at(7), first: false }));
+        assert_eq!(met(&mut known, Id([250; 16])), [(at(7), false)]);
     }
 
     #[test]
@@ -146,7 +174,7 @@ mod tests {
         (0..most / 2).for_each(|n| known.add_old(id(n), at));
         known.seal_old();
         (most / 2..most + 100).for_each(|n| known.add_new(id(n), at));
-        let found = (0..most + 100).filter(|n| known.look_up(id(*n)).is_some_and(|hit| hit.at == at)).count();
+        let found = (0..most + 100).filter(|n| met(&mut known, id(*n)).first().is_some_and(|hit| hit.0 == at)).count();
         assert_eq!((found, known.room()), (most as usize, 0));
         let taken: usize = known.shards.iter().map(|s| s.capacity() * size_of::<Entry>()).sum();
         assert!(taken <= (1 << 20) / 50 * 51, "{taken} bytes");

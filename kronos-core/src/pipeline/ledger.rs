@@ -1,24 +1,21 @@
-//! What an intake keeps account of: packs, known chunks, open blocks; and what it learns before
-//! it begins, from the parent's index and from interrupted runs.
+//! What an intake keeps account of for one repository: packs and known chunks; and what it learns
+//! before it begins, from the parent's index and from interrupted runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::StreamExt;
-use tokio::task::JoinSet;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::Id;
-use crate::repository::damage::Damage;
 use crate::repository::index::{NodeRef, PackUse, Root, Span};
 use crate::repository::job::Job;
-use crate::repository::pack::{OpenBlock, PackClass, PackInfo, PackReader, Table};
+use crate::repository::pack::{PackClass, PackInfo, PackReader, Table};
 use crate::run::RunContext;
 
+use super::destination::Learning;
 use super::fetch::Fetcher;
-use super::known::{Known, Where};
 use super::meta::MetaWriter;
-use super::upload::PackUpload;
 
 /// More strata (packs of different runs) than this, and the sparsest are stored again.
 pub(super) const STRATA: usize = 64;
@@ -40,28 +37,7 @@ pub(super) struct PackState {
     pub(super) average: u64,
 }
 
-/// A pack that takes blocks.
-#[derive(Debug, Clone)]
-pub(super) struct OpenPack {
-    pub(super) upload: Arc<PackUpload>,
-    pub(super) pack: u32,
-    pub(super) reserved: u16,
-    pub(super) delivered: u16,
-    pub(super) written: u64,
-    pub(super) chunks: usize,
-    pub(super) closed: bool,
-}
-
-/// A block being gathered; its place is decided already.
-#[derive(Debug)]
-pub(super) struct Building {
-    pub(super) upload: Arc<PackUpload>,
-    pub(super) pack: u32,
-    pub(super) number: u16,
-    pub(super) block: OpenBlock,
-}
-
-/// All that a run keeps account of, behind one lock that is held for moments only.
+/// All that a run keeps account of for one repository, behind one lock that is held for moments only.
 #[derive(Debug)]
 pub(super) struct Ledger {
     pub(super) packs: Vec<PackState>,
@@ -70,26 +46,33 @@ pub(super) struct Ledger {
     pub(super) learned: BTreeSet<Id>,
     /// Streams of the parent whose index cannot be read.
     pub(super) broken: BTreeSet<String>,
-    pub(super) known: Known,
     pub(super) meta: MetaWriter,
     pub(super) meta_infos: BTreeMap<Id, PackInfo>,
-    pub(super) open: BTreeMap<u32, OpenPack>,
-    pub(super) current: Option<u32>,
-    /// Blocks that small streams left unfilled.
-    pub(super) spare: Vec<Building>,
-    pub(super) tasks: JoinSet<Result<()>>,
     pub(super) bytes_stored: u64,
 }
 
 impl Ledger {
+    pub(super) fn new(job: &Job, run_id: Id, run: &RunContext) -> Self {
+        Self {
+            packs: Vec::new(),
+            by_id: BTreeMap::new(),
+            learned: BTreeSet::new(),
+            broken: BTreeSet::new(),
+            meta: MetaWriter::new(job, run_id, run),
+            meta_infos: BTreeMap::new(),
+            bytes_stored: 0,
+        }
+    }
+
     /// Learns the parent's chunks and nodes, as far as they can be read and are not bad.
     pub(super) async fn learn_parent(
         &mut self,
         root: &Root,
         fetcher: &Arc<Fetcher>,
         avoid: &BTreeSet<Id>,
-        damage: &Damage,
+        learning: &Learning<'_>,
     ) -> Result<()> {
+        let damage = learning.damage;
         let metas = densest(root.of_class(PackClass::Meta).map(|p| (p.info.id, p.live)), META_PACKS);
         for used in root.of_class(PackClass::Meta) {
             self.learned.insert(used.info.id);
@@ -120,50 +103,57 @@ impl Ledger {
         }
         let strata = densest(strata.into_iter(), STRATA);
         let is_wanted = |pack: Id, stratum: Id| strata.contains(&stratum) && !avoid.contains(&pack);
-        let chunks: usize =
-            readable.iter().filter(|(used, run, _)| is_wanted(used.info.id, *run)).map(|(_, _, chunks)| chunks).sum();
+        let short = {
+            let common = learning.common();
+            // What another member has as well shares its room.
+            let of = readable
+                .iter()
+                .filter(|(used, run, _)| is_wanted(used.info.id, *run) && !common.has_pack(used.info.id));
+            of.map(|(_, _, chunks)| chunks).sum::<usize>() > common.room()
+        };
         // When there is no room for all, there is for those that the parent needs.
-        let live = if chunks > self.known.room() { Some(live(root, fetcher).await?) } else { None };
+        let live = if short { Some(live(root, fetcher).await?) } else { None };
         let mut every = std::pin::pin!(tables(fetcher, readable.into_iter().map(|(used, ..)| used)));
         while let Some((used, table)) = every.next().await {
             let table = table?;
             let copy = used.table_copy.filter(usable);
             let wanted = is_wanted(used.info.id, table.run);
             let is_live = |block, slot| live.as_ref().is_none_or(|live| live.has(used.info.id, block, slot));
-            self.learn(used.info, &table, copy, |block, slot| wanted && is_live(block, slot), damage)?;
+            self.learn(used.info, &table, copy, |block, slot| wanted && is_live(block, slot), learning)?;
         }
         Ok(())
     }
 
     /// Takes the complete pack of an interrupted run, if it can be read.
-    pub(super) async fn adopt(&mut self, job: &Job, info: PackInfo, damage: &Damage, run: &RunContext) {
+    pub(super) async fn adopt(&mut self, job: &Job, info: PackInfo, learning: &Learning<'_>, run: &RunContext) {
         // A pack that cannot be read saves nothing and harms nothing.
         if let Ok(table) = read_table(job, info, run).await {
-            let _ = self.learn(info, &table, None, |_, _| true, damage);
+            let _ = self.learn(info, &table, None, |_, _| true, learning);
         }
     }
 
-    pub(super) fn learn(
+    fn learn(
         &mut self,
         info: PackInfo,
         table: &Table,
         copy: Option<NodeRef>,
         usable: impl Fn(u32, u16) -> bool,
-        damage: &Damage,
+        learning: &Learning<'_>,
     ) -> Result<()> {
         let pack = u32::try_from(self.packs.len()).map_err(|_| Error::internal("too many packs"))?;
         let (mut chunks, mut bytes) = (0u64, 0u64);
-        for (block, entry) in table.blocks.iter().enumerate() {
+        let mut common = learning.common();
+        for (number, entry) in (0u32..).zip(&table.blocks) {
             chunks += entry.slots.len() as u64;
             bytes += entry.plain();
-            let Ok(block) = u16::try_from(block) else { continue };
-            if damage.is_bad(info.id, block.into()) {
+            let Ok(block) = u16::try_from(number) else { continue };
+            if learning.damage.is_bad(info.id, number) {
                 continue;
             }
-            for (slot, chunk) in (0..=u16::MAX).zip(&entry.slots).filter(|(slot, _)| usable(block.into(), *slot)) {
-                self.known.add_old(chunk.id, Where { pack, block, slot });
-            }
+            let known = (0..=u16::MAX).zip(&entry.slots).filter(|(slot, _)| usable(number, *slot));
+            common.add_old(learning.member, info.id, known.map(|(slot, chunk)| (chunk.id, block, slot)))?;
         }
+        drop(common);
         let average = bytes.checked_div(chunks).unwrap_or(0).max(1);
         self.learned.insert(info.id);
         self.by_id.insert(info.id, pack);

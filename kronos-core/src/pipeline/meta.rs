@@ -81,6 +81,11 @@ impl MetaWriter {
         Ok(NodeRef { id, pack, block, slot, chunks: 0, bytes: bytes.len() as u64 })
     }
 
+    /// Whether there is a full pack to be put.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// The packs that are full, to be put.
     pub(crate) fn take_ready(&mut self) -> Vec<ReadyPack> {
         std::mem::take(&mut self.ready)

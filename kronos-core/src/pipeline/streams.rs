@@ -1,33 +1,34 @@
-//! Whole streams into an intake: read and cut, taken over unread, or copied from elsewhere.
+//! Whole streams into an intake: read and cut, or copied from elsewhere.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::id::{Digest, Id};
 use crate::repository::index::{StoredStream, TreeBuilder};
 use crate::stream::{Piece, Stream, StreamEnd, StreamInfo};
 
 use super::cut::{Cutter, chunk_size};
+use super::destination::Destination;
 use super::fetch::Fetcher;
-use super::intake::{ChunkPlace, Intake, OpenPlace};
+use super::intake::{Each, Intake, OpenPlace, Places};
 use super::meta::keyed_id;
 
 /// Chunks are handed to the hashing threads in batches of about this many bytes.
 const BATCH: usize = 1 << 20;
 
 impl Intake {
-    /// Stores a stream that is being read.
-    pub(crate) async fn store(self: &Arc<Self>, stream: Stream) -> Result<StoredStream> {
+    /// Stores a stream that is being read, in every repository.
+    pub(crate) async fn store(self: &Arc<Self>, stream: Stream) -> Result<Each<StoredStream>> {
         let info = stream.info().clone();
-        let before = self.parent.as_ref().and_then(|(root, _)| root.stream(&info.name)).map(|s| s.chunk);
-        let chunk = chunk_size(info.cutting, info.size_hint, before, self.job.repository().chunker());
+        let before = |to: &Destination| to.parent.as_ref()?.0.stream(&info.name).map(|s| s.chunk);
+        let before = self.to.values().find_map(before);
+        let chunk = chunk_size(info.cutting, info.size_hint, before, &self.chunker);
         let key = self.chunk_key;
-        let batches = batches(stream, Cutter::new(chunk, self.job.repository().chunker()));
+        let batches = batches(stream, Cutter::new(chunk, &self.chunker));
         let named = batches.map(|batch| async {
             match batch? {
                 Batch::Chunks(chunks) => {
@@ -68,71 +69,15 @@ impl Intake {
                 }
                 Named::End(end) => {
                     let stored = StreamEnd { length, digest: Digest(*hasher.finalize().as_bytes()), rows: end.rows };
-                    return self.end(sink, info, stored, chunk).await;
+                    return self.end(sink, &info, stored, chunk).await;
                 }
             }
         }
         Err(Error::internal("a stream ended without its end mark"))
     }
 
-    /// The streams of the parent that can be taken over unread: all that their index leads to is
-    /// there, as far as is known.
-    pub(crate) async fn usable_streams(&self) -> Result<BTreeSet<String>> {
-        let Some((root, fetcher)) = &self.parent else { return Ok(BTreeSet::new()) };
-        let broken = self.lock().broken.clone();
-        let touched = root.packs.iter().any(|p| self.damage.touches(p.info.id));
-        let mut usable = BTreeSet::new();
-        for stream in root.streams.iter().filter(|s| !broken.contains(&s.info.name)) {
-            if !touched || self.is_whole(stream, fetcher).await? {
-                usable.insert(stream.info.name.clone());
-            }
-        }
-        Ok(usable)
-    }
-
-    async fn is_whole(&self, stream: &StoredStream, fetcher: &Arc<Fetcher>) -> Result<bool> {
-        let nodes = fetcher.references(stream.levels, &stream.top).await?;
-        if nodes.iter().any(|n| self.damage.is_bad(n.pack, n.block)) {
-            return Ok(false);
-        }
-        let mut leaves = std::pin::pin!(fetcher.leaves(&stream.top));
-        while let Some(leaf) = leaves.next().await {
-            match leaf {
-                Ok(leaf) if leaf.spans.iter().any(|s| self.damage.is_bad(s.pack, s.block)) => return Ok(false),
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::Corrupt => return Ok(false),
-                Err(e) => return Err(e),
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes over a stream of the parent that the connector has proved unchanged.
-    pub(crate) async fn take_over(&self, info: &StreamInfo) -> Result<StoredStream> {
-        let wanted =
-            || Error::internal("a stream is called unchanged that the parent has not").with("stream", &info.name);
-        let (root, fetcher) = self.parent.as_ref().ok_or_else(wanted)?;
-        let stored = root.stream(&info.name).ok_or_else(wanted)?.clone();
-        let nodes = fetcher.references(stored.levels, &stored.top).await?;
-        let mut leaves = std::pin::pin!(fetcher.leaves(&stored.top));
-        while let Some(leaf) = leaves.next().await {
-            let leaf = leaf?;
-            let mut shared = self.lock();
-            for span in leaf.spans {
-                let unknown = || Error::corrupt("the table of a pack cannot be read").with("pack", span.pack);
-                let pack = *shared.by_id.get(&span.pack).ok_or_else(unknown)?;
-                let state = &mut shared.packs[pack as usize];
-                state.live += state.average * u64::from(span.count);
-            }
-        }
-        let mut shared = self.lock();
-        for node in &nodes {
-            shared.meta.use_in_place(node);
-        }
-        Ok(StoredStream { info: info.clone(), ..stored })
-    }
-
-    /// Stores a stream of another repository chunk by chunk, reading only what is not there.
+    /// Stores a stream of another repository in the only one, chunk by chunk, reading only what is
+    /// not there.
     pub(crate) async fn copy(
         self: &Arc<Self>,
         stored: &StoredStream,
@@ -145,9 +90,11 @@ impl Intake {
         while let Some(leaf) = leaves.next().await {
             self.run.check_cancelled()?;
             for at in from.chunks(&leaf?.spans).await? {
-                let known = if same_keys { self.known(at.id, at.length) } else { None };
+                let known = if same_keys { self.known(at.id, at.length)? } else { None };
                 if let Some(known) = known {
-                    self.append(&mut sink, at.id, at.length as usize, known)?;
+                    sink.places.clear();
+                    sink.places.push((0, known));
+                    self.append(&mut sink, at.id, at.length as usize)?;
                 } else {
                     let chunk = from.chunk(&at).await?;
                     if let Some(hasher) = &mut hasher {
@@ -164,36 +111,52 @@ impl Intake {
         if digest.is_some_and(|d| d != stored.end.digest) {
             return Err(Error::corrupt("the stream is not what was backed up").with("stream", &stored.info.name));
         }
-        self.end(sink, stored.info.clone(), stored.end, stored.chunk).await
+        let mut each = self.end(sink, &stored.info, stored.end, stored.chunk).await?;
+        each.pop_first().map(|(_, stored)| stored).ok_or_else(|| Error::internal("a stream was stored nowhere"))
     }
 
-    fn append(&self, sink: &mut StreamSink, id: Id, length: usize, at: ChunkPlace) -> Result<()> {
-        let length = u32::try_from(length).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
-        sink.tree.push(id, length, at, &mut self.lock().meta)
-    }
-
-    /// References a chunk, or puts it into the stream's block.
+    /// References a chunk, or puts it into the stream's blocks.
     async fn take(self: &Arc<Self>, sink: &mut StreamSink, id: Id, chunk: &Bytes) -> Result<()> {
-        let at = self.place(&mut sink.open, id, chunk).await?;
-        self.append(sink, id, chunk.len(), at)
+        self.place_for_each(&mut sink.open, id, chunk, &mut sink.places).await?;
+        self.append(sink, id, chunk.len())
     }
 
-    async fn end(&self, sink: StreamSink, info: StreamInfo, end: StreamEnd, chunk: u32) -> Result<StoredStream> {
-        let (levels, top) = {
-            let mut shared = self.lock();
-            shared.spare.extend(sink.open.0);
-            sink.tree.finish(&mut shared.meta)?
-        };
+    /// Appends a chunk to the stream's index in each repository, in the place that it has there.
+    fn append(&self, sink: &mut StreamSink, id: Id, length: usize) -> Result<()> {
+        let length = u32::try_from(length).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
+        for (member, at) in &sink.places {
+            let Some(to) = self.to.get(member) else { continue };
+            sink.trees.entry(*member).or_default().push(id, length, *at, &mut to.lock().meta)?;
+        }
+        Ok(())
+    }
+
+    async fn end(
+        &self,
+        mut sink: StreamSink,
+        info: &StreamInfo,
+        end: StreamEnd,
+        chunk: u32,
+    ) -> Result<Each<StoredStream>> {
+        self.leave(sink.open);
+        let mut each = Each::new();
+        for (member, to) in self.members() {
+            let tree = sink.trees.remove(&member).unwrap_or_default();
+            let (levels, top) = tree.finish(&mut to.lock().meta)?;
+            each.insert(member, StoredStream { info: info.clone(), end, chunk, levels, top });
+        }
         self.upload_meta().await?;
-        Ok(StoredStream { info, end, chunk, levels, top })
+        Ok(each)
     }
 }
 
 /// What has been stored of one stream.
 #[derive(Debug, Default)]
 struct StreamSink {
-    tree: TreeBuilder,
+    trees: Each<TreeBuilder>,
     open: OpenPlace,
+    /// Of the chunk that is being stored.
+    places: Places,
 }
 
 enum Batch {

@@ -183,9 +183,13 @@ impl Job {
         self.repository.inner.keys.meta.bytes()
     }
 
-    /// Where an object of this job belongs.
+    /// Where an object of this job belongs. A data pack is sealed once for all repositories of
+    /// the family, so it belongs into each of them, under its name.
     pub(crate) fn place(&self, kind: ObjectKind, key: Key) -> Place {
-        Place { repository: self.repository.id(), job: self.id, kind, key }
+        match kind {
+            ObjectKind::DataPack => Place { repository: self.repository.family(), job: Id([0; 16]), kind, key },
+            _ => Place { repository: self.repository.id(), job: self.id, kind, key },
+        }
     }
 }
 

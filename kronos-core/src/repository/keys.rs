@@ -142,8 +142,17 @@ pub(crate) fn is_key_of(id: Id, commitments: &Commitments) -> bool {
     id.0[..8] == mark(commitments)
 }
 
+/// What all repositories with this key set have in common.
+pub(crate) fn family(commitments: &Commitments) -> Id {
+    Id(derived("kronos v1 2026 family of repositories", commitments))
+}
+
 fn mark(commitments: &Commitments) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new_derive_key("kronos v1 2026 mark of a key set");
+    derived("kronos v1 2026 mark of a key set", commitments)
+}
+
+fn derived<const N: usize>(context: &str, commitments: &Commitments) -> [u8; N] {
+    let mut hasher = blake3::Hasher::new_derive_key(context);
     hasher.update(&commitments.id.0).update(&commitments.meta.0).update(&commitments.data.0);
     *hasher.finalize().as_bytes().first_chunk().expect("a digest has 32 bytes")
 }

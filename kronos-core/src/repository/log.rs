@@ -21,6 +21,9 @@ use super::state::State;
 /// A checkpoint is written after each entry whose number is a multiple of this.
 const CHECKPOINT_EVERY: u64 = 256;
 
+/// What an error says beneath the key `in doubt`.
+pub(crate) const IN_DOUBT: &str = "the entry may have been written; the next command shows whether it was";
+
 /// The numbers after which there is a checkpoint, in a log that goes on at `next`.
 pub(crate) fn checkpoint_numbers(next: u64) -> impl Iterator<Item = u64> {
     (1..).map(|n| n * CHECKPOINT_EVERY).take_while(move |seq| *seq < next)
@@ -189,9 +192,7 @@ impl Job {
                     .with_retry(Retry::Later)),
             }
         };
-        let (outcome, there) = retry(run, "commit", put).await.map_err(|e| {
-            e.with("in doubt", "the entry may have been written; the next command shows whether it was")
-        })?;
+        let (outcome, there) = retry(run, "commit", put).await.map_err(|e| e.with("in doubt", IN_DOUBT))?;
         if there == object {
             state.fold(&Decoded::Entry(Box::new(entry.clone())), digest);
             return Ok((true, state));

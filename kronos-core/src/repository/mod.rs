@@ -23,14 +23,14 @@ use tokio::sync::OnceCell;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Digest, Id};
-use crate::probe::StorageReport;
+use crate::probe::ProbeReport;
 use crate::run::RunContext;
 use crate::secret::Secret;
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 
 pub use header::{ChunkerParameters, Mode};
 pub use keys::{Credentials, Protection, generate_identity};
-pub(crate) use log::{Decision, checkpoint_numbers};
+pub(crate) use log::{Decision, IN_DOUBT, checkpoint_numbers};
 
 use header::{Header, VERSION};
 use keys::KeySet;
@@ -49,7 +49,7 @@ struct Inner {
     keys: KeySet,
     identities: Vec<Secret>,
     /// What its storage can do, once it has been asked for.
-    probed: OnceCell<Option<StorageReport>>,
+    probed: OnceCell<Option<ProbeReport>>,
 }
 
 /// What a client remembers of a repository, to notice when another is put in its place.
@@ -472,6 +472,18 @@ impl Repository {
 
     pub(crate) fn identities(&self) -> &[Secret] {
         &self.inner.identities
+    }
+
+    /// Stands for all repositories with the same keys.
+    pub(crate) fn family(&self) -> Id {
+        keys::family(&self.inner.header.commitments)
+    }
+
+    /// Whether both have the same keys, recipients and chunker parameters, as
+    /// [`init_like`](Self::init_like) makes them: then what is sealed for one is good for the other.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (one, two) = (&self.inner.header, &other.inner.header);
+        one.commitments == two.commitments && one.recipients == two.recipients && one.chunker == two.chunker
     }
 
     /// Whether chunks have the same ids in both: then a copy need not read what is there.

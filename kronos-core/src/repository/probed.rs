@@ -5,7 +5,7 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::id::Id;
-use crate::probe::{StorageReport, probe};
+use crate::probe::{ProbeReport, probe};
 use crate::run::RunContext;
 use crate::storage::{Atomicity, Storage, StorageExt};
 
@@ -14,7 +14,7 @@ use super::seal::{self, ObjectKind, Place};
 use super::{Repository, layout};
 
 /// Probes a storage of which it is not certain that it keeps its promises; refuses one that does not.
-pub(super) async fn probe_unproven(storage: &dyn Storage, run: &RunContext) -> Result<Option<StorageReport>> {
+pub(super) async fn probe_unproven(storage: &dyn Storage, run: &RunContext) -> Result<Option<ProbeReport>> {
     if storage.atomicity() == Atomicity::Proven {
         return Ok(None);
     }
@@ -26,7 +26,7 @@ pub(super) async fn probe_unproven(storage: &dyn Storage, run: &RunContext) -> R
 impl Repository {
     /// What its storage can do: looked up, or found out now. An error when a commit would not be
     /// safe there. `None` for a storage that needs no probe.
-    pub(crate) async fn probed(&self, run: &RunContext) -> Result<Option<&StorageReport>> {
+    pub(crate) async fn probed(&self, run: &RunContext) -> Result<Option<&ProbeReport>> {
         let storage = self.storage();
         let known = self.inner.probed.get_or_try_init(async || {
             if storage.atomicity() == Atomicity::Proven {
@@ -49,14 +49,14 @@ impl Repository {
     }
 
     /// Keeps what was found out before the repository was made.
-    pub(super) async fn note_probed(&self, report: Option<StorageReport>, run: &RunContext) -> Result<()> {
+    pub(super) async fn note_probed(&self, report: Option<ProbeReport>, run: &RunContext) -> Result<()> {
         self.record(report.as_ref(), run).await?;
         // Nobody else has this repository yet.
         let _ = self.inner.probed.set(report);
         Ok(())
     }
 
-    async fn record(&self, report: Option<&StorageReport>, run: &RunContext) -> Result<()> {
+    async fn record(&self, report: Option<&ProbeReport>, run: &RunContext) -> Result<()> {
         let Some(report) = report else { return Ok(()) };
         let place = self.probe_place();
         let text =
@@ -66,11 +66,11 @@ impl Repository {
     }
 
     /// What is written down of this very storage. What cannot be read is found out again.
-    async fn recorded(&self, run: &RunContext) -> Result<Option<StorageReport>> {
+    async fn recorded(&self, run: &RunContext) -> Result<Option<ProbeReport>> {
         let place = self.probe_place();
         let object = retry(run, "look what the storage can do", || self.storage().get_if_there(&place.key)).await?;
         let text = object.and_then(|object| seal::open_record(self.key_set().meta.bytes(), &place, &object).ok());
-        let report = text.and_then(|text| serde_json::from_slice::<StorageReport>(&text).ok());
+        let report = text.and_then(|text| serde_json::from_slice::<ProbeReport>(&text).ok());
         Ok(report.filter(|report| report.storage == self.storage().describe()))
     }
 

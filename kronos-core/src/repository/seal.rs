@@ -33,8 +33,9 @@ pub(crate) enum ObjectKind {
 /// Where an object belongs: sealed under one place, it cannot be opened under another.
 #[derive(Debug, Clone)]
 pub(crate) struct Place {
+    /// For data packs the family of the repository: the same pack lies in several of them.
     pub repository: Id,
-    /// Zero for the job object itself, whose content tells the job's id.
+    /// Zero for data packs, and for the job object itself, whose content tells the job's id.
     pub job: Id,
     pub kind: ObjectKind,
     pub key: Key,

@@ -242,6 +242,11 @@ impl State {
         self.backups.values().find(|r| r.manifest.backup == backup)
     }
 
+    /// The backup that came from there, or is the one itself.
+    pub(crate) fn find_origin(&self, origin: Id) -> Option<&Record> {
+        self.backups.values().find(|r| r.manifest.origin.backup == origin)
+    }
+
     /// What strategies see.
     pub(crate) fn history(&self) -> History {
         let past = |r: &Record| PastBackup {

@@ -28,6 +28,8 @@ pub struct MemorySource {
     pause: Duration,
     /// Takes over streams that it can prove unchanged.
     proves: bool,
+    /// How often each stream was opened.
+    opened: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 impl MemorySource {
@@ -41,6 +43,7 @@ impl MemorySource {
             piece: 1000,
             pause: Duration::ZERO,
             proves: false,
+            opened: Arc::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl MemorySource {
     /// Removes a stream.
     pub fn remove(&self, stream: &str) {
         self.lock().remove(stream);
+    }
+
+    /// How often each stream was opened to be read, since this was asked last.
+    pub fn take_opened(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// All streams, now.
@@ -200,6 +208,7 @@ impl Dump for MemoryDump {
             return Err(Error::new(ErrorKind::Internal, "a stream is opened once"));
         }
         let info = self.outline.streams[stream.0 as usize].clone();
+        *self.source.opened.lock().unwrap_or_else(PoisonError::into_inner).entry(info.name.clone()).or_default() += 1;
         let end = StreamEnd { length: bytes.len() as u64, digest: crate::Digest::of(bytes), rows: None };
         let (piece, pause, ended) = (self.source.piece, self.source.pause, self.ended.clone());
         let body = futures::stream::try_unfold(Some(bytes.clone()), move |rest| {

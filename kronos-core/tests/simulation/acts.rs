@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kronos_core::testing::{FaultPlan, FaultStorage};
-use kronos_core::{Error, ErrorKind, Id, Retention};
+use kronos_core::{Error, ErrorKind, Id, Retention, StorageOutcome};
 
 use crate::deeds::{Deed, End, perform, shown};
 use crate::history::{Check, Ends, GRACE, JOBS, World};
@@ -61,18 +61,27 @@ impl World {
                 let client = FaultStorage::new(Arc::new(self.places[at].storage.clone()), seed, plan.clone());
                 self.clients.push(client.clone());
                 self.note(format!("place {at}: {} with {plan:?}", shown(&deed)));
-                clients.push((deed, client, run, other));
+                // The same process on the other place.
+                let mut plan = FaultPlan::default();
+                if matches!(deed, Deed::Both { .. }) && self.prng.chance(0.7) {
+                    plan = self.plan();
+                    plan.stall_at = self.prng.chance(0.3).then(|| 1 + self.prng.below(40));
+                    self.note(format!("and there with {plan:?}"));
+                }
+                let second = FaultStorage::new(Arc::new(other.clone()), seed ^ 1, plan);
+                self.clients.push(second.clone());
+                clients.push((deed, client, second, run, other));
             }
             let (sources, clock) = (self.sources.clone(), self.clock.clone());
             running.push(Box::pin(async move {
                 let mut ends = Vec::new();
                 let row = clients.len() > 1;
-                for (deed, client, run, other) in clients {
+                for (deed, client, second, run, other) in clients {
                     if row {
                         clock.advance(jump);
                         tokio::time::sleep(pause).await;
                     }
-                    let end = perform(&deed, &client, other, &sources, run).await;
+                    let end = perform(&deed, &client, &second, other, &sources, run).await;
                     ends.push((at, deed, end));
                 }
                 ends
@@ -82,7 +91,7 @@ impl World {
         let mut ends: Vec<_> = futures::future::join_all(running).await.into_iter().flatten().collect();
         // What was done first, then what was seen meanwhile.
         ends.sort_by_key(|(_, deed, _)| match deed {
-            Deed::Backup { .. } | Deed::Copy { .. } => 0,
+            Deed::Backup { .. } | Deed::Both { .. } | Deed::Copy { .. } => 0,
             Deed::List { .. } => 2,
             _ => 1,
         });
@@ -98,6 +107,7 @@ impl World {
         let some = (!listed.is_empty()).then(|| listed[self.prng.index(listed.len())].clone());
         let choice = self.prng.below(100);
         Some(match choice {
+            0..=9 if at == 0 => Deed::Both { job, strategy: self.prng.below(3), patient: self.prng.chance(0.5) },
             0..=44 if at == 0 => Deed::Backup { job, strategy: self.prng.below(3), slow: false },
             0..=44 => Deed::Copy { job },
             45..=52 => Deed::Forget { job, backup: some? },
@@ -119,6 +129,9 @@ impl World {
     /// Enters into the account what a client was told.
     #[allow(clippy::too_many_lines, reason = "one arm for each deed and its end")]
     pub(crate) fn record(&mut self, at: usize, deed: &Deed, end: End) -> Check {
+        if let Deed::Both { job, .. } = deed {
+            return self.record_both(job, end);
+        }
         let damaged = self.is_damaged(at, deed.job());
         let stats = &mut self.stats;
         let place = &mut self.places[at];
@@ -222,6 +235,54 @@ impl World {
         }
         if !line.is_empty() {
             self.note(line);
+        }
+        Ok(())
+    }
+
+    /// The same of a backup into both places.
+    fn record_both(&mut self, job: &'static str, end: End) -> Check {
+        let (contents, outcomes) = match end {
+            End::Both(contents, Ok(outcomes)) => (contents, outcomes),
+            End::Both(_, Err(e)) if e.kind() == ErrorKind::Internal => {
+                return Err(format!("a backup into both places failed with a bug: {e:?}"));
+            }
+            End::Both(contents, Err(e)) => {
+                self.note(format!("backup to both failed: {e}"));
+                self.stats.failed += 1;
+                if e.to_string().contains("in doubt") {
+                    self.places.iter_mut().for_each(|place| place.doubt(job, contents.clone()));
+                }
+                return Ok(());
+            }
+            _ => {
+                self.stats.crashes += 1;
+                let contents = self.sources[job].contents();
+                self.places.iter_mut().for_each(|place| place.doubt(job, contents.clone()));
+                return Ok(());
+            }
+        };
+        for (at, outcome) in outcomes.into_iter().enumerate() {
+            self.note(format!("place {at}: {outcome:?}"));
+            match outcome {
+                StorageOutcome::Committed(backup) => {
+                    self.stats.committed += 1;
+                    self.stats.both += at as u64;
+                    self.places[at].ledgers.entry(job).or_default().committed(backup.id, contents.clone());
+                    self.recent.insert(backup.id);
+                }
+                StorageOutcome::NothingToDo => return Err("a backup was skipped".to_owned()),
+                StorageOutcome::Failed(e) | StorageOutcome::Dropped(e) => {
+                    self.stats.left_out += 1;
+                    self.stats.conflicts += u64::from(e.kind() == ErrorKind::Conflict);
+                    if e.kind() == ErrorKind::Internal {
+                        return Err(format!("place {at} was left out because of a bug: {e:?}"));
+                    }
+                    if e.context("in doubt").is_some() {
+                        self.stats.in_doubt += 1;
+                        self.places[at].doubt(job, contents.clone());
+                    }
+                }
+            }
         }
         Ok(())
     }

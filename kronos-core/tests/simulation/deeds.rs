@@ -7,7 +7,8 @@ use std::time::Duration;
 use kronos_core::testing::{FaultStorage, MemorySource, MemoryStorage};
 use kronos_core::{
     BackupInfo, BackupOptions, Credentials, Differential, Error, Full, Id, Incremental, PruneOptions, Repository,
-    RestoreOptions, Retention, RunContext, Storage, backup, copy, forget, hold, list, prune, release, restore,
+    RestoreOptions, Retention, RunContext, SlowStorage, Storage, StorageOutcome, backup, backup_to, copy, forget, hold,
+    list, prune, release, restore,
 };
 
 use crate::ledger::Contents;
@@ -15,18 +16,47 @@ use crate::ledger::Contents;
 /// What one client does.
 #[derive(Debug, Clone)]
 pub(crate) enum Deed {
-    Backup { job: &'static str, strategy: u64, slow: bool },
-    Forget { job: &'static str, backup: BackupInfo },
-    Hold { job: &'static str, backup: BackupInfo, on: bool },
-    Prune { job: &'static str, retention: Option<Retention>, compact: bool },
-    Copy { job: &'static str },
-    Restore { job: &'static str, backup: BackupInfo },
-    List { job: &'static str },
+    Backup {
+        job: &'static str,
+        strategy: u64,
+        slow: bool,
+    },
+    /// Into both places out of one read.
+    Both {
+        job: &'static str,
+        strategy: u64,
+        patient: bool,
+    },
+    Forget {
+        job: &'static str,
+        backup: BackupInfo,
+    },
+    Hold {
+        job: &'static str,
+        backup: BackupInfo,
+        on: bool,
+    },
+    Prune {
+        job: &'static str,
+        retention: Option<Retention>,
+        compact: bool,
+    },
+    Copy {
+        job: &'static str,
+    },
+    Restore {
+        job: &'static str,
+        backup: BackupInfo,
+    },
+    List {
+        job: &'static str,
+    },
 }
 
 /// How it ended.
 pub(crate) enum End {
     Backup(Contents, Result<Option<Id>, Error>),
+    Both(Contents, Result<Vec<StorageOutcome>, Error>),
     Done(Result<(), Error>),
     Prune(Box<Result<kronos_core::PruneReport, Error>>),
     Copy(Result<kronos_core::CopyReport, Error>),
@@ -39,6 +69,7 @@ pub(crate) enum End {
 pub(crate) async fn perform(
     deed: &Deed,
     client: &FaultStorage,
+    second: &FaultStorage,
     other: MemoryStorage,
     sources: &BTreeMap<&'static str, MemorySource>,
     run: RunContext,
@@ -47,11 +78,13 @@ pub(crate) async fn perform(
     tokio::select! {
         biased;
         () = client.crashed() => End::Crashed,
-        end = execute(deed, client, other, sources, &run) => match end {
+        () = second.crashed() => End::Crashed,
+        end = execute(deed, client, second, other, sources, &run) => match end {
             Ok(end) => end,
             // Not even the repository could be opened.
             Err(e) => match deed {
                 Deed::Backup { .. } => End::Backup(contents, Err(e)),
+                Deed::Both { .. } => End::Both(contents, Err(e)),
                 _ => End::Done(Err(e)),
             },
         },
@@ -61,6 +94,7 @@ pub(crate) async fn perform(
 async fn execute(
     deed: &Deed,
     client: &FaultStorage,
+    second: &FaultStorage,
     other: MemoryStorage,
     sources: &BTreeMap<&'static str, MemorySource>,
     run: &RunContext,
@@ -73,13 +107,18 @@ async fn execute(
             if *slow {
                 source = source.with_pause(Duration::from_millis(300));
             }
-            let options = match strategy {
-                0 => BackupOptions::new().with_strategy(Full),
-                1 => BackupOptions::new().with_strategy(Differential::default()),
-                _ => BackupOptions::new().with_strategy(Incremental::default()),
-            };
-            let made = backup(&repository, &source, &options, run).await;
+            let made = backup(&repository, &source, &options(*strategy), run).await;
             End::Backup(source.contents(), made.map(|r| r.backup.map(|b| b.id)))
+        }
+        Deed::Both { job, strategy, patient } => {
+            let slow = SlowStorage::Drop { after: Duration::from_secs(30) };
+            let options = options(*strategy).with_slow(if *patient { SlowStorage::Wait } else { slow });
+            let source = sources[job].clone();
+            let mut to = vec![repository];
+            // One that cannot be opened does not keep the other from being written.
+            to.extend(Repository::open(Arc::new(second.clone()), &Credentials::None, run).await);
+            let made = backup_to(&to, &source, &options, run).await;
+            End::Both(source.contents(), made.map(|r| r.storages.into_iter().map(|s| s.outcome).collect()))
         }
         Deed::Forget { backup, .. } => End::Done(forget(&repository, backup, run).await),
         Deed::Hold { backup, on: true, .. } => End::Done(hold(&repository, backup, run).await),
@@ -104,10 +143,19 @@ async fn execute(
     })
 }
 
+fn options(strategy: u64) -> BackupOptions {
+    match strategy {
+        0 => BackupOptions::new().with_strategy(Full),
+        1 => BackupOptions::new().with_strategy(Differential::default()),
+        _ => BackupOptions::new().with_strategy(Incremental::default()),
+    }
+}
+
 impl Deed {
     pub(crate) fn job(&self) -> &'static str {
         match self {
             Self::Backup { job, .. }
+            | Self::Both { job, .. }
             | Self::Forget { job, .. }
             | Self::Hold { job, .. }
             | Self::Prune { job, .. }
@@ -121,6 +169,7 @@ impl Deed {
 pub(crate) fn shown(deed: &Deed) -> String {
     match deed {
         Deed::Backup { job, strategy, slow } => format!("backup {job} {strategy} slow: {slow}"),
+        Deed::Both { job, strategy, patient } => format!("backup to both {job} {strategy} patient: {patient}"),
         Deed::Forget { job, backup } => format!("forget {job} {}", backup.id.short()),
         Deed::Hold { job, backup, on } => format!("hold {job} {} {on}", backup.id.short()),
         Deed::Prune { job, retention, compact } => format!("prune {job} {retention:?} compact: {compact}"),

@@ -12,7 +12,7 @@ use kronos_core::{
 };
 
 use crate::deeds::{Deed, End};
-use crate::ledger::Ledger;
+use crate::ledger::{Contents, Ledger};
 
 pub(crate) const JOBS: [&str; 2] = ["shop", "Other"];
 pub(crate) const GRACE: Duration = Duration::from_hours(24);
@@ -33,6 +33,10 @@ pub(crate) struct Stats {
     pub harmed: u64,
     pub healed: u64,
     pub compacted: u64,
+    /// Backups that the second place got out of the same read.
+    pub both: u64,
+    /// Places that such a read went on without.
+    pub left_out: u64,
 }
 
 impl Stats {
@@ -50,6 +54,8 @@ impl Stats {
         self.harmed += o.harmed;
         self.healed += o.healed;
         self.compacted += o.compacted;
+        self.both += o.both;
+        self.left_out += o.left_out;
     }
 }
 
@@ -83,6 +89,15 @@ pub(crate) struct Place {
     pub(crate) harmed: BTreeMap<&'static str, BTreeMap<Key, bytes::Bytes>>,
     /// Jobs of which a pack has ever gone bad.
     pub(crate) scarred: BTreeSet<&'static str>,
+    /// What runs into both places may have committed here.
+    pub(crate) doubtful: BTreeMap<&'static str, Vec<Contents>>,
+}
+
+impl Place {
+    pub(crate) fn doubt(&mut self, job: &'static str, contents: Contents) {
+        self.doubtful.entry(job).or_default().push(contents.clone());
+        self.ledgers.entry(job).or_default().unknown.push(contents);
+    }
 }
 
 pub(crate) struct World {
@@ -114,6 +129,7 @@ impl World {
             unknown: Vec::new(),
             harmed: BTreeMap::new(),
             scarred: BTreeSet::new(),
+            doubtful: BTreeMap::new(),
         };
         let (one, two) = (MemoryStorage::new(), MemoryStorage::new());
         let parameters = ChunkerParameters::tiny();

@@ -54,10 +54,12 @@ impl World {
             .get(job)
             .map(|l| l.accounts.values().map(|a| &a.contents).chain(&l.unknown).cloned().collect())
             .unwrap_or_default();
+        let doubtful = self.places[at].doubtful.get(job).cloned().unwrap_or_default();
         let ledger = self.places[at].ledgers.entry(job).or_default();
         if at == 1 {
             // Whatever was in the first place may have been copied.
             ledger.unknown = originals;
+            ledger.unknown.extend(doubtful);
         }
         for (id, contents) in &restored {
             if ledger.accounts.get(id).is_some_and(|a| a.contents != *contents) {

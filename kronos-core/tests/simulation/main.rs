@@ -82,6 +82,7 @@ fn no_history_loses_a_backup() {
         "{total:?}"
     );
     assert!(total.harmed > count / 4 && total.healed > count / 50 && total.compacted > count / 4, "{total:?}");
+    assert!(total.both > count / 4 && total.left_out > count / 10, "{total:?}");
     assert!(total.copied > 0 && total.refused > 0 && total.swept > count / 3, "{total:?}");
 }
 

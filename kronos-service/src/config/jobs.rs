@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kronos_core::{BackupKind, Differential, Full, Incremental, Result, Secret, Strategy, nearest};
+use kronos_core::{BackupKind, Differential, Full, Incremental, Result, Secret, SlowStorage, Strategy, nearest};
 
 use super::StorageEntry;
 use super::databases::Database;
@@ -12,12 +12,13 @@ use super::section::{Keys, Section};
 use super::tree::Value;
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["database", "source", "storages", "strategy", "keep", "exclude", "limits"],
+    known: &["database", "source", "storages", "strategy", "keep", "exclude", "limits", "slow_storage"],
     later: &["method", "schedule", "timezone", "verify", "compression", "hooks", "notify"],
 };
 const STRATEGY: Keys = Keys { known: &["kind", "full_every"], later: &[] };
 const KEEP: Keys = Keys { known: &["last", "hourly", "daily", "weekly", "monthly", "yearly", "within"], later: &[] };
 const LIMITS: Keys = Keys { known: &["memory", "parallel", "upload", "download"], later: &["timeout"] };
+const SLOW_STORAGE: Keys = Keys { known: &["drop_after"], later: &[] };
 
 /// What a job backs up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,6 +144,9 @@ pub struct Job {
     pub exclude: Vec<String>,
     /// How much of the machine it may use.
     pub limits: JobLimits,
+    /// What is done about a storage that is slower than the others; `None` is the default of the
+    /// program.
+    pub slow_storage: Option<SlowStorage>,
 }
 
 impl Job {
@@ -155,6 +159,7 @@ impl Job {
             keep: None,
             exclude: Vec::new(),
             limits: JobLimits::default(),
+            slow_storage: None,
         }
     }
 
@@ -180,7 +185,24 @@ impl Job {
                 },
                 None => JobLimits::default(),
             },
+            slow_storage: slow_storage(section)?,
         })
+    }
+}
+
+fn slow_storage(job: &Section<'_>) -> Result<Option<SlowStorage>> {
+    let Some(entry) = job.find("slow_storage") else { return Ok(None) };
+    if !matches!(entry.node.value, Value::Text { .. }) {
+        let Some(section) = job.section("slow_storage", &SLOW_STORAGE)? else { return Ok(None) };
+        let after = section.duration("drop_after")?;
+        let missing = || section.wrong("a key is missing").with("missing", "drop_after");
+        return after.map(|after| Some(SlowStorage::Drop { after })).ok_or_else(missing);
+    }
+    let text = job.required("slow_storage")?;
+    match text.as_str() {
+        "wait" => Ok(Some(SlowStorage::Wait)),
+        "drop" => Ok(Some(SlowStorage::DROP)),
+        _ => Err(unknown(job, "slow_storage", "a slow storage is waited for or dropped", &text, ["wait", "drop"])),
     }
 }
 

@@ -1,18 +1,12 @@
-//! One job: into the first storage that is up, then a copy of the same backup into the others.
+//! One job: what it does and how that is told.
 
-use std::sync::Arc;
-
-use kronos_core::{
-    BackupInfo, BackupPlan, ConnectionStatus, Connector, Error, ErrorKind, Repository, Result, RunContext,
-};
+use kronos_core::{BackupInfo, BackupPlan, ConnectionStatus, Connector, Error, ErrorKind, Result};
 use serde::Serialize;
 
+use super::storages::{Attempt, Slot};
 use super::{Method, Task, Wishes};
 use crate::app::App;
 use crate::errors::line;
-use crate::mask::mask;
-use crate::places::Place;
-use crate::units;
 
 /// What one job did.
 #[derive(Serialize)]
@@ -37,6 +31,8 @@ pub(super) struct JobResult {
 pub(super) struct StorageResult {
     pub(super) storage: String,
     pub(super) outcome: Outcome,
+    /// Backups of earlier runs that were copied to it.
+    pub(super) caught_up: u64,
     pub(super) error: Option<Failure>,
 }
 
@@ -53,6 +49,8 @@ pub(super) enum Outcome {
     WouldCopy,
     /// The strategy found nothing to do.
     NothingToDo,
+    /// It was too slow and has not got the backup.
+    Dropped,
     Failed,
 }
 
@@ -64,7 +62,7 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    pub(super) fn of(error: &Error) -> Self {
         Self { kind: error.kind().name(), message: line(error) }
     }
 }
@@ -87,10 +85,6 @@ impl JobResult {
     pub(super) fn did_nothing(&self) -> bool {
         !self.storages.is_empty() && self.storages.iter().all(|s| s.outcome == Outcome::NothingToDo)
     }
-
-    fn storage(&mut self, storage: &str, outcome: Outcome, error: Option<&Error>) {
-        self.storages.push(StorageResult { storage: mask(storage), outcome, error: error.map(Failure::of) });
-    }
 }
 
 /// Runs a job. An error means that no storage has the backup.
@@ -106,47 +100,14 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
     // A lock may be waited for; the user need not.
     let tested = app.run.cancel.run_until_cancelled(test(&*connector)).await;
     tested.unwrap_or_else(|| app.run.check_cancelled())?;
-    let attempt = Attempt { app, task, job: &result.job.clone(), connector, run: app.run_with(task.limits.clone()) };
-
-    let mut urls = task.storages.iter();
-    let mut primary = None;
-    let mut last_error = None;
-    for url in urls.by_ref() {
-        match attempt.first(url, wishes.dry_run, result).await {
-            Ok(made) => {
-                primary = Some(made);
-                break;
-            }
-            Err(e) if e.kind() == ErrorKind::Cancelled || task.storages.len() == 1 => return Err(e),
-            Err(e) => {
-                app.out.error(&e, "backup");
-                result.storage(&shown(app, url), Outcome::Failed, Some(&e));
-                last_error = Some(e);
-            }
-        }
-    }
-    let Some((repository, backup)) = primary else {
-        let error = Error::new(ErrorKind::Io, "no storage could take the backup").with("job", &result.job);
-        return Err(match last_error {
-            Some(last) => error.with_source(last),
-            None => error,
-        });
-    };
-    for url in urls {
-        match attempt.further(url, wishes.dry_run, repository.as_ref(), backup.as_ref()).await {
-            Ok(outcome) => result.storage(&shown(app, url), outcome, None),
-            Err(e) => {
-                app.out.error(&e, "backup");
-                result.storage(&shown(app, url), Outcome::Failed, Some(&e));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// A storage's name, or what was written when it has none.
-fn shown(app: &App, url: &str) -> String {
-    app.place(url).map_or_else(|_| url.to_owned(), |place| place.name)
+    let mut options = task.options.clone();
+    options.job = Some(result.job.clone());
+    let (job, several) = (result.job.clone(), task.storages.len() > 1);
+    let attempt = Attempt { app, job: &job, options, connector, run: app.run_with(task.limits.clone()), several };
+    let mut slots = attempt.open(&task.storages).await;
+    let made = attempt.make(&mut slots, wishes.dry_run, result).await;
+    result.storages = slots.into_iter().map(Slot::into_result).collect();
+    made
 }
 
 /// Tells at once, and with the kind of error that it is, when the source cannot be read.
@@ -158,77 +119,4 @@ async fn test(connector: &dyn Connector) -> Result<()> {
     connector.databases().await?;
     let message = report.message.unwrap_or_else(|| "the source cannot be reached".to_owned());
     Err(Error::new(ErrorKind::ConnectionFailed, message).with("source", connector.describe()))
-}
-
-struct Attempt<'a> {
-    app: &'a App,
-    task: &'a Task,
-    job: &'a str,
-    connector: Arc<dyn Connector>,
-    run: RunContext,
-}
-
-impl Attempt<'_> {
-    /// Backs up into a storage, which gets a repository if it is empty.
-    async fn first(
-        &self,
-        url: &str,
-        dry_run: bool,
-        result: &mut JobResult,
-    ) -> Result<(Option<Repository>, Option<BackupInfo>)> {
-        let place = self.app.place(url)?;
-        let there = self.app.open_if_there(&place).await?;
-        let mut options = self.task.options.clone();
-        options.job = Some(self.job.to_owned());
-        let plan = kronos_core::plan_backup(there.as_ref(), &*self.connector, &options, &self.run).await?;
-        let estimate = units::bytes(plan.estimate);
-        result.plan = Some(plan);
-        if there.is_none() {
-            self.app.keys()?.protection()?;
-        }
-        if dry_run {
-            result.storage(&place.name, Outcome::WouldBackUp, None);
-            return Ok((there, None));
-        }
-        self.app.out.note(&format!("{}: about {estimate} in {}", self.job, self.connector.describe()));
-        let repository = match there {
-            Some(repository) => repository,
-            None => self.app.open_or_init(&place).await?,
-        };
-        let report = kronos_core::backup(&repository, &*self.connector, &options, &self.run).await?;
-        result.reason = report.reason;
-        result.healed = report.healed;
-        let outcome = if report.backup.is_some() { Outcome::BackedUp } else { Outcome::NothingToDo };
-        result.storage(&place.name, outcome, None);
-        result.backup.clone_from(&report.backup);
-        if let Some(backup) = &report.backup {
-            backup.warnings.iter().for_each(|note| self.app.out.note(&format!("note: {note}")));
-        }
-        Ok((Some(repository), report.backup))
-    }
-
-    /// Copies the backup into a storage, which gets a repository with the same keys if it is empty.
-    async fn further(
-        &self,
-        url: &str,
-        dry_run: bool,
-        from: Option<&Repository>,
-        backup: Option<&BackupInfo>,
-    ) -> Result<Outcome> {
-        let place: Place = self.app.place(url)?;
-        let there = self.app.open_if_there(&place).await?;
-        if dry_run {
-            return Ok(Outcome::WouldCopy);
-        }
-        let (Some(from), Some(backup)) = (from, backup) else { return Ok(Outcome::NothingToDo) };
-        let to = match there {
-            Some(to) => to,
-            None => self.app.open_or_init_like(&place, from).await?,
-        };
-        let report = kronos_core::copy(from, &to, self.job, &[backup.id], &self.run).await?;
-        match report.failed.first() {
-            None => Ok(Outcome::Copied),
-            Some(failed) => Err(Error::new(ErrorKind::Corrupt, format!("the backup could not be copied: {failed}"))),
-        }
-    }
 }

@@ -41,9 +41,14 @@ fn one(job: &JobResult) -> String {
             Outcome::WouldBackUp => "would back up to",
             Outcome::WouldCopy => "would copy to",
             Outcome::NothingToDo => "nothing to do on",
+            Outcome::Dropped => "too slow, left out:",
             Outcome::Failed => "failed on",
         };
-        let _ = writeln!(text, "  {outcome} {}", storage.storage);
+        let _ = write!(text, "  {outcome} {}", storage.storage);
+        if storage.caught_up > 0 {
+            let _ = write!(text, ", and {} that it had missed", units::count(storage.caught_up, "backup"));
+        }
+        text.push('\n');
     }
     text
 }
@@ -77,6 +82,7 @@ fn row(job: &JobResult) -> Vec<String> {
         (Some(_), _) => "failed".to_owned(),
         (None, 0) if job.did_nothing() => "nothing to do".to_owned(),
         (None, 0) if job.backup.is_none() => "planned".to_owned(),
+        (None, 0) if job.storages.iter().any(|s| s.outcome == Outcome::Dropped) => "done in part".to_owned(),
         (None, 0) => "done".to_owned(),
         (None, n) => format!("failed on {n} of {}", job.storages.len()),
     };
