@@ -5,10 +5,13 @@
 //! condition and say yes to everybody, and some look first and write then, so that all who looked at
 //! the same moment win. Neither shows before several really write at the same moment: so they do.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result, Retry};
 use crate::id::Id;
@@ -20,8 +23,11 @@ use crate::time::Timestamp;
 
 /// Writers of one object.
 const WRITERS: u8 = 32;
-/// Objects that are raced for.
-const RACES: u32 = 3;
+/// Objects that are raced for: at most, and at least. A store that takes its time over them puts
+/// writers in a row, and needs no more of them.
+const RACES: usize = 10;
+const FEWEST_RACES: usize = 3;
+const LONG_ENOUGH: Duration = Duration::from_secs(3);
 /// The least that all stores take of a part that is not the last one.
 const PART: usize = 5 << 20;
 
@@ -143,7 +149,13 @@ impl Probe<'_> {
         if outcome == PutOutcome::Created || there != *content {
             return Ok(ConditionalPut::Ignored);
         }
+        // Writers whose connections are still to be made do not come at the same moment.
+        join_all((0..WRITERS).map(|_| storage.get(first))).await;
+        let begun = Instant::now();
         for race in 0..RACES {
+            if race >= FEWEST_RACES && begun.elapsed() > LONG_ENOUGH {
+                break;
+            }
             if !self.race(&self.key(&format!("race-{race}"))).await? {
                 return Ok(ConditionalPut::Racy);
             }

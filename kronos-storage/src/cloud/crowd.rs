@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What it begins with.
-const FIRST: usize = 8;
+/// What it begins with, at most.
+const FIRST: usize = 32;
 /// Requests that were turned away together halve it once.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -111,25 +111,25 @@ mod tests {
 
     #[tokio::test]
     async fn it_grows_while_all_goes_well_and_is_halved_once_for_each_refusal() {
-        let crowd = Crowd::new(32);
-        for _ in 0..2_000 {
+        let crowd = Crowd::new(64);
+        for _ in 0..4_000 {
             crowd.went_well();
         }
-        assert_eq!((crowd.limit(), crowd.places.available_permits()), (32, 32));
+        assert_eq!((crowd.limit(), crowd.places.available_permits()), (64, 64));
         let mut inside = Vec::new();
-        for _ in 0..30 {
+        for _ in 0..60 {
             inside.push(crowd.enter().await);
         }
         crowd.was_turned_away();
         crowd.was_turned_away();
-        assert_eq!(crowd.limit(), 16, "two refusals of one moment count once");
+        assert_eq!(crowd.limit(), 32, "two refusals of one moment count once");
         assert_eq!(crowd.places.available_permits(), 0);
         drop(inside);
-        assert_eq!(crowd.places.available_permits(), 16, "places that were taken come off the limit");
-        for _ in 0..16 {
+        assert_eq!(crowd.places.available_permits(), 32, "places that were taken come off the limit");
+        for _ in 0..32 {
             crowd.went_well();
         }
-        assert_eq!((crowd.limit(), crowd.places.available_permits()), (17, 17));
+        assert_eq!((crowd.limit(), crowd.places.available_permits()), (33, 33));
     }
 
     #[tokio::test]

@@ -255,7 +255,9 @@ fn look_at(request: &Message) -> Seen {
     let text = String::from_utf8_lossy(&request.head).into_owned();
     let mut lines = text.lines();
     let mut first = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().to_owned());
+    // Google's names are written with their slashes escaped.
+    let (method, target) =
+        (first.next().unwrap_or_default().to_owned(), first.next().unwrap_or_default().replace("%2F", "/"));
     let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
