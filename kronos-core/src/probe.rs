@@ -26,7 +26,7 @@ const WRITERS: u8 = 32;
 /// Objects that are raced for: at most, and at least. A store that takes its time over them puts
 /// writers in a row, and needs no more of them.
 const RACES: usize = 10;
-const FEWEST_RACES: usize = 3;
+const FEWEST_RACES: usize = 2;
 const LONG_ENOUGH: Duration = Duration::from_secs(3);
 /// The least that all stores take of a part that is not the last one.
 const PART: usize = 5 << 20;
