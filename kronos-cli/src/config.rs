@@ -75,9 +75,12 @@ fn limited(url: &str, job: &Job) -> String {
     let mut url = url.to_owned();
     for (name, rate) in [("upload_limit", job.limits.upload), ("download_limit", job.limits.download)] {
         let Some(rate) = rate.filter(|_| !url.contains(&format!("{name}="))) else { continue };
-        if !url.contains("://") {
-            let escaped = utf8_percent_encode(&url, PATH).to_string();
-            url = format!("file:{escaped}");
+        let has_scheme = kronos_storage::parse_storage_url(&url).is_ok_and(|(scheme, settings)| {
+            // What has no scheme is a directory, as it stands.
+            scheme != "file" || settings.location != url
+        });
+        if !has_scheme {
+            url = format!("file:{}", utf8_percent_encode(&url, PATH));
         }
         url.push(if url.contains('?') { '&' } else { '?' });
         url.extend([name, "=", &rate.to_string()]);
@@ -104,5 +107,32 @@ pub(crate) fn retention(keep: &Keep) -> Retention {
         yearly: keep.yearly.unwrap_or(0),
         within: keep.within,
         time_zone: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_added_to_every_form_of_location() {
+        let text = "[databases.sqlite]\nhost = \"/srv\"\ndatabases = [\"a.db\"]\n\
+                    [jobs.sqlite]\nlimits = { upload = \"1MB/s\", download = \"2MB/s\" }\n";
+        let config = Config::parse(text, kronos_service::Format::Toml, &|_| None).expect("a good configuration");
+        let job = &config.jobs["sqlite"];
+        let limits = "upload_limit=1000000&download_limit=2000000";
+        for (url, expected) in [
+            ("/srv/b c", format!("file:/srv/b%20c?{limits}")),
+            ("./b?c", format!("file:./b%3Fc?{limits}")),
+            ("file:/srv/b", format!("file:/srv/b?{limits}")),
+            ("file:///srv/b", format!("file:///srv/b?{limits}")),
+            ("memory:x", format!("memory:x?{limits}")),
+            ("s3://b/p?region=eu", format!("s3://b/p?region=eu&{limits}")),
+            ("s3://b?upload_limit=5MB", "s3://b?upload_limit=5MB&download_limit=2000000".to_owned()),
+        ] {
+            assert_eq!(limited(url, job), expected);
+            let (_, settings) = kronos_storage::parse_storage_url(&limited(url, job)).expect(url);
+            assert!(settings.options.contains_key("upload_limit"), "{url}");
+        }
     }
 }

@@ -17,7 +17,6 @@ use futures::{StreamExt, TryFutureExt, TryStreamExt};
 use kronos_core::{
     Atomicity, Error, ErrorKind, Key, ObjectMeta, PutOutcome, Result, Retry, Storage, Timestamp, Upload,
 };
-use object_store::memory::InMemory;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{
@@ -35,9 +34,10 @@ use crate::words::Words;
 const PAGE: usize = 1000;
 
 /// A storage in memory, for tests and trials; `name` is shown to people.
+#[cfg(feature = "memory")]
 pub fn memory(name: &str) -> Arc<dyn Storage> {
     Arc::new(Adapter {
-        store: OnceCell::new_with(Some(Stores::one(InMemory::new()))),
+        store: OnceCell::new_with(Some(Stores::one(object_store::memory::InMemory::new()))),
         make: None,
         name: format!("memory:{name}"),
         prefix: None,
@@ -54,13 +54,15 @@ pub fn memory(name: &str) -> Arc<dyn Storage> {
 /// What is needed of a store.
 #[async_trait]
 trait Store: ObjectStore + MultipartStore {
+    #[cfg(feature = "cloud")]
     /// The signed address of a list of uploads that were begun and not ended, where there is one.
     async fn unfinished(&self, _: Vec<(&'static str, String)>) -> Option<object_store::Result<String>> {
         None
     }
 }
 
-impl Store for InMemory {}
+#[cfg(feature = "memory")]
+impl Store for object_store::memory::InMemory {}
 
 /// The store, and the same without checksums where they can be left out.
 #[derive(Debug, Clone)]

@@ -20,15 +20,25 @@
 //! ```
 
 #[cfg(feature = "adapter")]
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gcs", feature = "memory")),
+    allow(dead_code, reason = "each store uses a part of what they share")
+)]
 mod adapter;
 #[cfg(feature = "cloud")]
+#[cfg_attr(
+    not(all(feature = "s3", feature = "gcs", feature = "azure")),
+    allow(dead_code, reason = "each cloud uses a part of what they share")
+)]
 mod cloud;
 #[cfg(feature = "local")]
 mod local;
+#[cfg(any(feature = "local", feature = "memory", feature = "cloud"))]
 mod options;
 #[cfg(feature = "pace")]
+#[cfg_attr(not(feature = "cloud"), allow(dead_code, reason = "directories wait for whole parts"))]
 mod pace;
-#[cfg(feature = "pace")]
+#[cfg(all(feature = "pace", any(feature = "local", feature = "memory")))]
 mod paced;
 #[cfg(feature = "adapter")]
 mod parts;

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use kronos_core::{Registry, Result, Storage, StorageSettings};
+use kronos_core::Registry;
+#[cfg(any(feature = "local", feature = "memory", feature = "cloud"))]
+use kronos_core::{Result, Storage, StorageSettings};
 
 /// Where variables such as `AWS_ACCESS_KEY_ID` come from: a program that wants the clouds' own ones
 /// heard hands in `std::env::var`, one that does not hands in nothing.
@@ -50,11 +52,15 @@ pub fn register_with(registry: &mut Registry, environment: &Environment) {
     registry.add_storage("az", hearing(environment, crate::cloud::open_azure));
     #[cfg(not(feature = "azure"))]
     registry.leave_out_storage("az", "azure");
+    #[cfg(not(any(feature = "local", feature = "memory", feature = "cloud")))]
+    let _ = environment;
 }
 
+#[cfg(any(feature = "local", feature = "memory", feature = "cloud"))]
 type Made = Result<Arc<dyn Storage>>;
 
 /// Hands the environment to what opens a storage.
+#[cfg(any(feature = "local", feature = "memory", feature = "cloud"))]
 fn hearing<F>(environment: &Environment, open: F) -> impl Fn(&StorageSettings) -> Made + Send + Sync + use<F>
 where
     F: Fn(&StorageSettings, &Environment) -> Made + Send + Sync + 'static,

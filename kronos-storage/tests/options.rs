@@ -6,7 +6,11 @@ mod common;
 use bytes::Bytes;
 use common::proxy::{Fate, Kind, Proxy, Seen};
 use common::{Server, block_on, on};
-use kronos_core::{ErrorKind, Key, PutOutcome, StorageExt};
+use kronos_core::testing::MemorySource;
+use kronos_core::{
+    BackupOptions, ChunkerParameters, ErrorKind, Key, Protection, PutOutcome, Repository, RunContext, StorageExt,
+    backup,
+};
 use libtest_mimic::{Arguments, Trial};
 
 /// Tells a process of this test what it is for.
@@ -149,6 +153,14 @@ async fn refused_checksums(server: Server) {
     let mut upload = storage.begin_upload(&key("a/d")).await.unwrap();
     upload.write(Bytes::from(vec![1; 6 << 20])).await.unwrap();
     upload.finish().await.unwrap();
+    // The user hears of it with each backup.
+    let repository = behind.open(&server.fresh());
+    let (plain, run) = (Protection::None, RunContext::new());
+    let repository = Repository::init(repository, &plain, ChunkerParameters::default(), &run).await.unwrap();
+    let source = MemorySource::new("shop");
+    source.set("orders", vec![1; 1000]);
+    let made = backup(&repository, &source, &BackupOptions::new(), &run).await.unwrap().backup.unwrap();
+    assert!(made.warnings.iter().any(|warning| warning.contains("checksum")), "{:?}", made.warnings);
     // Who insists gets an error.
     let insisting = behind.with("checksum", "sha256").open(&server.fresh());
     let error = insisting.put(&key("a/b"), Bytes::from_static(b"x")).await.unwrap_err();

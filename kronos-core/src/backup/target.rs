@@ -81,6 +81,8 @@ impl Target {
         for message in &warnings {
             run.emit(&Event::Warning { message: message.clone() });
         }
+        // Something has been written by now: what the storage does not take has turned out.
+        warnings.extend(job.storage().notices());
         let parent = parent.and_then(|origin| state.find_origin(origin)).map(|r| r.manifest.backup);
         let (base, state) = base(&job, state, parent, run, &mut warnings).await?;
         Ok(Self { job, state, base, parent, warnings })

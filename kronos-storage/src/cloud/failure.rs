@@ -52,6 +52,8 @@ pub(crate) struct Answer<'a> {
 const CREDENTIALS: &str = "check the access key, secret, token or role, and that they belong to this store";
 const NO_CREDENTIALS: &str = "give credentials: the cloud's variables, its configuration files, an instance's or workload's \
                               role; or anonymous=true to read what is public";
+const PERMISSION: &str =
+    "these credentials may not do this: allow them to list, read, write and delete below the prefix";
 const CLOCK: &str = "set this machine's clock: signatures are only good for minutes";
 const BUCKET: &str = "make the bucket or container first, and check its name and the endpoint";
 const REGION: &str = "give the region that the bucket is in: region=…";
@@ -114,7 +116,7 @@ impl Failure {
             (403, _)
             | (409, "BlobImmutableDueToPolicy" | "BlobImmutableDueToLegalHold" | "LeaseIdMissing")
             | (_, "ObjectLocked" | "AccessDenied" | "ObjectUnderActiveHold" | "RetentionPolicyNotMet") => {
-                (K::PermissionDenied, now, "the store does not allow it", None)
+                (K::PermissionDenied, now, "the store does not allow it", Some(PERMISSION))
             }
             (408, _) | (400, "RequestTimeout") => {
                 (K::Timeout, later, "the store waited too long for the request", None)

@@ -91,8 +91,12 @@ impl Http {
             .user_agent(concat!("kronos/", env!("CARGO_PKG_VERSION")));
         if let Some((url, except)) = &settings.proxy {
             let proxy = reqwest::Proxy::all(url).map_err(bad("the proxy's address cannot be used"))?;
-            let except = except.as_deref().and_then(reqwest::NoProxy::from_string);
-            builder = builder.proxy(proxy.no_proxy(except));
+            // An instance's own credentials are next door.
+            let except = format!(
+                "169.254.169.254,169.254.170.2,metadata.google.internal,{}",
+                except.as_deref().unwrap_or_default()
+            );
+            builder = builder.proxy(proxy.no_proxy(reqwest::NoProxy::from_string(&except)));
         }
         Ok(Self {
             client: builder.build().map_err(bad("the HTTP client cannot be made"))?,
@@ -111,7 +115,7 @@ impl Http {
         B: Body<Data = Bytes> + Unpin,
     {
         let (parts, body) = request.into_parts();
-        let host = parts.uri.authority().map(ToString::to_string).unwrap_or_default();
+        let host = super::place::authority(&parts.uri.to_string()).unwrap_or_default();
         let of_credentials = match &self.endpoint {
             Some(endpoint) => *endpoint != host,
             None => !(self.is_store)(&host),

@@ -16,7 +16,9 @@ impl Place {
         let good = |c: char| c.is_ascii_alphanumeric() || ".-_".contains(c);
         if bucket.len() < 3 || bucket.len() > 222 || !bucket.chars().all(good) {
             let error = Error::new(ErrorKind::Config, "this cannot be the name of a bucket or container");
-            return Err(error.with("name", bucket).with("hint", "write SCHEME://BUCKET/PREFIX?OPTION=VALUE"));
+            // Someone may have put a login there.
+            let shown = bucket.rsplit_once('@').map_or(bucket, |(_, after)| after);
+            return Err(error.with("name", shown).with("hint", "write SCHEME://BUCKET/PREFIX?OPTION=VALUE"));
         }
         let prefix = prefix.trim_matches('/');
         let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
@@ -45,7 +47,12 @@ pub(crate) fn authority(endpoint: &str) -> Result<String> {
     let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
     match uri.as_ref().and_then(http::Uri::authority) {
         // A login has no place here; it would be shown.
-        Some(authority) if !authority.as_str().contains('@') => Ok(authority.to_string()),
+        Some(authority) if !authority.as_str().contains('@') => {
+            let host = authority.as_str().to_ascii_lowercase();
+            // As it is when it comes back in a request.
+            let usual = if uri.as_ref().is_some_and(|uri| uri.scheme_str() == Some("http")) { ":80" } else { ":443" };
+            Ok(host.strip_suffix(usual).unwrap_or(&host).to_owned())
+        }
         _ => Err(Error::new(ErrorKind::Config, "an endpoint is an address such as https://s3.example.com:9000")
             .with("option", "endpoint")),
     }
@@ -62,9 +69,12 @@ mod tests {
         let shown = place.describe("s3", Some("https://minio:9000/"));
         assert_eq!(shown, "s3://company-backups/kronos/a%20b at minio:9000");
         assert_eq!(Place::bucket("bucket").unwrap().describe("gs", None), "gs://bucket");
+        assert!(!Place::bucket("KEY:SECRET@bucket/x").unwrap_err().to_string().contains("SECRET"));
         for bad in ["", "ab", "a b c", "buck@et", "bucket/a b", "bucket/../x", "bucket/a//b", "bucket/ü"] {
             assert_eq!(Place::bucket(bad).unwrap_err().kind(), ErrorKind::Config, "{bad:?}");
         }
+        assert_eq!(authority("https://S3.Example.com:443/x").unwrap(), "s3.example.com");
+        assert_eq!(authority("http://minio:443").unwrap(), "minio:443");
         for bad in ["minio:9000", "ftp://x", "", "http://", "https://me:secret@host"] {
             let error = authority(bad).unwrap_err();
             assert!(!format!("{error:?}").contains("secret"), "{bad:?}");

@@ -26,7 +26,7 @@ pub(crate) struct Profile {
     pub(crate) external_id: Option<String>,
     pub(crate) region: Option<String>,
     /// Keys that were given, with which the role is assumed.
-    pub(crate) keys: Option<(String, String)>,
+    pub(crate) keys: Option<(String, String, Option<String>)>,
 }
 
 impl std::fmt::Debug for Profile {
@@ -50,14 +50,14 @@ impl Profile {
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
         let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
-        if let Some(name) = &self.name {
-            loader = loader.profile_name(name);
-        }
         if let Some(region) = &self.region {
             loader = loader.region(Region::new(region.clone()));
         }
-        if let Some((id, secret)) = &self.keys {
-            loader = loader.credentials_provider(Credentials::new(id, secret, None, None, "given"));
+        if let Some(name) = &self.name {
+            loader = loader.profile_name(name);
+        }
+        if let Some((id, secret, token)) = &self.keys {
+            loader = loader.credentials_provider(Credentials::new(id, secret, token.clone(), None, "given"));
         }
         let config = loader.load().await;
         let provider = match &self.role {

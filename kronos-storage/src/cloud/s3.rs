@@ -64,10 +64,14 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
         set("aws_region", region);
     }
 
+    let names_profile = settings.options.contains_key("profile");
     let key = options.secret("access_key_id", "access_key_id_env", "access_key_id_file")?;
     let secret = options.secret("secret_access_key", "secret_access_key_env", "secret_access_key_file")?;
     let token = options.secret("session_token", "session_token_env", "session_token_file")?;
     match (key, secret) {
+        (Some(_), Some(_)) if names_profile => {
+            return Err(Error::new(ErrorKind::Config, "a profile is named and keys are given: one of them will do"));
+        }
         (Some(key), Some(secret)) => {
             set("aws_access_key_id", key);
             set("aws_secret_access_key", secret);
@@ -144,7 +148,8 @@ fn encryption(options: &mut Options<'_>, set: &mut impl FnMut(&str, String)) -> 
     Ok(())
 }
 
-/// The profile whose credentials are wanted. Keys that are given win.
+/// The profile whose credentials are wanted. Keys win over a profile of the environment; which of the
+/// two wins when a profile is named is for the AWS tools' own order.
 #[cfg(feature = "aws-profiles")]
 #[allow(clippy::unnecessary_wraps, reason = "as in a build without profiles")]
 fn profile(options: &mut Options<'_>, anonymous: bool, pairs: &[(String, String)]) -> Result<Option<Profile>> {
@@ -155,10 +160,10 @@ fn profile(options: &mut Options<'_>, anonymous: bool, pairs: &[(String, String)
     if anonymous || (has_keys && given.is_none() && role.is_none()) {
         return Ok(None);
     }
-    let region =
-        pairs.iter().find(|(name, _)| name == "aws_region" || name == "aws_default_region").map(|(_, v)| v.clone());
-    let keys = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
-    let keys = keys("aws_access_key_id").zip(keys("aws_secret_access_key")).filter(|_| given.is_none());
+    let value = |name: &str| pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+    let region = value("aws_region").or_else(|| value("aws_default_region"));
+    let keys = value("aws_access_key_id").zip(value("aws_secret_access_key")).filter(|_| given.is_none());
+    let keys = keys.map(|(id, secret)| (id, secret, value("aws_session_token").filter(|token| !token.is_empty())));
     Ok(Some(Profile { name: given, role, external_id, region, keys }))
 }
 
