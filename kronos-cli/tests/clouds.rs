@@ -34,21 +34,22 @@ static ALONE: RwLock<()> = RwLock::new(());
 fn main() {
     let mut arguments = Arguments::from_args();
     // They wait for servers, and for pauses.
-    arguments.test_threads.get_or_insert(6);
+    arguments.test_threads.get_or_insert(12);
     let mut trials = Vec::new();
-    for server in SERVERS {
+    // The longest ones first.
+    for server in ["s3", "azure"] {
         trials.push(beside(server, "killed_at_any_moment", killed));
+        trials.push(beside(server, "a_passphrase", passphrase));
+        trials.push(beside(server, "recipients", recipients));
+        trials.push(beside(server, "credentials_of_the_environment_and_the_configuration", credentials));
+        trials.push(beside(server, "who_may_only_read", reader));
+    }
+    for server in SERVERS {
         trials.push(beside(server, "two_at_once", at_once));
         trials.push(beside(server, "the_whole_life", life));
         trials.push(beside(server, "several_storages", several));
-        trials.push(beside(server, "a_passphrase", passphrase));
-        trials.push(beside(server, "recipients", recipients));
         trials.push(beside(server, "wrong_credentials", wrong_credentials));
         trials.push(beside(server, "wrong_places", wrong_places));
-    }
-    for server in ["s3", "azure"] {
-        trials.push(beside(server, "credentials_of_the_environment_and_the_configuration", credentials));
-        trials.push(beside(server, "who_may_only_read", reader));
     }
     trials.push(beside("azure", "a_token_instead_of_the_key", token));
     trials.push(beside("s3", "anonymously", anonymously));
@@ -264,13 +265,13 @@ fn copied(cloud: &Cloud, ids: &[String], contents: &[u64]) {
     cloud.place.ok(&words("copy --from copy --to @", &there.url));
     cloud.place.ok(&words("check --read-data --from copy", ""));
     there.is_clean();
-    let copies = there.ids("");
-    assert_eq!(copies.len(), ids.len());
-    for (id, content) in copies.iter().zip(contents) {
+    let all = there.ids("");
+    assert_eq!(all.len(), ids.len());
+    for (id, content) in all.iter().zip(contents) {
         there.restores(id, *content);
     }
     cloud.place.ok(&words("copy --from copy --to @", &there.url));
-    assert_eq!(there.ids(""), copies, "all is there already");
+    assert_eq!(there.ids(""), all, "all is there already");
 }
 
 /// Only the last of three backups stays, and the room of the others is freed.
@@ -459,12 +460,12 @@ fn credentials(cloud: &Cloud) {
     refused.fails(1, "the store refuses the credentials", "hint: check the access key");
     assert!(!refused.err.contains("Z2VoZWlt"), "{refused:?}");
 
-    let mut storage = format!("url = \"{}://{}\"\n", cloud.server.scheme, cloud.location);
-    for (name, value) in cloud.server.options.iter().filter(|(name, _)| *name != secret) {
-        storage.push_str(&format!("{name} = \"{value}\"\n"));
-    }
+    let options = cloud.server.options.iter().filter(|(name, _)| *name != secret);
+    let mut storage = vec![format!("url = \"{}://{}\"", cloud.server.scheme, cloud.location)];
+    storage.extend(options.map(|(name, value)| format!("{name} = \"{value}\"")));
+    let storage = storage.join("\n");
     let write = |key: &str| {
-        place.write("kronos.toml", &format!("[storages.main]\n{storage}{key}\n[jobs.app]\nsource = \"app.db\"\n"));
+        place.write("kronos.toml", &format!("[storages.main]\n{storage}\n{key}\n[jobs.app]\nsource = \"app.db\"\n"));
     };
     let value = cloud.server.options[secret].as_str();
     write(&format!("{secret}_env = \"THE_SECRET\""));
