@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result, Retry};
+use crate::event::Event;
 use crate::id::Id;
 use crate::repository::layout;
 use crate::repository::retry::retry;
@@ -26,7 +27,7 @@ const WRITERS: u8 = 32;
 /// Objects that are raced for: at most, and at least. A store that takes its time over them puts
 /// writers in a row, and needs no more of them.
 const RACES: usize = 10;
-const FEWEST_RACES: usize = 2;
+const FEWEST_RACES: usize = 3;
 const LONG_ENOUGH: Duration = Duration::from_secs(3);
 /// The least that all stores take of a part that is not the last one.
 const PART: usize = 5 << 20;
@@ -99,6 +100,7 @@ impl ProbeReport {
 
 /// Finds out what a storage can do, with a few objects of its own that are removed again.
 pub async fn probe(storage: &dyn Storage, run: &RunContext) -> Result<ProbeReport> {
+    run.emit(&Event::Started { operation: "probe", subject: storage.describe() });
     let probe = Probe { storage, run, place: layout::probe_place(Id(run.random())) };
     let found = probe.find_out().await;
     let deleted = probe.clean_up().await;

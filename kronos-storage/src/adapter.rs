@@ -538,7 +538,8 @@ mod made {
             atomicity: if recipe.single_writer { Atomicity::SingleWriter } else { Atomicity::Unproven },
             degrades: matches!(recipe.checksums, Checksums::Try(_)),
             degraded: AtomicBool::new(false),
-            http: Some(recipe.http),
+            // What cannot be signed cannot be asked for.
+            http: Some(recipe.http).filter(|_| !recipe.anonymous),
         }))
     }
 
@@ -635,8 +636,10 @@ mod made {
             let Some(url) = store.unfinished(query).await else { return Ok(0) };
             let page = match unfinished::page(http, &url.map_err(|e| failed(&e, WHAT))?).await {
                 Ok(page) => page,
-                // Not every dialect can name them.
-                Err(failure) if failure.kind == ErrorKind::Unsupported => return Ok(removed),
+                // Not every dialect can name them, and not everybody may see them.
+                Err(failure) if matches!(failure.kind, ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
+                    return Ok(removed);
+                }
                 Err(failure) => return Err(failure.to_error(WHAT)),
             };
             for begun in page.iter().filter(|begun| begun.at.is_some_and(|at| at < before)) {

@@ -46,6 +46,8 @@ pub(crate) struct Recipe {
     /// The user vouches that nobody else writes.
     pub(crate) single_writer: bool,
     pub(crate) checksums: Checksums,
+    /// No credentials are asked for and nothing is signed.
+    pub(crate) anonymous: bool,
 }
 
 /// Names and values; the values are not shown.

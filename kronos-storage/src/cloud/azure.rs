@@ -76,5 +76,14 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let shown = Place { bucket: format!("{account}/{}", place.bucket), ..place.clone() };
     let name = shown.describe("az", endpoint.as_deref());
     let checksums = Checksums::Off;
-    adapter::azure(Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums })
+    adapter::azure(Recipe {
+        name,
+        prefix: place.prefix,
+        pairs: Pairs(pairs),
+        http,
+        classes,
+        single_writer,
+        checksums,
+        anonymous,
+    })
 }

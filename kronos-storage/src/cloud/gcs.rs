@@ -54,5 +54,14 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let http = Http::new(&http, host, |host| host == "storage.googleapis.com")?;
     let name = place.describe("gs", endpoint.as_deref());
     let checksums = Checksums::Off;
-    adapter::gcs(Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums })
+    adapter::gcs(Recipe {
+        name,
+        prefix: place.prefix,
+        pairs: Pairs(pairs),
+        http,
+        classes,
+        single_writer,
+        checksums,
+        anonymous,
+    })
 }

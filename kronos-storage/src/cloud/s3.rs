@@ -79,7 +79,10 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
             set("aws_session_token", token.unwrap_or_default());
         }
         (None, None) if token.is_none() => {}
-        _ => return Err(Error::new(ErrorKind::Config, "access_key_id and secret_access_key belong together")),
+        _ => {
+            let error = Error::new(ErrorKind::Config, "access_key_id and secret_access_key belong together");
+            return Err(error.with("hint", "give both, each by itself or as …_env or …_file, and check their spelling"));
+        }
     }
     let anonymous = options.flag("anonymous")?.unwrap_or(false);
     if anonymous {
@@ -114,7 +117,7 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     pairs.retain(|(_, value)| !value.is_empty());
     let name = place.describe("s3", endpoint.as_deref());
     adapter::s3(
-        Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums },
+        Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums, anonymous },
         profile,
     )
 }
