@@ -1,7 +1,7 @@
 //! A storage: its URL, and further keys that are options of its kind. Which there are is for the
 //! storage to know: it names those that it has when it meets one that it has not.
 
-use kronos_core::Result;
+use kronos_core::{Result, nearest};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::section::Section;
@@ -12,7 +12,11 @@ pub(super) fn url(section: &Section<'_>) -> Result<String> {
     let mut url = section.required("url")?;
     for entry in section.all().filter(|entry| entry.name != "url") {
         if !url.contains("://") {
-            return Err(section.at(entry, "a directory has no options; one that has is written as file:///srv/backups"));
+            let error = section.at(entry, "unknown key");
+            return Err(match nearest(&entry.name, ["url"]) {
+                Some(near) => error.with("did you mean", near),
+                None => error.with("hint", "a directory with options is written as a URL: file:///srv/backups"),
+            });
         }
         let value = match &entry.node.value {
             Value::Text { text, .. } => text.clone(),
