@@ -10,7 +10,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::error::{Error, ErrorKind, Result, Retry};
@@ -18,6 +17,7 @@ use crate::event::Event;
 use crate::id::Id;
 use crate::repository::layout;
 use crate::repository::retry::retry;
+use crate::repository::uploading::Uploading;
 use crate::run::RunContext;
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 use crate::time::Timestamp;
@@ -192,17 +192,17 @@ impl Probe<'_> {
     async fn parts(&self) -> Result<()> {
         let (storage, run) = (self.storage, self.run);
         let place = self.key("parts");
-        let upload = Mutex::new(retry(run, "begin an upload", || storage.begin_upload(&place)).await?);
+        let upload = Uploading::begin(storage, &place, run).await?;
         let sent = async {
             for part in [Bytes::from(vec![1; PART]), Bytes::from_static(b"the rest")] {
-                retry(run, "upload a part", || async { upload.lock().await.write(part.clone()).await }).await?;
+                upload.write(&part).await?;
             }
-            retry(run, "end an upload", || async { upload.lock().await.finish().await }).await
+            upload.finish().await
         };
         let sent = sent.await;
         if sent.is_err() {
             // What it left is for the storage to clean up.
-            let _ = upload.into_inner().abort().await;
+            let _ = upload.abort().await;
         }
         let end = PART as u64;
         let across = retry(run, "read across two parts", || storage.get_range(&place, end - 1..end + 8)).await;

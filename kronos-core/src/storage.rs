@@ -55,6 +55,11 @@ impl Key {
         self.0.split('/').cmp(other.0.split('/'))
     }
 
+    /// Whether it comes after another in one of the two orders that storages list in.
+    pub fn follows(&self, other: &Self) -> bool {
+        self > other || self.cmp_parts(other).is_gt()
+    }
+
     /// Whether an object of this name is a pack of data: the bulk of a repository, and read for
     /// restores alone, so that it may lie where storing is cheap and reading is not.
     pub fn is_data_pack(&self) -> bool {
@@ -186,7 +191,7 @@ pub trait StorageExt: Storage {
             all.extend(page);
             // A store that breaks the order must not keep this from coming to an end.
             match last {
-                Some(last) if after.as_ref().is_none_or(|after| follows(&last, after)) => after = Some(last),
+                Some(last) if after.as_ref().is_none_or(|after| last.follows(after)) => after = Some(last),
                 _ => {
                     all.sort_by(|a, b| a.key.cmp(&b.key));
                     all.dedup_by(|a, b| a.key == b.key);
@@ -202,11 +207,6 @@ fn last_of(page: &[ObjectMeta]) -> Option<Key> {
     let ordered = page.is_sorted_by(|a, b| a.key.cmp_parts(&b.key).is_lt());
     let last = if ordered { page.last() } else { page.iter().max_by(|a, b| a.key.cmp(&b.key)) };
     last.map(|last| last.key.clone())
-}
-
-/// Whether a name comes after another in one of the orders that storages have.
-pub(crate) fn follows(name: &Key, after: &Key) -> bool {
-    name > after || name.cmp_parts(after).is_gt()
 }
 
 impl<S: Storage + ?Sized> StorageExt for S {}
@@ -234,7 +234,7 @@ mod tests {
     fn both_orders_are_known() {
         let key = |name: &str| Key::new(name).unwrap();
         assert!(key("a/b") > key("a-b/c") && key("a/b").cmp_parts(&key("a-b/c")).is_lt());
-        assert!(follows(&key("a/b"), &key("a-b")) && follows(&key("a-b"), &key("a/b")));
-        assert!(!follows(&key("a/b"), &key("a/b")) && !follows(&key("a/b"), &key("a/c")));
+        assert!(key("a/b").follows(&key("a-b")) && key("a-b").follows(&key("a/b")));
+        assert!(!key("a/b").follows(&key("a/b")) && !key("a/b").follows(&key("a/c")));
     }
 }

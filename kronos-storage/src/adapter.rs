@@ -357,7 +357,7 @@ impl Storage for Adapter {
         let page: Vec<ObjectMeta> = found
             .try_filter_map(|found| std::future::ready(Ok(self.key(&found.location).map(|key| meta(&found, key)))))
             // Some emulators begin at the beginning nevertheless.
-            .try_filter(|found| std::future::ready(after.is_none_or(|after| comes_after(&found.key, after))))
+            .try_filter(|found| std::future::ready(after.is_none_or(|after| found.key.follows(after))))
             .take(PAGE)
             .try_collect()
             .await
@@ -402,11 +402,6 @@ impl Storage for Adapter {
     async fn free_space(&self) -> Result<Option<u64>> {
         Ok(None)
     }
-}
-
-/// In one of the orders that stores have.
-fn comes_after(key: &Key, after: &Key) -> bool {
-    key > after || key.cmp_parts(after).is_gt()
 }
 
 /// What is not there any more need not be removed.
@@ -509,6 +504,17 @@ mod made {
         RetryConfig { max_retries: 0, ..RetryConfig::default() }
     }
 
+    /// The builders of the three have the same methods, and no trait in common.
+    macro_rules! builder {
+        ($new:expr, $recipe:expr) => {{
+            let mut builder = $new.with_retry(once()).with_http_connector(Client($recipe.http.clone()));
+            for (name, value) in &$recipe.pairs.0 {
+                builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
+            }
+            builder
+        }};
+    }
+
     fn bad(error: &StoreError) -> kronos_core::Error {
         let error = failed(error, "the storage's settings");
         if error.kind() == kronos_core::ErrorKind::Io {
@@ -547,10 +553,7 @@ mod made {
     pub(crate) fn s3(recipe: Recipe, profile: Option<crate::cloud::Profile>) -> Result<Arc<dyn Storage>> {
         use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 
-        let mut builder = AmazonS3Builder::new().with_retry(once()).with_http_connector(Client(recipe.http.clone()));
-        for (name, value) in &recipe.pairs.0 {
-            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
-        }
+        let builder = builder!(AmazonS3Builder::new(), recipe);
         let checksums = recipe.checksums;
         let build = move |builder: AmazonS3Builder| {
             let with = |algorithm| builder.clone().with_config(AmazonS3ConfigKey::Checksum, algorithm).build();
@@ -659,12 +662,8 @@ mod made {
 
     #[cfg(feature = "gcs")]
     pub(crate) fn gcs(recipe: Recipe) -> Result<Arc<dyn Storage>> {
-        let mut builder = object_store::gcp::GoogleCloudStorageBuilder::new();
-        builder = builder.with_retry(once()).with_http_connector(Client(recipe.http.clone()));
-        for (name, value) in &recipe.pairs.0 {
-            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
-        }
-        let store = builder.build().map_err(|e| bad(&e))?;
+        let store =
+            builder!(object_store::gcp::GoogleCloudStorageBuilder::new(), recipe).build().map_err(|e| bad(&e))?;
         adapter(recipe, OnceCell::new_with(Some(Stores::one(store))), None, false)
     }
 
@@ -673,12 +672,7 @@ mod made {
 
     #[cfg(feature = "azure")]
     pub(crate) fn azure(recipe: Recipe) -> Result<Arc<dyn Storage>> {
-        let mut builder = object_store::azure::MicrosoftAzureBuilder::new();
-        builder = builder.with_retry(once()).with_http_connector(Client(recipe.http.clone()));
-        for (name, value) in &recipe.pairs.0 {
-            builder = builder.with_config(name.parse().map_err(|e| bad(&e))?, value);
-        }
-        let store = builder.build().map_err(|e| bad(&e))?;
+        let store = builder!(object_store::azure::MicrosoftAzureBuilder::new(), recipe).build().map_err(|e| bad(&e))?;
         adapter(recipe, OnceCell::new_with(Some(Stores::one(store))), None, true)
     }
 

@@ -16,6 +16,8 @@ mod s3;
 mod tls;
 pub(crate) mod unfinished;
 
+use kronos_core::Result;
+
 #[cfg(feature = "azure")]
 pub(crate) use azure::open as open_azure;
 pub(crate) use failure::{Failure, chain};
@@ -26,6 +28,8 @@ pub(crate) use http::{Http, Receiving};
 pub(crate) use profile::{Profile, Session};
 #[cfg(feature = "s3")]
 pub(crate) use s3::open as open_s3;
+
+use crate::options::Options;
 
 /// A profile of the cloud's own files: nothing that this build knows.
 #[cfg(all(feature = "s3", not(feature = "aws-profiles")))]
@@ -48,6 +52,35 @@ pub(crate) struct Recipe {
     pub(crate) checksums: Checksums,
     /// No credentials are asked for and nothing is signed.
     pub(crate) anonymous: bool,
+}
+
+/// What a cloud has of its own, once its options have been taken.
+struct Own<'a> {
+    name: String,
+    prefix: Option<String>,
+    pairs: Vec<(String, String)>,
+    endpoint: Option<&'a str>,
+    /// The host of the endpoint, as requests name it.
+    host: Option<String>,
+    /// Knows the store's hosts where there is no endpoint.
+    is_store: fn(&str) -> bool,
+    /// The variable that names a file of authorities.
+    bundle: Option<&'static str>,
+    checksums: Checksums,
+    anonymous: bool,
+}
+
+impl Own<'_> {
+    /// Takes the options that all clouds have; one that is left over is an error.
+    fn recipe(self, mut options: Options<'_>) -> Result<Recipe> {
+        let classes = Classes { packs: options.text("storage_class"), rest: options.text("metadata_storage_class") };
+        let single_writer = options.flag("single_writer")?.unwrap_or(false);
+        let http = options.http(self.endpoint, self.bundle)?;
+        options.finish()?;
+        let http = Http::new(&http, self.host, self.is_store)?;
+        let Self { name, prefix, checksums, anonymous, .. } = self;
+        Ok(Recipe { name, prefix, pairs: Pairs(self.pairs), http, classes, single_writer, checksums, anonymous })
+    }
 }
 
 /// Names and values; the values are not shown.

@@ -14,6 +14,7 @@ use crate::repository::job::Job;
 use crate::repository::pack::{Lies, PackClass, PackInfo, PackSealer, SealedBlock, look_for};
 use crate::repository::retry::retry;
 use crate::repository::seal::ObjectKey;
+use crate::repository::uploading::Uploading;
 use crate::run::RunContext;
 use crate::storage::Key;
 
@@ -157,20 +158,18 @@ impl PackUpload {
                 }
                 Sent::Part(part) => {
                     if upload.is_none() {
-                        let begun = retry(run, "begin an upload", || job.storage().begin_upload(&self.name)).await?;
-                        upload = Some(Mutex::new(begun));
+                        upload = Some(Uploading::begin(&**job.storage(), &self.name, run).await?);
                     }
                     let Some(upload) = &upload else { return Err(Error::internal("an upload has vanished")) };
-                    retry(run, "upload a part", || async { upload.lock().await.write(part.clone()).await }).await?;
+                    upload.write(&part).await?;
                 }
                 Sent::End(ended) => {
-                    if let Some(upload) = upload.take() {
-                        let finish = || async { upload.lock().await.finish().await };
-                        if let Err(error) = retry(run, "end an upload", finish).await {
-                            // The answer may be all that was lost.
-                            if !matches!(look_for(job, &ended.info, run).await, Ok(Lies::Whole)) {
-                                return Err(error);
-                            }
+                    if let Some(upload) = upload.take()
+                        && let Err(error) = upload.finish().await
+                    {
+                        // The answer may be all that was lost.
+                        if !matches!(look_for(job, &ended.info, run).await, Ok(Lies::Whole)) {
+                            return Err(error);
                         }
                     }
                     return to.finish_pack(ended.info, &ended.table);

@@ -14,6 +14,7 @@ mod probed;
 pub(crate) mod retry;
 pub(crate) mod seal;
 pub(crate) mod state;
+pub(crate) mod uploading;
 
 use std::fmt;
 use std::sync::Arc;
@@ -351,7 +352,7 @@ impl Repository {
                 last = Some(if is_seen { layout::after_job(encoded) } else { meta.key.clone() });
             }
             match last {
-                Some(next) if after.as_ref().is_none_or(|after| crate::storage::follows(&next, after)) => {
+                Some(next) if after.as_ref().is_none_or(|after| next.follows(after)) => {
                     after = Some(next);
                 }
                 _ => return Ok(names.into_iter().collect()),

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
-use super::http::Http;
 use super::place::{Place, authority};
-use super::{Checksums, Classes, Pairs, Recipe};
+use super::{Checksums, Own};
 use crate::options::Options;
 use crate::{Environment, adapter};
 
@@ -61,29 +60,14 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     }
     pairs.push(("account_name".to_owned(), account.to_owned()));
     pairs.push(("container_name".to_owned(), place.bucket.clone()));
-    if let Some(endpoint) = &endpoint {
-        authority(endpoint)?;
-        pairs.push(("azure_storage_endpoint".to_owned(), endpoint.trim_end_matches('/').to_owned()));
-        pairs.push(("azure_allow_http".to_owned(), endpoint.starts_with("http://").to_string()));
-    }
-    let classes = Classes { packs: options.text("storage_class"), rest: options.text("metadata_storage_class") };
-    let single_writer = options.flag("single_writer")?.unwrap_or(false);
-    let http = options.http(endpoint.as_deref(), None)?;
-    options.finish()?;
-
     let host = endpoint.as_deref().map(authority).transpose()?;
-    let http = Http::new(&http, host, |host| host.contains(".blob.") || host.contains(".dfs."))?;
+    if let Some(endpoint) = &endpoint {
+        pairs.push(("azure_storage_endpoint".to_owned(), endpoint.trim_end_matches('/').to_owned()));
+    }
     let shown = Place { bucket: format!("{account}/{}", place.bucket), ..place.clone() };
-    let name = shown.describe("az", endpoint.as_deref());
-    let checksums = Checksums::Off;
-    adapter::azure(Recipe {
-        name,
-        prefix: place.prefix,
-        pairs: Pairs(pairs),
-        http,
-        classes,
-        single_writer,
-        checksums,
-        anonymous,
-    })
+    let (name, endpoint) = (shown.describe("az", endpoint.as_deref()), endpoint.as_deref());
+    let is_store = |host: &str| host.contains(".blob.") || host.contains(".dfs.");
+    let (prefix, checksums, bundle) = (place.prefix, Checksums::Off, None);
+    let own = Own { name, prefix, pairs, endpoint, host, is_store, bundle, checksums, anonymous };
+    adapter::azure(own.recipe(options)?)
 }

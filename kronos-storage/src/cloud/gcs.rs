@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
-use super::http::Http;
 use super::place::{Place, authority};
-use super::{Checksums, Classes, Pairs, Recipe};
+use super::{Checksums, Own};
 use crate::options::Options;
 use crate::{Environment, adapter};
 
@@ -23,9 +22,7 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let mut options = Options::new(settings, environment);
     let place = Place::bucket(&settings.location)?;
     let endpoint = options.text("endpoint");
-    if let Some(endpoint) = &endpoint {
-        authority(endpoint)?;
-    }
+    let host = endpoint.as_deref().map(authority).transpose()?;
     let file = options.text("service_account");
     let key = options.secret("service_account_key", "service_account_key_env", "service_account_key_file")?;
     let token = options.secret("bearer_token", "bearer_token_env", "bearer_token_file")?;
@@ -45,23 +42,9 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     if let Some(endpoint) = &endpoint {
         pairs.push(("google_base_url".to_owned(), endpoint.trim_end_matches('/').to_owned()));
     }
-    let classes = Classes { packs: options.text("storage_class"), rest: options.text("metadata_storage_class") };
-    let single_writer = options.flag("single_writer")?.unwrap_or(false);
-    let http = options.http(endpoint.as_deref(), None)?;
-    options.finish()?;
-
-    let host = endpoint.as_deref().map(authority).transpose()?;
-    let http = Http::new(&http, host, |host| host == "storage.googleapis.com")?;
-    let name = place.describe("gs", endpoint.as_deref());
-    let checksums = Checksums::Off;
-    adapter::gcs(Recipe {
-        name,
-        prefix: place.prefix,
-        pairs: Pairs(pairs),
-        http,
-        classes,
-        single_writer,
-        checksums,
-        anonymous,
-    })
+    let (name, endpoint) = (place.describe("gs", endpoint.as_deref()), endpoint.as_deref());
+    let is_store = |host: &str| host == "storage.googleapis.com";
+    let (prefix, checksums, bundle) = (place.prefix, Checksums::Off, None);
+    let own = Own { name, prefix, pairs, endpoint, host, is_store, bundle, checksums, anonymous };
+    adapter::gcs(own.recipe(options)?)
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
 use kronos_core::{Error, ErrorKind, Result};
 use tokio::time::Instant;
 
@@ -112,19 +113,20 @@ impl Http {
     /// Sends one request. An answer that says no becomes a failure, unless it says whether an object is there.
     pub(crate) async fn send<B>(&self, request: Request<B>) -> std::result::Result<Response<Receiving>, Failure>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes>,
     {
         let (parts, body) = request.into_parts();
-        let host = super::place::authority(&parts.uri.to_string()).unwrap_or_default();
+        let address = parts.uri.to_string();
+        let host = super::place::authority(&address).unwrap_or_default();
         let of_credentials = match &self.endpoint {
             Some(endpoint) => *endpoint != host,
             None => !(self.is_store)(&host),
         };
         let place = self.crowd.enter().await;
         let moved = Arc::new(Moved::new());
-        let bytes = gather(body).await.ok_or_else(|| Failure::cut_short(&host))?;
+        let bytes = body.collect().await.map_err(|_| Failure::cut_short(&host))?.to_bytes();
         let (method, length) = (parts.method.clone(), bytes.len());
-        let url = reqwest::Url::parse(&parts.uri.to_string()).map_err(|_| Failure::cut_short(&host))?;
+        let url = reqwest::Url::parse(&address).map_err(|_| Failure::cut_short(&host))?;
         let mut sent = reqwest::Request::new(parts.method, url);
         *sent.headers_mut() = parts.headers;
         sent.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -177,15 +179,6 @@ impl Http {
         let crawl = if self.up.is_limited() || self.down.is_limited() { 1 } else { CRAWL };
         idle.saturating_add(Duration::from_secs((bytes / crawl).min(1 << 32)))
     }
-}
-
-/// The bytes of a body whose every frame is there.
-async fn gather<B: Body<Data = Bytes> + Unpin>(mut body: B) -> Option<Bytes> {
-    let mut all: Vec<Bytes> = Vec::new();
-    while let Some(frame) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        all.extend(frame.ok()?.into_data().ok());
-    }
-    Some(if all.len() == 1 { all.remove(0) } else { all.concat().into() })
 }
 
 /// When something last moved, in milliseconds since the request began.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use kronos_core::{Error, ErrorKind, Result, Storage, StorageSettings};
 
-use super::http::Http;
 use super::place::{Place, authority};
-use super::{Checksums, Classes, Pairs, Profile, Recipe};
+use super::{Checksums, Own, Profile};
 use crate::options::Options;
 use crate::{Environment, adapter};
 
@@ -56,7 +55,6 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
         };
         set("aws_endpoint_url_s3", whole);
         set("aws_virtual_hosted_style_request", (!path_style).to_string());
-        set("aws_allow_http", endpoint.starts_with("http://").to_string());
     } else {
         set("aws_virtual_hosted_style_request", (!path_style.unwrap_or(place.bucket.contains('.'))).to_string());
     }
@@ -104,22 +102,17 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
         Some("crc64nvme") => Checksums::Must("CRC64NVME"),
         Some(_) => Checksums::Must("SHA256"),
     };
-    let classes = Classes { packs: options.text("storage_class"), rest: options.text("metadata_storage_class") };
-    let single_writer = options.flag("single_writer")?.unwrap_or(false);
     let profile = profile(&mut options, anonymous, &pairs)?;
-    let http = options.http(endpoint.as_deref(), Some("AWS_CA_BUNDLE"))?;
-    options.finish()?;
+    pairs.retain(|(_, value)| !value.is_empty());
 
     // With the bucket in the host's name, the host is another.
     let host = endpoint.as_deref().map(authority).transpose()?;
     let host = host.map(|host| if path_style == Some(false) { format!("{}.{host}", place.bucket) } else { host });
-    let http = Http::new(&http, host, |host| host.contains(".s3") || host.starts_with("s3"))?;
-    pairs.retain(|(_, value)| !value.is_empty());
-    let name = place.describe("s3", endpoint.as_deref());
-    adapter::s3(
-        Recipe { name, prefix: place.prefix, pairs: Pairs(pairs), http, classes, single_writer, checksums, anonymous },
-        profile,
-    )
+    let (name, endpoint) = (place.describe("s3", endpoint.as_deref()), endpoint.as_deref());
+    let is_store = |host: &str| host.contains(".s3") || host.starts_with("s3");
+    let (prefix, bundle) = (place.prefix, Some("AWS_CA_BUNDLE"));
+    let own = Own { name, prefix, pairs, endpoint, host, is_store, bundle, checksums, anonymous };
+    adapter::s3(own.recipe(options)?, profile)
 }
 
 fn encryption(options: &mut Options<'_>, set: &mut impl FnMut(&str, String)) -> Result<()> {

@@ -2,7 +2,7 @@
 //! among the objects, and are paid for all the same.
 
 use http::Request;
-use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use kronos_core::Timestamp;
 use serde::Deserialize;
 
@@ -46,11 +46,7 @@ pub(crate) fn query(below: Option<&str>, after: Option<&Begun>) -> Vec<(&'static
 pub(crate) async fn page(http: &Http, url: &str) -> Result<Vec<Begun>, Failure> {
     let request = Request::get(url).body(http_body_util::Empty::new());
     let Ok(request) = request else { return Ok(Vec::new()) };
-    let mut body = http.send(request).await?.into_body();
-    let mut text = Vec::new();
-    while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
-        text.extend(frame?.into_data().unwrap_or_default());
-    }
+    let text = http.send(request).await?.into_body().collect().await?.to_bytes();
     Ok(parse(&String::from_utf8_lossy(&text)))
 }
 
