@@ -62,6 +62,24 @@ def make_database(path, megabytes, seed=1):
     return rows
 
 
+def make_noise(path, megabytes):
+    """A database in WAL mode that does not compress: a page a row."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.executescript("PRAGMA journal_mode=wal; PRAGMA synchronous=off; PRAGMA cache_size=-4000;")
+    db.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, noise BLOB)")
+    rows = int(megabytes * MIB / 4096)
+    for first in range(1, rows + 1, 20_000):
+        last = min(first + 19_999, rows)
+        db.execute(
+            """INSERT INTO t WITH RECURSIVE c(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM c WHERE i < ?2)
+               SELECT i, abs(random()) % 1000000, randomblob(4040) FROM c""",
+            (first, last),
+        )
+    db.execute("PRAGMA wal_checkpoint(truncate)")
+    db.close()
+    return rows
+
+
 def change_rows(path, rows, count, seed):
     """Changes so many rows, spread over the whole file, by a seed: two equal files stay equal."""
     picked = random.Random(seed).sample(range(1, rows + 1), count)
@@ -208,3 +226,37 @@ def table(head, rows):
     for row in rows:
         print(f"| {' | '.join(row)} |")
     print(flush=True)
+
+
+class Results:
+    """What was measured, by row and peer."""
+
+    HEAD = ["what", "beside", "time, ours ÷ theirs", "ours", "theirs", "stored, ours", "stored, theirs",
+            "peak memory, ours", "peak memory, theirs"]
+
+    def __init__(self):
+        self.pairs = {}
+
+    def add(self, row, peer, ours, theirs):
+        """Each is a run and what it stored, or `None` where nothing is stored."""
+        self.pairs.setdefault((row, peer), []).append((ours, theirs))
+
+    def rows(self, row, peers):
+        for peer in peers:
+            if peer.missing:
+                yield [row, peer.name, f"not measured: no {', '.join(peer.missing)} here", *[""] * 6]
+                continue
+            pairs = self.pairs[row, peer.name]
+            ratios = [ours.seconds / theirs.seconds for (ours, _), (theirs, _) in pairs]
+            ours, theirs = ([run for run, _ in side] for side in zip(*pairs))
+            sizes = [[size for _, size in side] for side in zip(*pairs)]
+            yield [
+                row,
+                peer.name,
+                f"**{median(ratios):.2f}**",
+                f"{median([run.seconds for run in ours]):.2f} s",
+                f"{median([run.seconds for run in theirs]):.2f} s",
+                *(mebibytes(median(side)) if side[0] is not None else "" for side in sizes),
+                mebibytes(max(run.peak for run in ours)),
+                mebibytes(max(run.peak for run in theirs)),
+            ]

@@ -39,11 +39,13 @@ impl App {
         kronos_storage::register_with(&mut registry, &(Arc::new(|name: &str| config::variable(name)) as _));
         let warned = Arc::new(AtomicBool::new(false));
         let observer = Arc::new(Progress::new(Arc::clone(&out), Arc::clone(&warned)));
+        let config = config::load(global.config.as_deref())?;
+        let limits = config::base_limits(&config);
         Ok(Self {
             registry,
-            config: config::load(global.config.as_deref())?,
+            config,
             known: Known::of_user(global.accept_new_repository),
-            run: RunContext::new().with_observer(observer),
+            run: RunContext::new().with_observer(observer).with_limits(limits),
             making: tokio::sync::Mutex::new(()),
             global,
             out,

@@ -88,9 +88,17 @@ fn limited(url: &str, job: &Job) -> String {
     url
 }
 
-/// How much a job may use.
-pub(crate) fn limits(job: &Job) -> Limits {
+/// The defaults, and how patient every run is.
+pub(crate) fn base_limits(config: &Config) -> Limits {
     let mut limits = Limits::default();
+    limits.attempts = config.retry.attempts.unwrap_or(limits.attempts);
+    limits.backoff = config.retry.base.unwrap_or(limits.backoff);
+    limits.backoff_max = config.retry.max.unwrap_or(limits.backoff_max);
+    limits
+}
+
+/// How much a job may use.
+pub(crate) fn limits(mut limits: Limits, job: &Job) -> Limits {
     limits.memory = job.limits.memory.unwrap_or(limits.memory);
     limits.parallel = job.limits.parallel.unwrap_or(limits.parallel);
     limits

@@ -37,7 +37,8 @@ pub struct Limits {
     pub parallel: usize,
     /// Threads that hash, compress and seal. Default: as many as the machine has.
     pub threads: usize,
-    /// How often what is transient is tried. Default 5.
+    /// How often what is transient is tried. Default 8: with the pauses between, some 10 s, in which
+    /// a store may start again.
     pub attempts: u32,
     /// The pause before the second attempt; it doubles each time, up to `backoff_max`. Default 100 ms.
     pub backoff: Duration,
@@ -55,7 +56,7 @@ impl Default for Limits {
             memory: 256 << 20,
             parallel: 4,
             threads: std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
-            attempts: 5,
+            attempts: 8,
             backoff: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             grace: Duration::from_hours(24),
@@ -77,8 +78,13 @@ pub struct RunContext {
     pub entropy: Arc<dyn Entropy>,
     /// How much may be used.
     pub limits: Limits,
+    /// Bytes in each part of an upload but the last.
+    pub(crate) part: usize,
     pub(crate) bugs: crate::bugs::Bugs,
 }
+
+/// The least that S3 takes, for three of them are in memory at a time.
+const PART: usize = 5 << 20;
 
 impl Default for RunContext {
     fn default() -> Self {
@@ -88,6 +94,7 @@ impl Default for RunContext {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             limits: Limits::default(),
+            part: PART,
             bugs: crate::bugs::Bugs::default(),
         }
     }

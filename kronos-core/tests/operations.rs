@@ -333,7 +333,7 @@ async fn an_interrupted_backup_is_not_lost_work() {
     // The client dies at its hundred-and-fiftieth operation, with most packs uploaded.
     let plan = FaultPlan { crash_at: Some(150), ..FaultPlan::default() };
     let dying = FaultStorage::new(storage.clone(), 1, plan);
-    let run = RunContext::new();
+    let run = RunContext::new().with_tiny_parts();
     let client = Repository::open(Arc::new(dying.clone()), &Credentials::None, &run).await.unwrap();
     let options = BackupOptions::new();
     tokio::select! {

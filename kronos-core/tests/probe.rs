@@ -160,7 +160,7 @@ async fn a_storage_that_lies_is_refused_and_nothing_is_left_on_it() {
 async fn a_storage_without_parts_gets_its_packs_whole() {
     let storage = Liar::new(Lie::NoParts);
     let repository = init(&storage).await.unwrap();
-    backup(&repository, &source(), &BackupOptions::new(), &RunContext::new()).await.unwrap();
+    backup(&repository, &source(), &BackupOptions::new(), &RunContext::new().with_tiny_parts()).await.unwrap();
     let report = check(&repository, ReadData::All, &RunContext::new()).await.unwrap();
     assert_eq!((report.problems, report.notes), (vec![], vec![]));
 }

@@ -19,12 +19,17 @@ use kronos_core::{
 };
 use troubled::{Trouble, Troubled};
 
+/// A run that sends tiny packs in parts as well.
+fn small() -> RunContext {
+    RunContext::new().with_tiny_parts()
+}
+
 /// Repositories that are alike, on storages in memory.
 async fn alike(count: usize) -> (Vec<Arc<MemoryStorage>>, Vec<Repository>) {
     let storages: Vec<_> = (0..count).map(|_| Arc::new(MemoryStorage::new())).collect();
     let mut all = vec![repository(&storages[0]).await];
     for storage in &storages[1..] {
-        all.push(Repository::init_like(storage.clone(), &all[0], &RunContext::new()).await.unwrap());
+        all.push(Repository::init_like(storage.clone(), &all[0], &small()).await.unwrap());
     }
     (storages, all)
 }
@@ -32,12 +37,12 @@ async fn alike(count: usize) -> (Vec<Arc<MemoryStorage>>, Vec<Repository>) {
 /// The same repository through a storage in trouble.
 async fn in_trouble(name: &str, storage: &MemoryStorage, trouble: Trouble) -> (Troubled, Repository) {
     let storage = Troubled::new(name, storage, trouble);
-    let opened = Repository::open(Arc::new(storage.clone()), &Credentials::None, &RunContext::new()).await.unwrap();
+    let opened = Repository::open(Arc::new(storage.clone()), &Credentials::None, &small()).await.unwrap();
     (storage, opened)
 }
 
 async fn to_all(to: &[Repository], source: &MemorySource) -> SeveralReport {
-    backup_to(to, source, &BackupOptions::new(), &RunContext::new()).await.unwrap()
+    backup_to(to, source, &BackupOptions::new(), &small()).await.unwrap()
 }
 
 fn committed(report: &SeveralReport) -> Vec<bool> {
@@ -67,12 +72,12 @@ fn bytes_of_packs(storage: &MemoryStorage) -> usize {
 }
 
 async fn assert_clean(repository: &Repository) {
-    let report = check(repository, ReadData::All, &RunContext::new()).await.unwrap();
+    let report = check(repository, ReadData::All, &small()).await.unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
 }
 
 async fn listed(repository: &Repository) -> Vec<BackupInfo> {
-    match list(repository, None, &RunContext::new()).await {
+    match list(repository, None, &small()).await {
         Ok(listing) => listing.backups,
         Err(e) if e.kind() == ErrorKind::NotFound => Vec::new(),
         Err(e) => panic!("{e:?}"),
@@ -119,7 +124,7 @@ async fn one_read_gives_the_same_packs_to_each() {
 
 #[tokio::test]
 async fn in_every_mode_what_is_sealed_once_opens_everywhere() {
-    let run = RunContext::new();
+    let run = small();
     let (identity, recipient) = kronos_core::generate_identity();
     let protections = [
         Protection::Passphrase(kronos_core::Secret::new("a passphrase for a test")),
@@ -156,7 +161,7 @@ async fn one_that_fails_at_any_operation_harms_nobody() {
         }
         let had = usize::from(history);
         let (count, _) = in_trouble("count", &storages[1].snapshot(), Trouble::None).await;
-        let whole = Repository::open(Arc::new(count.clone()), &Credentials::None, &RunContext::new()).await.unwrap();
+        let whole = Repository::open(Arc::new(count.clone()), &Credentials::None, &small()).await.unwrap();
         let before = count.operations();
         to_all(&[repository_of(&storages[0].snapshot()).await, whole], &source).await;
         let operations = count.operations() - before;
@@ -200,12 +205,12 @@ async fn one_that_fails_at_any_operation_harms_nobody() {
                 for backup in listed(&clean).await.iter().skip(had) {
                     assert_restores(&clean, backup, &source).await;
                 }
-                let problems = check(&clean, ReadData::All, &RunContext::new()).await.unwrap().problems;
+                let problems = check(&clean, ReadData::All, &small()).await.unwrap().problems;
                 assert!(problems.is_empty(), "{trouble:?}: {problems:?}");
                 // It catches up, once.
                 to[bad] = clean;
                 for copied in [1 - there, 0] {
-                    let results = catch_up(&to, "shop", &RunContext::new()).await;
+                    let results = catch_up(&to, "shop", &small()).await;
                     let copies: usize = results.iter().map(|r| r.as_ref().unwrap().copied.len()).sum();
                     assert_eq!(copies, copied, "{trouble:?}");
                 }
@@ -221,7 +226,7 @@ async fn one_that_fails_at_any_operation_harms_nobody() {
 }
 
 async fn repository_of(storage: &MemoryStorage) -> Repository {
-    Repository::open(Arc::new(storage.clone()), &Credentials::None, &RunContext::new()).await.unwrap()
+    Repository::open(Arc::new(storage.clone()), &Credentials::None, &small()).await.unwrap()
 }
 
 #[tokio::test]
@@ -269,7 +274,7 @@ async fn storages_that_hold_the_same_share_the_room_for_what_is_known() {
     // The least there is: room for 1,024 chunks.
     let mut limits = Limits::default();
     limits.memory = 1 << 10;
-    let run = RunContext::new().with_limits(limits);
+    let run = small().with_limits(limits);
     let report = backup_to(&all, &source, &BackupOptions::new(), &run).await.unwrap();
     for (n, repository) in all.iter().enumerate() {
         let backup = backup_in(&report, n);
@@ -306,7 +311,7 @@ async fn repositories_that_differ_in_every_way_all_get_a_whole_backup() {
 #[tokio::test]
 async fn catching_up_makes_no_second_copy_in_either_direction() {
     let source = source();
-    let run = RunContext::new();
+    let run = small();
     let (_, all) = alike(3).await;
     to_all(&all, &source).await;
     // Each misses another one.
@@ -338,7 +343,7 @@ async fn catching_up_makes_no_second_copy_in_either_direction() {
 #[tokio::test]
 async fn what_was_forgotten_or_pruned_in_one_does_not_come_back() {
     let source = source();
-    let run = RunContext::new();
+    let run = small();
     let (_, all) = alike(2).await;
     let mut reports = Vec::new();
     for round in 0..4 {
@@ -389,7 +394,7 @@ async fn a_stream_is_taken_over_unread_only_from_the_same_parent_everywhere() {
     // Also copies of one backup are the same parent, under another id.
     change(&source, "b", 0, 100, 3);
     back_up(&all[1], &source).await;
-    catch_up(&all, "shop", &RunContext::new()).await.into_iter().for_each(|r| drop(r.unwrap()));
+    catch_up(&all, "shop", &small()).await.into_iter().for_each(|r| drop(r.unwrap()));
     source.take_opened();
     let report = to_all(&all, &source).await;
     assert_eq!(whole(&report), (0, 0));
@@ -423,7 +428,7 @@ async fn an_index_that_is_damaged_in_one_is_made_anew_there() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_one_is_waited_for_or_dropped_and_catches_up() {
     let source = source();
-    let run = RunContext::new();
+    let run = small();
     let (storages, all) = alike(3).await;
     let pause = Duration::from_secs(7);
     for slow in [SlowStorage::Wait, SlowStorage::Drop { after: Duration::from_mins(1) }] {
@@ -467,7 +472,7 @@ async fn one_that_hangs_is_dropped_wherever_that_is() {
         let mut to = vec![repository_of(&fresh[0]).await, repository_of(&fresh[1]).await];
         to[bad] = in_trouble("hangs", &fresh[bad], Trouble::Hangs(number)).await.1;
         let begun = tokio::time::Instant::now();
-        let (options, run) = (BackupOptions::new().with_slow(slow), RunContext::new());
+        let (options, run) = (BackupOptions::new().with_slow(slow), small());
         let made = backup_to(&to, &source, &options, &run);
         // What comes after the commit is not the run's any more.
         let Ok(report) = tokio::time::timeout(Duration::from_mins(5), made).await else { continue };
@@ -479,7 +484,7 @@ async fn one_that_hangs_is_dropped_wherever_that_is() {
             assert!(begun.elapsed() < Duration::from_secs(32), "{:?}", begun.elapsed());
         }
         to[bad] = repository_of(&fresh[bad]).await;
-        catch_up(&to, "shop", &RunContext::new()).await.into_iter().for_each(|r| drop(r.unwrap()));
+        catch_up(&to, "shop", &small()).await.into_iter().for_each(|r| drop(r.unwrap()));
         for repository in &to {
             assert_eq!(listed(repository).await.len(), 2);
             assert_restores(repository, listed(repository).await.last().unwrap(), &source).await;
@@ -496,8 +501,7 @@ async fn a_stranger_is_named_and_does_not_stop_the_others() {
     let stranger = repository(&Arc::new(MemoryStorage::new())).await;
     let mut coarse = ChunkerParameters::tiny();
     coarse.block *= 2;
-    let coarse =
-        Repository::init(Arc::new(MemoryStorage::new()), &Protection::None, coarse, &RunContext::new()).await.unwrap();
+    let coarse = Repository::init(Arc::new(MemoryStorage::new()), &Protection::None, coarse, &small()).await.unwrap();
     assert!(all[0].is_like(&all[1]) && !all[0].is_like(&stranger) && !all[0].is_like(&coarse));
     let again = repository_of(&storages[0]).await;
     let report = to_all(&[all[0].clone(), stranger, all[1].clone(), coarse, again], &source).await;
@@ -516,13 +520,13 @@ async fn the_source_a_cancellation_and_the_last_storage_end_the_run() {
     for storage in &storages {
         broken.push(in_trouble("broken", storage, Trouble::From(9)).await.1);
     }
-    let error = backup_to(&broken, &source, &BackupOptions::new(), &RunContext::new()).await.unwrap_err();
+    let error = backup_to(&broken, &source, &BackupOptions::new(), &small()).await.unwrap_err();
     assert!(error.to_string().contains("no storage") && error.to_string().matches("disk is broken").count() == 2);
-    let run = RunContext::new();
+    let run = small();
     run.cancel.cancel();
     let error = backup_to(&all, &source, &BackupOptions::new(), &run).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Cancelled);
-    let error = backup_to(&[], &source, &BackupOptions::new(), &RunContext::new()).await.unwrap_err();
+    let error = backup_to(&[], &source, &BackupOptions::new(), &small()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(listed(&all[0]).await.is_empty());
     // Nothing stands in the way of the next one.

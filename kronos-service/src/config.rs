@@ -6,6 +6,7 @@ mod expand;
 mod find;
 mod jobs;
 mod passwords;
+mod retry;
 mod section;
 mod storages;
 mod toml;
@@ -23,6 +24,7 @@ pub use encryption::Encryption;
 pub use find::{SearchPlaces, find_config};
 pub use jobs::{Job, JobLimits, JobSource, Keep, StrategyChoice};
 pub use passwords::PasswordFrom;
+pub use retry::Retries;
 use section::{Keys, Section};
 use tree::Node;
 
@@ -67,6 +69,8 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageEntry>,
     /// The jobs by name: those of the file, or one per database if it has none.
     pub jobs: BTreeMap<String, Job>,
+    /// How often what is transient is tried, and with which pauses.
+    pub retry: Retries,
     /// How new repositories are encrypted and existing ones opened.
     pub encryption: Option<Encryption>,
     /// What the user should know, one line each.
@@ -76,8 +80,8 @@ pub struct Config {
 }
 
 const TOP: Keys = Keys {
-    known: &["databases", "storages", "jobs", "encryption"],
-    later: &["notify", "pool", "retry", "metrics", "log"],
+    known: &["databases", "storages", "jobs", "encryption", "retry"],
+    later: &["notify", "pool", "metrics", "log"],
 };
 
 impl Config {
@@ -122,6 +126,9 @@ impl Config {
         }
         config.encryption =
             top.section("encryption", &encryption::KEYS)?.map(|s| Encryption::from_section(&s)).transpose()?;
+        if let Some(section) = top.section("retry", &retry::KEYS)? {
+            config.retry = Retries::from_section(&section)?;
+        }
         let written = top.sections("jobs", &jobs::KEYS)?;
         for (name, section) in &written {
             let job = Job::from_section(name, section, &config.databases, &config.storages)?;

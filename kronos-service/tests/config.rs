@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kronos_core::{BackupKind, Engine, SlowStorage};
-use kronos_service::{Config, Format, JobSource, Keep, PasswordFrom, StrategyChoice};
+use kronos_service::{Config, Format, JobSource, Keep, PasswordFrom, Retries, StrategyChoice};
 
 const TOML: &str = r#"
 [databases.shop]
@@ -26,6 +26,11 @@ url = "${OFFSITE}"
 [encryption]
 passphrase_file = "/etc/kronos/passphrase"
 recipients = ["age1abc"]
+
+[retry]
+attempts = 12
+base = "250ms"
+max = "1m"
 
 [jobs.shop]
 database = "shop"
@@ -62,6 +67,7 @@ storages:
 encryption:
   passphrase_file: /etc/kronos/passphrase
   recipients: [age1abc]
+retry: { attempts: 12, base: 250ms, max: 1m }
 jobs:
   shop:
     database: shop
@@ -97,6 +103,8 @@ fn both_languages_say_the_same() {
     assert_eq!(config.databases["shop"].port, Some(5432));
     assert_eq!(config.databases["sqlite"].host.as_deref(), Some("/var/lib/app"));
     assert_eq!(config.storages["offsite"].url, "/mnt/offsite");
+    let (base, max) = (Duration::from_millis(250), Duration::from_mins(1));
+    assert_eq!(config.retry, Retries { attempts: Some(12), base: Some(base), max: Some(max) });
     let shop = &config.jobs["shop"];
     assert_eq!(shop.source, JobSource::Database("shop".to_owned()));
     assert_eq!(shop.storages, ["main", "offsite"]);

@@ -67,6 +67,8 @@ fn wrong_types_and_values() {
         "4",
         None,
     );
+    refused("[retry]\nattempts = 0\n", "out of range", "retry.attempts", "2", None);
+    refused("[retry]\nmax = 30\n", "a time such as", "retry.max", "2", None);
     refused("databases = 5\n", "a table belongs here", "databases", "1", None);
     refused(
         "[jobs.a]\nsource = 'x'\nkeep = { within = '2 moons' }\n",

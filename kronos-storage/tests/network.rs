@@ -54,6 +54,7 @@ async fn behind(server: &Server, decide: impl FnMut(&common::proxy::Seen) -> Fat
 
 fn quick() -> RunContext {
     let mut limits = Limits::default();
+    limits.attempts = 5;
     limits.backoff = Duration::from_millis(5);
     limits.backoff_max = Duration::from_millis(50);
     limits.grace = Duration::ZERO;

@@ -169,7 +169,7 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             source: Source::parse(text)?,
             storages: resolved(app, storages)?,
             options: options(args, BackupOptions::new()),
-            limits: limits(args, Limits::default()),
+            limits: limits(args, app.run.limits.clone()),
         };
         return Ok(vec![(args.job.clone().unwrap_or_default(), Ok(task))]);
     }
@@ -195,7 +195,7 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             source: config::source(&app.config, job)?,
             storages: resolved(app, storages)?,
             options: options(args, base),
-            limits: limits(args, config::limits(job)),
+            limits: limits(args, config::limits(app.run.limits.clone(), job)),
         })
     };
     Ok(jobs.into_iter().map(|(name, job)| (name.to_owned(), task(name, job))).collect())

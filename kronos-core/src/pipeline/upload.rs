@@ -20,10 +20,6 @@ use crate::storage::Key;
 
 use super::intake::Intake;
 
-/// Parts are this large, but for small packs (tests): the least that S3 takes, for three of them
-/// are in memory at a time.
-const PART: usize = 5 << 20;
-
 /// A pack on its way to the storages.
 #[derive(Debug)]
 pub(super) struct PackUpload {
@@ -66,8 +62,7 @@ impl PackUpload {
     /// any of them.
     pub(super) fn begin(job: &Job, (set, parts): (Set, bool), run_id: Id, run: &RunContext) -> Result<Self> {
         let (sealer, head) = PackSealer::begin(job, PackClass::Data, run_id, run)?;
-        let small = job.repository().chunker().pack as usize / 2;
-        let part = if parts { PART.min(small) } else { usize::MAX };
+        let part = if parts { run.part } else { usize::MAX };
         let (id, name, key) = (sealer.id, sealer.name.clone(), sealer.key.clone());
         let state = State { sealer: Some(sealer), buffer: head, lanes: BTreeMap::new() };
         Ok(Self { id, key, set, name, part, state: Mutex::new(state) })

@@ -67,4 +67,12 @@ impl RunContext {
         run.entropy = Arc::new(SeededEntropy::new(seed));
         run
     }
+
+    /// The same with parts of uploads so small that tiny packs have several: for storages in memory, as
+    /// others do not take them.
+    #[must_use]
+    pub fn with_tiny_parts(mut self) -> Self {
+        self.part = 1 << 10;
+        self
+    }
 }

@@ -7,6 +7,7 @@ mod giant;
 mod memory;
 mod memory_source;
 mod parsers;
+mod patient;
 mod peek;
 mod prng;
 mod storage_suite;
@@ -21,6 +22,7 @@ pub use memory::MemoryStorage;
 pub use memory_source::MemorySource;
 #[doc(hidden)]
 pub use parsers::Parsers;
+pub use patient::PatientStorage;
 pub use peek::{append_unknown_entry, log_keys, needed_and_idle};
 pub use prng::Prng;
 pub use storage_suite::storage_conformance;

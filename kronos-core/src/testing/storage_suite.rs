@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::PatientStorage;
 use crate::error::{ErrorKind, Result};
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 use crate::time::Timestamp;
@@ -14,7 +15,8 @@ const PART: usize = 5 << 20;
 
 /// Checks that a storage keeps every promise of the trait; panics where it doesn't.
 ///
-/// `make` gives a new, empty storage each time. Call it on a multi-threaded runtime, so that
+/// `make` gives a new, empty storage each time. A call that fails with
+/// [`Retry::Later`](crate::Retry::Later) is made again, as Kronos does. Call it on a multi-threaded runtime, so that
 /// the races are real.
 ///
 /// ```
@@ -26,6 +28,7 @@ const PART: usize = 5 << 20;
 /// # });
 /// ```
 pub async fn storage_conformance(make: impl AsyncFn() -> Arc<dyn Storage>) {
+    let make = async || Arc::new(PatientStorage::new(make().await)) as Arc<dyn Storage>;
     an_empty_storage_answers(&*make().await).await;
     what_was_put_is_there(&*make().await).await;
     ranges_are_exact(&*make().await).await;

@@ -30,7 +30,7 @@ pub(crate) fn impatient() -> RunContext {
 
 /// A backup and all that its report says.
 pub(crate) async fn report_of(repository: &Repository, source: &MemorySource) -> BackupReport {
-    backup(repository, source, &BackupOptions::new(), &RunContext::new()).await.unwrap()
+    backup(repository, source, &BackupOptions::new(), &RunContext::new().with_tiny_parts()).await.unwrap()
 }
 
 /// A backup.

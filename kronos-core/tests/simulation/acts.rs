@@ -17,7 +17,7 @@ impl World {
     pub(crate) async fn act(&mut self) -> Check {
         let mut deeds: Vec<(usize, Vec<Deed>)> = Vec::new();
         let job = JOBS[self.prng.index(2)];
-        let stall = self.prng.chance(0.15) && self.listed(0, job).await.len() > 2;
+        let stall = !self.is_real() && self.prng.chance(0.15) && self.listed(0, job).await.len() > 2;
         if stall {
             // A compaction so slow that prunes beside it take it for dead.
             deeds.push((0, vec![Deed::Prune { job, retention: None, compact: true }]));
@@ -57,18 +57,18 @@ impl World {
             let stalls = FaultPlan { stall_at, ..FaultPlan::default() };
             for deed in row {
                 let plan = if stall { stalls.clone() } else { self.plan() };
-                let (seed, run, other) = (self.prng.bits(), self.run(), self.places[1 - at].storage.clone());
-                let client = FaultStorage::new(Arc::new(self.places[at].storage.clone()), seed, plan.clone());
+                let (seed, run, other) = (self.prng.bits(), self.run(), self.places[1 - at].ground.storage());
+                let client = FaultStorage::new(self.places[at].ground.storage(), seed, plan.clone());
                 self.clients.push(client.clone());
                 self.note(format!("place {at}: {} with {plan:?}", shown(&deed)));
                 // The same process on the other place.
                 let mut plan = FaultPlan::default();
                 if matches!(deed, Deed::Both { .. }) && self.prng.chance(0.7) {
                     plan = self.plan();
-                    plan.stall_at = self.prng.chance(0.3).then(|| 1 + self.prng.below(40));
+                    plan.stall_at = (!self.is_real() && self.prng.chance(0.3)).then(|| 1 + self.prng.below(40));
                     self.note(format!("and there with {plan:?}"));
                 }
-                let second = FaultStorage::new(Arc::new(other.clone()), seed ^ 1, plan);
+                let second = FaultStorage::new(Arc::clone(&other), seed ^ 1, plan);
                 self.clients.push(second.clone());
                 clients.push((deed, client, second, run, other));
             }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kronos_core::testing::{FaultStorage, MemorySource, MemoryStorage};
+use kronos_core::testing::{FaultStorage, MemorySource};
 use kronos_core::{
     BackupInfo, BackupOptions, Credentials, Differential, Error, Full, Id, Incremental, PruneOptions, Repository,
     RestoreOptions, Retention, RunContext, SlowStorage, Storage, StorageOutcome, backup, backup_to, copy, forget, hold,
@@ -70,7 +70,7 @@ pub(crate) async fn perform(
     deed: &Deed,
     client: &FaultStorage,
     second: &FaultStorage,
-    other: MemoryStorage,
+    other: Arc<dyn Storage>,
     sources: &BTreeMap<&'static str, MemorySource>,
     run: RunContext,
 ) -> End {
@@ -95,7 +95,7 @@ async fn execute(
     deed: &Deed,
     client: &FaultStorage,
     second: &FaultStorage,
-    other: MemoryStorage,
+    other: Arc<dyn Storage>,
     sources: &BTreeMap<&'static str, MemorySource>,
     run: &RunContext,
 ) -> Result<End, Error> {
@@ -128,7 +128,7 @@ async fn execute(
             End::Prune(Box::new(prune(&repository, job, &options, run).await))
         }
         Deed::Copy { job } => {
-            let from = Repository::open(Arc::new(other), &Credentials::None, run).await?;
+            let from = Repository::open(other, &Credentials::None, run).await?;
             End::Copy(copy(&from, &repository, job, &[], run).await)
         }
         Deed::Restore { backup, .. } => {

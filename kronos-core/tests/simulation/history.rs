@@ -1,5 +1,6 @@
 //! One random history: several clients of two repositories, each with a storage that fails in
-//! its own way, and a world that does not stand still.
+//! its own way, and a world that does not stand still. Beneath the faults lies memory, of which
+//! bytes go bad as well, or real storages, on which time is real.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 
 use kronos_core::testing::{FaultStorage, ManualClock, MemorySource, MemoryStorage, Prng};
 use kronos_core::{
-    BackupInfo, Bug, ChunkerParameters, Credentials, ErrorKind, Id, Key, Protection, Repository, RunContext, Timestamp,
-    list,
+    BackupInfo, Bug, ChunkerParameters, Credentials, ErrorKind, Id, Key, Protection, Repository, RunContext, Storage,
+    Timestamp, list,
 };
 
 use crate::deeds::{Deed, End};
@@ -64,22 +65,49 @@ pub(crate) type Check = Result<(), String>;
 /// What became of the deeds of one client after the other, and where.
 pub(crate) type Ends = Vec<(usize, Deed, End)>;
 
-/// Runs the history of a seed; an error says what was found wrong.
-pub(crate) fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.map_err(|e| e.to_string())?.block_on(async {
-        let mut world = World::new(seed, bug, verbose).await;
-        let result = world.live().await;
-        match result {
-            Ok(()) => Ok(world.stats),
-            Err(e) => Err(format!("{e}\n{}", world.diary.join("\n"))),
+/// What lies beneath one place.
+#[allow(dead_code, reason = "a lane has one of them")]
+#[derive(Debug, Clone)]
+pub(crate) enum Ground {
+    Memory(MemoryStorage),
+    Real(Arc<dyn Storage>),
+}
+
+impl Ground {
+    pub(crate) fn storage(&self) -> Arc<dyn Storage> {
+        match self {
+            Self::Memory(memory) => Arc::new(memory.clone()),
+            Self::Real(storage) => Arc::clone(storage),
         }
-    })
+    }
+
+    /// What bytes can go bad in.
+    pub(crate) fn memory(&self) -> Option<&MemoryStorage> {
+        match self {
+            Self::Memory(memory) => Some(memory),
+            Self::Real(_) => None,
+        }
+    }
+}
+
+/// Lives the history of a seed; an error says what was found wrong.
+pub(crate) async fn live(
+    seed: u64,
+    bug: Option<Bug>,
+    verbose: bool,
+    grounds: [Ground; 2],
+    steps: u64,
+) -> Result<Stats, String> {
+    let mut world = World::new(seed, bug, verbose, grounds).await;
+    match world.live(steps).await {
+        Ok(()) => Ok(world.stats),
+        Err(e) => Err(format!("{e}\n{}", world.diary.join("\n"))),
+    }
 }
 
 /// One storage with its repository, seen without faults.
 pub(crate) struct Place {
-    pub(crate) storage: MemoryStorage,
+    pub(crate) ground: Ground,
     pub(crate) ledgers: BTreeMap<&'static str, Ledger>,
     /// Damaged log entries, and what they were.
     pub(crate) damaged: Vec<(&'static str, Key, bytes::Bytes)>,
@@ -118,12 +146,12 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) async fn new(seed: u64, bug: Option<Bug>, verbose: bool) -> Self {
+    async fn new(seed: u64, bug: Option<Bug>, verbose: bool, grounds: [Ground; 2]) -> Self {
         let mut prng = Prng::new(seed);
         let clock = ManualClock::new(Timestamp::parse("2026-01-01T00:00:00Z").unwrap());
         let run = RunContext::reproducible(prng.bits(), &clock);
-        let place = |storage| Place {
-            storage,
+        let place = |ground| Place {
+            ground,
             ledgers: BTreeMap::new(),
             damaged: Vec::new(),
             unknown: Vec::new(),
@@ -131,13 +159,13 @@ impl World {
             scarred: BTreeSet::new(),
             doubtful: BTreeMap::new(),
         };
-        let (one, two) = (MemoryStorage::new(), MemoryStorage::new());
+        let [one, two] = grounds;
         let parameters = ChunkerParameters::tiny();
-        let first = Repository::init(Arc::new(one.clone()), &Protection::None, parameters.clone(), &run).await.unwrap();
+        let first = Repository::init(one.storage(), &Protection::None, parameters.clone(), &run).await.unwrap();
         if prng.chance(0.5) {
-            Repository::init_like(Arc::new(two.clone()), &first, &run).await.unwrap();
+            Repository::init_like(two.storage(), &first, &run).await.unwrap();
         } else {
-            Repository::init(Arc::new(two.clone()), &Protection::None, parameters, &run).await.unwrap();
+            Repository::init(two.storage(), &Protection::None, parameters, &run).await.unwrap();
         }
         let mut sources = BTreeMap::new();
         for job in JOBS {
@@ -171,6 +199,9 @@ impl World {
 
     pub(crate) fn run(&mut self) -> RunContext {
         let mut run = RunContext::reproducible(self.prng.bits(), &self.clock).with_bug(self.bug);
+        if !self.is_real() {
+            run = run.with_tiny_parts();
+        }
         run.limits.grace = GRACE;
         run.limits.attempts = 4;
         run.limits.backoff = Duration::from_millis(20);
@@ -178,8 +209,8 @@ impl World {
         run
     }
 
-    pub(crate) async fn live(&mut self) -> Check {
-        let steps = 6 + self.prng.below(10);
+    async fn live(&mut self, steps: u64) -> Check {
+        let steps = steps + self.prng.below(10);
         for step in 0..steps {
             self.note(format!("-- step {step}"));
             self.change_the_world().await;
@@ -193,6 +224,11 @@ impl World {
         self.end().await
     }
 
+    /// Whether time goes by as it does outside.
+    pub(crate) fn is_real(&self) -> bool {
+        self.places.iter().any(|place| place.ground.memory().is_none())
+    }
+
     pub(crate) fn is_damaged(&self, at: usize, job: &str) -> bool {
         let place = &self.places[at];
         place.damaged.iter().any(|(j, _, _)| *j == job) || place.unknown.iter().any(|(j, _)| *j == job)
@@ -200,8 +236,7 @@ impl World {
 
     pub(crate) async fn clean(&self, at: usize) -> Repository {
         let run = RunContext::reproducible(0, &self.clock);
-        let storage = Arc::new(self.places[at].storage.clone());
-        Repository::open(storage, &Credentials::None, &run).await.unwrap()
+        Repository::open(self.places[at].ground.storage(), &Credentials::None, &run).await.unwrap()
     }
 
     /// What a client without faults sees.

@@ -166,9 +166,10 @@ impl World {
         let run = RunContext::reproducible(self.prng.bits(), &self.clock).with_bug(self.bug);
         // Nobody has checked what no backup needs, and the next backup may take it for good.
         if let Ok((_, idle)) = needed_and_idle(&repository, job, &run).await {
-            for (key, before) in self.places[0].harmed.get(job).into_iter().flatten() {
-                if idle.contains(key) {
-                    self.places[0].storage.overwrite(key, before.clone());
+            let place = &self.places[0];
+            for (key, before) in place.harmed.get(job).into_iter().flatten() {
+                if let Some(memory) = place.ground.memory().filter(|_| idle.contains(key)) {
+                    memory.overwrite(key, before.clone());
                 }
             }
         }

@@ -20,8 +20,9 @@ mod trouble;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use history::run_history;
+use history::{Ground, Stats, live};
 use kronos_core::Bug;
+use kronos_core::testing::MemoryStorage;
 
 /// Histories in a test run without the variable.
 const HISTORIES: u64 = 1500;
@@ -32,8 +33,15 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|v| v.parse().unwrap_or_else(|_| panic!("{name} must be a number")))
 }
 
+/// The history of a seed, in memory and in time that is not real.
+fn run_history(seed: u64, bug: Option<Bug>, verbose: bool) -> Result<Stats, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    let grounds = [(); 2].map(|()| Ground::Memory(MemoryStorage::new()));
+    runtime.map_err(|e| e.to_string())?.block_on(live(seed, bug, verbose, grounds, 6))
+}
+
 /// Runs histories on all cores; of the failures the one with the lowest seed comes first.
-fn run_many(count: u64, bug: Option<Bug>) -> Vec<(u64, Result<history::Stats, String>)> {
+fn run_many(count: u64, bug: Option<Bug>) -> Vec<(u64, Result<Stats, String>)> {
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let work = || {
@@ -67,7 +75,7 @@ fn no_history_loses_a_backup() {
     }
     let count = variable("KRONOS_SIM_HISTORIES").unwrap_or(HISTORIES);
     let begun = Instant::now();
-    let mut total = history::Stats::default();
+    let mut total = Stats::default();
     for (seed, result) in run_many(count, None) {
         match result {
             Ok(stats) => total.add(&stats),

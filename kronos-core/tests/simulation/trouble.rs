@@ -80,22 +80,23 @@ impl World {
     pub(crate) fn harm(&mut self) {
         let job = JOBS[self.prng.index(2)];
         let place = &mut self.places[0];
+        let Some(memory) = place.ground.memory() else { return };
         let mine =
             |k: &Key| job_of(k.as_str()) == job && (k.as_str().contains("/packs/") || k.as_str().contains("/meta/"));
-        let keys: Vec<Key> = place.storage.keys().into_iter().filter(mine).collect();
+        let keys: Vec<Key> = memory.keys().into_iter().filter(mine).collect();
         if keys.is_empty() {
             return;
         }
         let key = &keys[self.prng.index(keys.len())];
-        let Some(before) = place.storage.read(key) else { return };
+        let Some(before) = memory.read(key) else { return };
         let bits = 8 * before.len();
         let how = self.prng.below(3);
         match how {
-            0 => drop(place.storage.remove(key).then_some(())),
-            1 => drop(place.storage.truncate(key, bits / 16).then_some(())),
+            0 => drop(memory.remove(key).then_some(())),
+            1 => drop(memory.truncate(key, bits / 16).then_some(())),
             _ => {
                 for _ in 0..=self.prng.below(20) {
-                    place.storage.flip(key, self.prng.index(bits.max(1)));
+                    memory.flip(key, self.prng.index(bits.max(1)));
                 }
             }
         }
@@ -107,7 +108,8 @@ impl World {
 
     pub(crate) async fn damage_log(&mut self, at: usize) {
         let job = JOBS[self.prng.index(2)];
-        let keys = log_keys(job, &self.places[at].storage.keys()).unwrap();
+        let Some(memory) = self.places[at].ground.memory() else { return };
+        let keys = log_keys(job, &memory.keys()).unwrap();
         if keys.is_empty() {
             return;
         }
@@ -125,10 +127,11 @@ impl World {
         if place.damaged.iter().any(|(_, k, _)| *k == key) || place.unknown.iter().any(|(_, k)| *k == key) {
             return;
         }
-        let Some(before) = place.storage.read(&key) else { return };
+        let Some(memory) = place.ground.memory() else { return };
+        let Some(before) = memory.read(&key) else { return };
         // An entry is there twice; both copies go.
-        place.storage.flip(&key, 4 * before.len() - 9);
-        place.storage.flip(&key, 8 * before.len() - 9);
+        memory.flip(&key, 4 * before.len() - 9);
+        memory.flip(&key, 8 * before.len() - 9);
         place.damaged.push((job, key.clone(), before));
         self.note(format!("place {at}: {key} goes bad"));
     }
@@ -141,14 +144,15 @@ impl World {
             client.settle().await;
         }
         let place = &mut self.places[at];
+        let Some(memory) = place.ground.memory() else { return };
         for (_, key, before) in place.damaged.drain(..) {
-            place.storage.overwrite(&key, before);
+            memory.overwrite(&key, before);
         }
-        let keys = place.storage.keys();
+        let keys = memory.keys();
         place.unknown.retain(|(job, key)| {
             let last = log_keys(job, &keys).unwrap().last() == Some(key);
             if last {
-                place.storage.remove(key);
+                memory.remove(key);
             }
             !last
         });
@@ -166,7 +170,7 @@ impl World {
             stale_list: lists,
             incomplete_list: lists,
             reordered_list: lists,
-            latency: [0, 5, 200][self.prng.index(3)],
+            latency: [0, 5, if self.is_real() { 20 } else { 200 }][self.prng.index(3)],
             crash_at: self.prng.chance(0.25).then(|| 1 + self.prng.below(60)),
             stall_at: None,
         }
