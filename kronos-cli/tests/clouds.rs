@@ -694,7 +694,8 @@ fn locked(cloud: &Cloud) {
     locked.restores("latest~1", database);
 }
 
-/// The server dies in the middle of a backup, and comes back while Kronos tries again.
+/// The server dies in the middle of a backup, and starts again: who is patient goes on, and who is
+/// not is told, and resumes.
 fn server_killed(cloud: &Cloud) {
     let server = |action: &str| {
         let command = variable(&format!("KRONOS_TEST_S3_{action}")).unwrap();
@@ -703,29 +704,35 @@ fn server_killed(cloud: &Cloud) {
     };
     let bank = Bank::found(cloud.place.path("bank.db"), "wal", 20_000);
     let database = cloud.content("bank.db");
-    let slowly = cloud.server.clone().with("upload_limit", "30MB/s").url(&cloud.location);
     cloud.ok("init --to @");
-    let mut child = cloud.spawn_on(&slowly, "backup bank.db --to @");
-    while cloud.objects("/packs/").0 == 0 {
-        sleep(Duration::from_millis(20));
-    }
-    server("KILL");
-    assert_eq!(child.try_wait().unwrap(), None, "it was at work");
-    server("RESTART");
-    let ran = Ran::of(&child.wait_with_output().unwrap());
-    assert!(ran.err.contains("trying again"), "{ran:?}");
-    cloud.is_clean();
-    if ran.code != 0 {
+    // Jobs share nothing: what one has stored is sent again by the other.
+    for (job, attempts) in [("patient", 12), ("hasty", 2)] {
+        cloud.place.write("kronos.toml", &format!("[retry]\nattempts = {attempts}\n"));
+        let slowly = cloud.server.clone().with("upload_limit", "30MB/s").url(&cloud.location);
+        let before = cloud.objects("/packs/");
+        let mut child = cloud.spawn_on(&slowly, &format!("backup bank.db --to @ --job {job}"));
+        while cloud.objects("/packs/").0 == before.0 {
+            sleep(Duration::from_millis(20));
+        }
+        server("KILL");
+        assert_eq!(child.try_wait().unwrap(), None, "it was at work");
+        server("RESTART");
+        let ran = Ran::of(&child.wait_with_output().unwrap());
+        assert!(ran.err.contains("trying again"), "{ran:?}");
+        if job == "patient" {
+            assert_eq!(ran.code, 0, "{ran:?}");
+            continue;
+        }
         ran.fails(1, "", "hint: ");
-        let left = cloud.objects("/packs/").1;
-        assert!(left >= 32 << 20 && cloud.ids("").is_empty(), "{left} bytes are there");
-        cloud.ok("backup bank.db --to @");
-        let listing = cloud.json("list --from @");
+        let left = cloud.objects("/packs/").1 - before.1;
+        assert!(left >= 32 << 20 && cloud.ids("hasty").is_empty(), "{left} bytes are there");
+        cloud.ok("backup bank.db --to @ --job hasty");
+        let listing = cloud.json("list hasty --from @");
         let bytes = |name: &str| listing["backups"][0][name].as_u64().unwrap();
         let (read, stored) = (bytes("bytes_read"), bytes("bytes_stored"));
         assert!(stored + left <= read + read / 50, "{stored} bytes stored of {read}, {left} were there");
     }
-    assert_eq!(bank.assert_all_whole(&cloud.place, &cloud.url), 1, "{ran:?}");
-    cloud.restores("latest", database);
+    assert_eq!(bank.assert_all_whole(&cloud.place, &cloud.url), 2);
+    cloud.restores("patient/latest", database);
     cloud.is_clean();
 }
