@@ -63,8 +63,13 @@ class Record:
     def signal(self, number):
         """Sends a signal to the process, and to those that it started itself."""
         if self.alive():
+            # Looked for first: they lose their parent with it. Some lead a session of their own.
+            began = [pid for pid in descendants(self.pid) if os.getsid(pid) != self.pid]
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
+            for pid in began:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def wait_for_end(self, seconds):
         until = time.monotonic() + seconds
@@ -88,6 +93,18 @@ def end(records, seconds=10):
         if not record.wait_for_end(max(0, until - time.monotonic())):
             record.signal(signal.SIGKILL)
             record.wait_for_end(seconds)
+
+
+def descendants(pid):
+    """The processes below another one."""
+    parents = {}
+    for other in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{other}/stat") as file:
+            parents.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(other))
+    found = [pid]
+    for each in found:
+        found += parents.get(each, ())
+    return found[1:]
 
 
 def moment(pid):
