@@ -122,7 +122,12 @@ impl Config {
             config.databases.insert(name, database);
         }
         for (name, section) in top.sections_of_any_keys("storages")? {
-            config.storages.insert(name, StorageEntry { url: storages::url(&section)? });
+            let entry = StorageEntry { url: storages::url(&section)? };
+            if let Some(secret) = storages::plain_secret(&section) {
+                let advice = format!("use {secret}_env or {secret}_file instead of {secret} in the file");
+                config.warnings.push(format!("storages.{name}: {advice}"));
+            }
+            config.storages.insert(name, entry);
         }
         config.encryption =
             top.section("encryption", &encryption::KEYS)?.map(|s| Encryption::from_section(&s)).transpose()?;

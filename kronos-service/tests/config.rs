@@ -181,6 +181,21 @@ fn passwords_come_from_where_they_are_said_to_be() {
 }
 
 #[test]
+fn secrets_of_storages_in_the_file_are_warned_of() {
+    for (line, wanted) in [
+        ("url = 's3://b/p?secret_access_key=hunter2'", 1),
+        ("url = 's3://b/p'\nsecret_access_key = 'hunter2'", 1),
+        ("url = 's3://b/p'\nsecret_access_key = '${SHOP_DB_PASSWORD}'", 0),
+        ("url = 's3://b/p'\nsecret_access_key_env = 'SHOP_DB_PASSWORD'", 0),
+        ("url = 's3://b/p?secret_access_key_file=/k'", 0),
+    ] {
+        let config = toml(&format!("[storages.a]\n{line}\n"));
+        assert_eq!(config.warnings.len(), wanted, "{line}: {:?}", config.warnings);
+        assert!(config.warnings.iter().all(|warning| !warning.contains("hunter2")), "{:?}", config.warnings);
+    }
+}
+
+#[test]
 fn a_command_is_not_run_by_loading() {
     let place = tempfile::tempdir().unwrap();
     let trace = place.path().join("trace");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use common::{SERVERS, Server, block_on, on};
-use kronos_core::testing::{FaultPlan, FaultStorage, storage_conformance};
+use kronos_core::testing::{FaultPlan, FaultStorage, PatientStorage, storage_conformance};
 use kronos_core::{
     Atomicity, ConditionalPut, Error, ErrorKind, Key, PutOutcome, Retry, RunContext, Storage, StorageExt, Timestamp,
     probe,
@@ -33,6 +33,11 @@ fn main() {
     }
     for server in SERVERS {
         trials.push(on(server, "refusals", |server| block_on(refusals(server))));
+    }
+    let left_out = std::env::var_os("KRONOS_TEST_LARGE").is_none();
+    for server in SERVERS {
+        let name = format!("an_object_beyond_5_gib{}", if left_out { " (KRONOS_TEST_LARGE is not set)" } else { "" });
+        trials.push(on(server, &name, |server| block_on(beyond_5_gib(server))).with_ignored_flag(left_out));
     }
     trials.push(on("s3", "checksums_are_sent_or_left_out", |server| block_on(checksums(server))));
     trials.push(on("s3", "uploads_that_nobody_ended_are_removed", |server| block_on(leftovers(server))));
@@ -62,7 +67,7 @@ async fn a_liar(server: Server) {
 }
 
 async fn many_objects(server: Server) {
-    let storage = server.open(&server.fresh());
+    let storage = PatientStorage::new(server.open(&server.fresh()));
     let keys: Vec<Key> = (0..1_200).map(|n| key(&format!("many/{n}"))).collect();
     for some in keys.chunks(100) {
         let puts = some.iter().map(|key| storage.put(key, Bytes::from_static(b"x")));
@@ -110,6 +115,31 @@ async fn single_writer(server: Server) {
     assert_eq!(storage.put_if_absent(&place, Bytes::from_static(b"first")).await.unwrap(), PutOutcome::Created);
     assert_eq!(storage.put_if_absent(&place, Bytes::from_static(b"second")).await.unwrap(), PutOutcome::Exists);
     assert_eq!(storage.get(&place).await.unwrap(), "first");
+}
+
+/// More than any store takes in one request. Takes minutes, and as much room: with `KRONOS_TEST_LARGE` only.
+async fn beyond_5_gib(server: Server) {
+    const PART: usize = 8 << 20;
+    const PARTS: u64 = 5 * 128 + 1;
+    let storage = PatientStorage::new(server.open(&server.fresh()));
+    let place = key("a/large");
+    // Each part can be told from the others.
+    let part = |n: u64| Bytes::from([n.to_le_bytes(), [7; 8]].concat().repeat(PART / 16));
+    let mut upload = storage.begin_upload(&place).await.unwrap();
+    for n in 0..PARTS {
+        upload.write(part(n)).await.unwrap();
+    }
+    upload.write(Bytes::from_static(b"the end")).await.unwrap();
+    upload.finish().await.unwrap();
+    let size = PARTS * PART as u64 + 7;
+    assert!(size > 5 << 30 && storage.head(&place).await.unwrap().size == size);
+    assert_eq!(storage.list_all(None).await.unwrap()[0].size, size);
+    for n in (0..PARTS).step_by(50).chain([PARTS - 1]) {
+        let start = n * PART as u64;
+        assert!(storage.get_range(&place, start..start + PART as u64).await.unwrap() == part(n), "part {n}");
+    }
+    assert_eq!(storage.get_range(&place, size - 8..size).await.unwrap(), "\u{7}the end");
+    storage.delete_one(&place).await.unwrap();
 }
 
 #[track_caller]

@@ -1,16 +1,17 @@
 //! Reading the chunks of a stream in their order, a window at a time: the blocks of a window are
-//! read pack by pack, neighbours with one request. Blocks of which later windows need something
-//! stay in memory; how often each is needed is counted beforehand, in the index. So every block is
-//! read once, whatever order the chunks lie in, as long as the blocks that have been begun fit into
-//! memory. That is why the number of strata has a limit.
+//! read pack by pack, neighbours with one request, while those of the next windows are on their way.
+//! Blocks of which later windows need something stay in memory; how often each is needed is counted
+//! beforehand, in the index. So every block is read once, whatever order the chunks lie in, as long
+//! as the blocks that have been begun fit into memory. That is why the number of strata has a limit.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::id::Id;
@@ -23,8 +24,10 @@ use super::fetch::{Fetcher, Plain};
 const GAP: u64 = 64 << 10;
 /// The most that is asked for at once.
 const REQUEST: u64 = 4 << 20;
-/// Requests on their way for one stream.
-const REQUESTS: usize = 4;
+/// Windows of one stream that are on their way, so that there is always something to wait for.
+const AHEAD: usize = 3;
+/// Requests on their way for each.
+const REQUESTS: usize = 2;
 /// Runs of chunks in a window: each takes memory, however few bytes it stands for.
 const SPANS: usize = 1 << 15;
 
@@ -39,17 +42,26 @@ pub(super) struct Windows {
     to_come: BTreeMap<Id, Vec<u32>>,
     /// Blocks that have been begun.
     open: Cache<(Id, u32), Plain>,
+    /// The next windows, on their way.
+    ahead: VecDeque<Window>,
 }
 
 /// Some consecutive runs of chunks of a stream.
 #[derive(Debug, Default)]
 struct Window {
     spans: Vec<Span>,
-    /// The blocks they need.
+    /// The blocks they need: those that are there, and those that this window or one before it waits for.
     blocks: BTreeMap<Id, BTreeMap<u32, Option<Plain>>>,
+    /// Those that this window asks for, with offset and length.
+    missing: BTreeMap<Id, Vec<(u32, u64, u32)>>,
     /// Bytes of these blocks in the clear.
     size: u64,
+    /// One task, which asks.
+    asking: JoinSet<Result<Opened>>,
 }
+
+/// Blocks in the clear, by pack and number.
+type Opened = Vec<(Id, u32, Plain)>;
 
 /// Consecutive blocks of one pack, read with one request.
 #[derive(Debug, PartialEq, Eq)]
@@ -69,9 +81,10 @@ impl Windows {
         let mut windows = Self {
             fetcher: fetcher.clone(),
             spans: spans(fetcher, stored),
-            size: share(fetcher.run.limits.memory / 16),
+            size: share(fetcher.run.limits.memory / 32),
             to_come: BTreeMap::new(),
             open: Cache::new(open, Plain::memory),
+            ahead: VecDeque::new(),
         };
         while let Some(span) = windows.spans.try_next().await? {
             *windows.count(&span).await? += u32::from(span.count);
@@ -91,15 +104,17 @@ impl Windows {
 
     /// The bytes of the next runs of chunks; `None` at the end.
     pub(super) async fn next(&mut self) -> Result<Option<Vec<Bytes>>> {
-        let mut window = Window::default();
-        while window.size < self.size && window.spans.len() < SPANS {
-            let Some(span) = self.spans.try_next().await? else { break };
-            self.add(&mut window, span).await?;
+        while self.ahead.len() < AHEAD {
+            let Some(window) = self.plan().await? else { break };
+            self.ahead.push_back(window);
         }
-        if window.spans.is_empty() {
-            return Ok(None);
+        let Some(mut window) = self.ahead.pop_front() else { return Ok(None) };
+        if let Some(asked) = window.asking.join_next().await {
+            let opened = asked.map_err(|e| Error::internal("a reading task failed").with_source(e))??;
+            for (pack, number, plain) in opened {
+                self.arrived(&mut window, pack, number, plain);
+            }
         }
-        self.fetcher.fill(&mut window).await?;
         let bytes = |span: &Span| {
             let plain = window.blocks.get(&span.pack).and_then(|blocks| blocks.get(&span.block)?.as_ref());
             plain.ok_or_else(|| no_block(span.pack))?.span(span)
@@ -119,15 +134,49 @@ impl Windows {
         Ok(Some(parts))
     }
 
+    /// A block is there: for its window, and for all that wait for it.
+    fn arrived(&mut self, window: &mut Window, pack: Id, number: u32, plain: Plain) {
+        for later in &mut self.ahead {
+            if let Some(place) = later.blocks.get_mut(&pack).and_then(|blocks| blocks.get_mut(&number)) {
+                *place = Some(plain.clone());
+            }
+        }
+        window.blocks.entry(pack).or_default().insert(number, Some(plain));
+    }
+
+    /// The window after those that are on their way, which begins to ask for its blocks.
+    async fn plan(&mut self) -> Result<Option<Window>> {
+        let mut window = Window::default();
+        while window.size < self.size && window.spans.len() < SPANS {
+            let Some(span) = self.spans.try_next().await? else { break };
+            self.add(&mut window, span).await?;
+        }
+        if window.spans.is_empty() {
+            return Ok(None);
+        }
+        let missing = std::mem::take(&mut window.missing);
+        let requests: Vec<_> = missing.into_iter().flat_map(|(pack, blocks)| coalesce(pack, blocks)).collect();
+        if !requests.is_empty() {
+            window.asking.spawn(self.fetcher.clone().ask(requests));
+        }
+        Ok(Some(window))
+    }
+
     async fn add(&mut self, window: &mut Window, span: Span) -> Result<()> {
         let to_come = self.count(&span).await?;
         *to_come = to_come.saturating_sub(span.count.into());
-        let blocks = window.blocks.entry(span.pack).or_default();
-        if let std::collections::btree_map::Entry::Vacant(new) = blocks.entry(span.block) {
-            let table = self.fetcher.table(span.pack).await?;
-            let entry = table.blocks.get(span.block as usize).ok_or_else(|| no_block(span.pack))?;
+        let (pack, number) = (span.pack, span.block);
+        let blocks = window.blocks.entry(pack).or_default();
+        if let std::collections::btree_map::Entry::Vacant(new) = blocks.entry(number) {
+            let table = self.fetcher.table(pack).await?;
+            let entry = table.blocks.get(number as usize).ok_or_else(|| no_block(pack))?;
             window.size += entry.plain();
-            new.insert(self.open.peek(&(span.pack, span.block)));
+            let mut before = self.ahead.iter().filter_map(|before| before.blocks.get(&pack)?.get(&number));
+            let known = self.open.peek(&(pack, number)).map(Some).or_else(|| before.next().cloned());
+            if known.is_none() {
+                window.missing.entry(pack).or_default().push((number, entry.offset, entry.length));
+            }
+            new.insert(known.flatten());
         }
         window.spans.push(span);
         Ok(())
@@ -140,26 +189,16 @@ fn spans(fetcher: &Arc<Fetcher>, stored: &StoredStream) -> Pin<Box<dyn futures::
 }
 
 impl Fetcher {
-    /// Reads what is missing.
-    async fn fill(&self, window: &mut Window) -> Result<()> {
-        let mut requests = Vec::new();
-        for (pack, blocks) in &window.blocks {
-            let table = self.table(*pack).await?;
-            let mut missing = Vec::new();
-            for number in blocks.iter().filter(|(_, plain)| plain.is_none()).map(|(number, _)| *number) {
-                let entry = table.blocks.get(number as usize).ok_or_else(|| no_block(*pack))?;
-                missing.push((number, entry.offset, entry.length));
-            }
-            requests.extend(coalesce(*pack, missing));
-        }
+    /// Reads blocks, whatever order they come in.
+    async fn ask(self: Arc<Self>, requests: Vec<Request>) -> Result<Opened> {
         let mut arriving = futures::stream::iter(requests)
-            .map(|request| async move { Ok::<_, Error>((request.pack, self.request(request).await?)) })
+            .map(|request| async { Ok::<_, Error>((request.pack, self.request(request).await?)) })
             .buffer_unordered(REQUESTS);
+        let mut all = Opened::new();
         while let Some((pack, opened)) = arriving.try_next().await? {
-            let blocks = window.blocks.entry(pack).or_default();
-            blocks.extend(opened.into_iter().map(|(number, plain)| (number, Some(plain))));
+            all.extend(opened.into_iter().map(|(number, plain)| (pack, number, plain)));
         }
-        Ok(())
+        Ok(all)
     }
 
     async fn request(&self, request: Request) -> Result<Vec<(u32, Plain)>> {

@@ -7,6 +7,29 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::section::Section;
 use super::tree::Value;
 
+/// Options whose values are secrets.
+const SECRETS: [&str; 8] = [
+    "access_key",
+    "bearer_token",
+    "encryption_key",
+    "sas_token",
+    "secret_access_key",
+    "service_account_key",
+    "session_token",
+    "sse_customer_key",
+];
+
+/// The first secret that stands in the file itself, in the URL or as a key.
+pub(super) fn plain_secret(section: &Section<'_>) -> Option<&'static str> {
+    let of_file = |name: &str| match section.find(name).map(|entry| &entry.node.value) {
+        Some(Value::Text { text, expanded: false }) => Some(text.as_str()),
+        _ => None,
+    };
+    let query = of_file("url").and_then(|url| url.split_once('?')).map_or("", |(_, query)| query);
+    let in_url = |name: &str| query.split('&').any(|pair| pair.split('=').next() == Some(name));
+    SECRETS.into_iter().find(|name| of_file(name).is_some() || in_url(name))
+}
+
 /// The URL with the further keys as options, so that a storage is named in one way only.
 pub(super) fn url(section: &Section<'_>) -> Result<String> {
     let mut url = section.required("url")?;

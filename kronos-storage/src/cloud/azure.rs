@@ -42,7 +42,14 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let anonymous = options.flag("anonymous")?.unwrap_or(false);
     let mut pairs: Vec<(String, String)> = match (key, sas, anonymous) {
         (None, None, false) => options.variables(&VARIABLES),
-        (Some(key), None, false) => vec![("azure_storage_account_key".to_owned(), key)],
+        (Some(key), None, false) => {
+            let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
+            if key.is_empty() || key.len() % 4 != 0 || !key.chars().all(is_base64) {
+                let error = Error::new(ErrorKind::Config, "this is no key of an account").with("option", "access_key");
+                return Err(error.with("hint", "it is base64, as the portal shows it; in a URL + is %2B and / is %2F"));
+            }
+            vec![("azure_storage_account_key".to_owned(), key)]
+        }
         (None, Some(sas), false) => vec![("azure_storage_sas_key".to_owned(), sas)],
         (None, None, true) => vec![("azure_skip_signature".to_owned(), "true".to_owned())],
         _ => {

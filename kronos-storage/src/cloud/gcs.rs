@@ -24,6 +24,12 @@ pub(crate) fn open(settings: &StorageSettings, environment: &Environment) -> Res
     let endpoint = options.text("endpoint");
     let host = endpoint.as_deref().map(authority).transpose()?;
     let file = options.text("service_account");
+    if let Some(Err(e)) = file.as_ref().map(std::fs::File::open) {
+        let error = Error::new(ErrorKind::Config, "the service account's file cannot be read")
+            .with("file", file.unwrap_or_default());
+        let hint = "service_account is the path of the JSON file; service_account_key its text";
+        return Err(error.with("hint", hint).with_source(e));
+    }
     let key = options.secret("service_account_key", "service_account_key_env", "service_account_key_file")?;
     let token = options.secret("bearer_token", "bearer_token_env", "bearer_token_file")?;
     let anonymous = options.flag("anonymous")?.unwrap_or(false);
