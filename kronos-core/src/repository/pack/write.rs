@@ -55,18 +55,47 @@ impl std::fmt::Debug for Compressors {
     }
 }
 
+/// Samples of a block: so many, so long, from all over it. A database's pages are no longer than that.
+const SAMPLES: usize = 16;
+const SAMPLE: usize = 4 << 10;
+/// Blocks of which the samples are a small part.
+const SAMPLED: usize = 4 * SAMPLES * SAMPLE;
+
 impl Compressors {
     /// Compresses into `room`, unless that gains nothing.
     fn compress(&self, plain: &[u8], level: i32, room: &mut Vec<u8>) -> bool {
         let pool = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = pool().pop();
         let Some(mut compressor) = taken.or_else(|| Compressor::new(level).ok()) else { return false };
-        let least = plain.len() - plain.len() / 32;
-        let gains = compressor.set_compression_level(level).is_ok()
-            && compressor.compress_to_buffer(plain, room).is_ok_and(|length| length < least);
-        pool().push(compressor);
-        gains
+        let gains = compress(&mut compressor, plain, level, room);
+        // A context that has failed refuses what comes after.
+        if gains.is_ok() {
+            pool().push(compressor);
+        }
+        gains.unwrap_or(false)
     }
+}
+
+fn compress(compressor: &mut Compressor<'_>, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
+    // What is compressed or encrypted already would cost a quarter of a backup's work for nothing.
+    if plain.len() >= SAMPLED && !gains(compressor, &samples(plain), 1, room)? {
+        return Ok(false);
+    }
+    gains(compressor, plain, level, room)
+}
+
+fn samples(plain: &[u8]) -> Vec<u8> {
+    let step = (plain.len() - SAMPLE) / (SAMPLES - 1);
+    (0..SAMPLES).map(|n| &plain[n * step..n * step + SAMPLE]).collect::<Vec<_>>().concat()
+}
+
+fn gains(compressor: &mut Compressor<'_>, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
+    room.clear();
+    // Room for whatever comes out, and for what sealing appends.
+    room.reserve_exact(zstd::zstd_safe::compress_bound(plain.len()) + TAG);
+    compressor.set_compression_level(level)?;
+    let length = compressor.compress_to_buffer(plain, room)?;
+    Ok(length < plain.len() - plain.len() / 32)
 }
 
 /// Compresses a block, or keeps it as it is when that gains nothing, and seals it. `room` is memory
@@ -80,9 +109,6 @@ pub(crate) fn seal_block(
     mut room: Vec<u8>,
 ) -> SealedBlock {
     let plain = block.bytes;
-    room.clear();
-    // A result that does not fit gains nothing.
-    room.reserve_exact(plain.len() + TAG);
     let compressed = compressors.compress(&plain, level, &mut room);
     let mut bytes = if compressed { room } else { plain };
     key.seal(u64::from(number), &mut bytes);
@@ -168,5 +194,35 @@ impl PackSealer {
         tail.extend_from_slice(FOOTER_MAGIC);
         let size = u64::from(self.start) + self.offset * copies + tail.len() as u64;
         (tail, PackInfo { id: self.id, class: self.class, size, table: length, start: self.start }, table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that no compressor makes fewer.
+    fn noise(length: usize) -> Vec<u8> {
+        let mut hash = blake3::Hasher::new().finalize_xof();
+        let mut bytes = vec![0; length];
+        hash.fill(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn only_what_gains_nothing_is_kept_as_it_is() {
+        let compressors = Compressors::default();
+        let gains = |plain: &[u8]| compressors.compress(plain, 3, &mut Vec::new());
+        let large = noise(SAMPLED + 4321);
+        assert!(!gains(&large) && !gains(&large[..10_000]));
+        // A tenth of each page, a fifth of all pages: whatever is spread is met by some samples.
+        let pages = |empty: &dyn Fn(usize, usize) -> bool| {
+            let mut bytes = large.clone();
+            bytes.iter_mut().enumerate().filter(|(at, _)| empty(at / SAMPLE, at % SAMPLE)).for_each(|(_, b)| *b = 0);
+            bytes
+        };
+        assert!(gains(&pages(&|_, at| at < SAMPLE / 10)));
+        assert!(gains(&pages(&|page, _| page % 5 == 1)));
+        assert!(gains(&vec![7; SAMPLED]) && gains(&vec![7; 1000]));
     }
 }
