@@ -1,6 +1,6 @@
 //! How errors look and what they lead to: kind, hint and exit code, all in this file.
 
-use kronos_core::{Error, ErrorKind};
+use kronos_core::{Error, ErrorKind, Retry};
 
 use crate::mask::mask;
 
@@ -145,6 +145,12 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         }
         ErrorKind::Locked => "wait for the other program to finish, or try again",
         ErrorKind::StorageFull => "make room; what was stored so far is used by the next run",
+        ErrorKind::Io | ErrorKind::Timeout if error.retry() == Retry::Exhausted && command == "backup" => {
+            "what was stored is kept: run it again when the store is back; `[retry]` in the configuration makes runs more patient"
+        }
+        ErrorKind::Io | ErrorKind::Timeout if error.retry() == Retry::Exhausted => {
+            "run it again when the store is back; `[retry]` in the configuration makes runs more patient"
+        }
         ErrorKind::Cancelled if ["restore", "export"].contains(&command) => "the target is as it was; run it again",
         ErrorKind::Cancelled if !["backup", "copy"].contains(&command) => "run it again",
         ErrorKind::Cancelled => "what was stored is kept, and the next run resumes",
