@@ -230,8 +230,6 @@ async fn profiles(server: Server) {
         let told = serde_json::to_string(&(behind.fresh(), &behind.options)).unwrap();
         let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
         child.env_clear().env(AS, told).env("AWS_CONFIG_FILE", &config).env("AWS_ENDPOINT_URL_STS", &sts);
-        // A profile that is named wins over keys of the environment.
-        child.env("AWS_ACCESS_KEY_ID", "AKIAOTHER").env("AWS_SECRET_ACCESS_KEY", "geheim");
         let output = child.env("HOME", directory.path()).output().await.unwrap();
         assert!(output.status.success(), "{options:?}: {}", String::from_utf8_lossy(&output.stderr));
         let seen = proxy.seen();

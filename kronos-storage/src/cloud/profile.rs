@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::{ProvideCredentials as _, SharedCredentialsProvider};
@@ -51,15 +49,12 @@ impl Profile {
         let client = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
             .build_https();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client.clone());
-        if let Some(region) = self.region() {
-            loader = loader.region(region);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(client);
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
         }
         if let Some(name) = &self.name {
-            // By itself the loader prefers keys of the environment to a profile that was named.
-            let config = ProviderConfig::default().with_http_client(client).with_region(self.region());
-            let named = ProfileFileCredentialsProvider::builder().profile_name(name).configure(&config).build();
-            loader = loader.profile_name(name).credentials_provider(named);
+            loader = loader.profile_name(name);
         }
         if let Some((id, secret, token)) = &self.keys {
             loader = loader.credentials_provider(Credentials::new(id, secret, token.clone(), None, "given"));
@@ -74,10 +69,6 @@ impl Profile {
         };
         let region = config.region().map(ToString::to_string);
         Ok(Session { provider, region, known: Mutex::new(None) })
-    }
-
-    fn region(&self) -> Option<Region> {
-        self.region.clone().map(Region::new)
     }
 
     async fn assumed(&self, role: &str, config: &SdkConfig) -> SharedCredentialsProvider {

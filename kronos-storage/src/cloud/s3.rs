@@ -144,8 +144,8 @@ fn encryption(options: &mut Options<'_>, set: &mut impl FnMut(&str, String)) -> 
     Ok(())
 }
 
-/// The profile whose credentials are wanted. One that is named wins over keys of the environment, and
-/// those win over a profile of the environment.
+/// The profile whose credentials are wanted. Keys win over a profile of the environment; which of the
+/// two wins when a profile is named is for the AWS tools' own order.
 #[cfg(feature = "aws-profiles")]
 #[allow(clippy::unnecessary_wraps, reason = "as in a build without profiles")]
 fn profile(options: &mut Options<'_>, anonymous: bool, pairs: &[(String, String)]) -> Result<Option<Profile>> {
