@@ -28,7 +28,6 @@ fn main() {
         }));
         trials.push(on(server, "commits_are_atomic", |server| block_on(commits_are_atomic(server))));
         trials.push(on(server, "many_objects_are_removed_at_once", |server| block_on(many_objects(server))));
-        trials.push(on(server, "uploads_with_lost_requests", |server| block_on(uploads_with_lost_requests(server))));
         trials.push(on(server, "a_single_writer_needs_no_conditions", |server| block_on(single_writer(server))));
     }
     for server in SERVERS {
@@ -78,33 +77,6 @@ async fn many_objects(server: Server) {
     storage.delete(&all).await.expect("what is not there is fine");
     assert!(storage.list_all(None).await.unwrap().is_empty());
     storage.delete(&[]).await.unwrap();
-}
-
-/// Every step of an upload fails now and then, and is made again.
-async fn uploads_with_lost_requests(server: Server) {
-    const PART: usize = 5 << 20;
-    let storage = server.open(&server.fresh());
-    let plan = FaultPlan { error_before: 0.3, error_after: 0.1, ..FaultPlan::default() };
-    let faulty = FaultStorage::new(Arc::clone(&storage), 3, plan);
-    let whole: Vec<u8> = (0..3 * PART + 1000).map(|n| u8::try_from(n % 251).unwrap()).collect();
-    let place = key("a/large");
-    let mut upload = loop {
-        if let Ok(upload) = faulty.begin_upload(&place).await {
-            break upload;
-        }
-    };
-    for part in whole.chunks(PART) {
-        while let Err(e) = upload.write(Bytes::copy_from_slice(part)).await {
-            assert_eq!(e.retry(), Retry::Later, "{e}");
-        }
-    }
-    while let Err(e) = upload.finish().await {
-        if e.kind() == ErrorKind::NotFound {
-            break;
-        }
-        assert_eq!(e.retry(), Retry::Later, "{e}");
-    }
-    assert!(storage.get(&place).await.unwrap() == whole, "each part once, in order");
 }
 
 async fn single_writer(server: Server) {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::future::join_all;
 use kronos_core::testing::{FaultPlan, FaultStorage, storage_conformance};
-use kronos_core::{
-    Atomicity, ConditionalPut, ErrorKind, PutOutcome, Retry, RunContext, Storage, StorageExt, Timestamp, probe,
-};
+use kronos_core::{Atomicity, ConditionalPut, PutOutcome, RunContext, Storage, StorageExt, Timestamp, probe};
 use libtest_mimic::Trial;
 
 use super::key;
@@ -26,7 +24,6 @@ pub(super) fn trials() -> Vec<Trial> {
             let wrapped = |storage| Arc::new(FaultStorage::new(storage, 1, FaultPlan::default())) as Arc<dyn Storage>;
             block_on(storage_conformance(async || wrapped(place.fresh())));
         }),
-        on_the_server("uploads_with_lost_requests", |place| block_on(uploads_with_lost_requests(place))),
         on_the_server("of_32_racers_one_wins", |place| block_on(racers(place))),
         on_the_server("a_probe_finds_it_atomic", |place| block_on(a_probe(place))),
         on_the_server("more_calls_than_open_files", |place| block_on(many_calls(place))),
@@ -34,33 +31,6 @@ pub(super) fn trials() -> Vec<Trial> {
         on_the_server("leftovers_are_removed_by_age", |place| block_on(leftovers(place))),
         on_the_server("the_server_can_open_it_as_a_directory", |place| block_on(as_a_directory(place))),
     ]
-}
-
-/// Every step of an upload fails now and then, and is made again.
-async fn uploads_with_lost_requests(place: Place) {
-    const PART: usize = 5 << 20;
-    let storage = place.fresh();
-    let plan = FaultPlan { error_before: 0.3, error_after: 0.1, ..FaultPlan::default() };
-    let faulty = FaultStorage::new(Arc::clone(&storage), 3, plan);
-    let whole: Vec<u8> = (0..3 * PART + 1000).map(|n| u8::try_from(n % 251).unwrap()).collect();
-    let large = key("a/large");
-    let mut upload = loop {
-        if let Ok(upload) = faulty.begin_upload(&large).await {
-            break upload;
-        }
-    };
-    for part in whole.chunks(PART) {
-        while let Err(e) = upload.write(Bytes::copy_from_slice(part)).await {
-            assert_eq!(e.retry(), Retry::Later, "{e}");
-        }
-    }
-    while let Err(e) = upload.finish().await {
-        if e.kind() == ErrorKind::NotFound {
-            break;
-        }
-        assert_eq!(e.retry(), Retry::Later, "{e}");
-    }
-    assert!(storage.get(&large).await.unwrap() == whole, "each part once, in order");
 }
 
 /// Each racer has a connection of its own, as if on a machine of its own.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::PatientStorage;
-use crate::error::{ErrorKind, Result};
+use super::{FaultPlan, FaultStorage, PatientStorage};
+use crate::error::{ErrorKind, Result, Retry};
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 use crate::time::Timestamp;
 
@@ -37,6 +37,7 @@ pub async fn storage_conformance(make: impl AsyncFn() -> Arc<dyn Storage>) {
     overwriting_is_one_step(make().await).await;
     uploads_appear_at_their_end(&*make().await).await;
     uploads_given_up_leave_nothing(&*make().await).await;
+    uploads_outlive_lost_requests(make().await).await;
     every_name_is_kept(&*make().await).await;
     listings_are_ordered_and_take_whole_parts(&*make().await).await;
     listings_go_on_after_a_page(make().await).await;
@@ -224,6 +225,32 @@ async fn uploads_given_up_leave_nothing(storage: &dyn Storage) {
     assert_eq!(storage.get(&place).await.unwrap(), content(10, 1));
     second.abort().await.unwrap();
     assert_eq!(storage.get(&place).await.unwrap(), content(10, 1), "an abort leaves the other's object alone");
+}
+
+/// Every step of an upload fails now and then, before or after it was done, and is made again.
+async fn uploads_outlive_lost_requests(storage: Arc<dyn Storage>) {
+    let plan = FaultPlan { error_before: 0.3, error_after: 0.1, ..FaultPlan::default() };
+    let faulty = FaultStorage::new(Arc::clone(&storage), 3, plan);
+    let place = key("a/large");
+    let parts = [content(PART, 1), content(PART, 2), content(PART, 3), content(1000, 4)];
+    let mut upload = loop {
+        if let Ok(upload) = faulty.begin_upload(&place).await {
+            break upload;
+        }
+    };
+    for part in &parts {
+        while let Err(e) = upload.write(part.clone()).await {
+            assert_eq!(e.retry(), Retry::Later, "{e}");
+        }
+    }
+    while let Err(e) = upload.finish().await {
+        // It was finished, and the answer was lost.
+        if e.kind() == ErrorKind::NotFound {
+            break;
+        }
+        assert_eq!(e.retry(), Retry::Later, "{e}");
+    }
+    assert!(storage.get(&place).await.unwrap() == parts.concat(), "each part once, in order");
 }
 
 async fn every_name_is_kept(storage: &dyn Storage) {
