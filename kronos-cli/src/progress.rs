@@ -71,6 +71,7 @@ impl Observer for Progress {
                 self.out.note(&format!("trying again to {what} after attempt {attempt}: {error}"));
             }
             Event::StorageLost { storage, error } => self.out.detail(&format!("  going on without {storage}: {error}")),
+            Event::Notice { message } => self.out.note(message),
             Event::Warning { message } => {
                 self.warned.store(true, Ordering::Relaxed);
                 self.out.warn(message);

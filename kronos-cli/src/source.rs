@@ -9,6 +9,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::errors::usage;
 
+mod postgres;
+
 /// The endings of files that are taken for SQLite databases.
 const SQLITE_ENDINGS: [&str; 3] = ["db", "sqlite", "sqlite3"];
 
@@ -45,6 +47,10 @@ impl Source {
         let file = match split_scheme(text) {
             Some((scheme, rest)) if Engine::new(&scheme).ok().as_ref() == Some(&Engine::SQLITE) => sqlite_path(rest)?,
             Some(_) => return Self::parse(text),
+            None if *engine != Engine::SQLITE => {
+                let hint = format!("write {engine}://USER@HOST/DATABASE; kronos export writes plain files");
+                return Err(usage("the target is not the URL of a server", &hint));
+            }
             None => text.to_owned(),
         };
         let ending = Path::new(&file).extension().and_then(|e| e.to_str());
@@ -55,19 +61,36 @@ impl Source {
 
     /// A directory that takes the files of any backup of the engine.
     pub(crate) fn directory(path: &str, engine: &Engine) -> Self {
-        let settings = SourceSettings { host: Some(path.to_owned()), ..SourceSettings::default() };
+        let mut settings = SourceSettings::default();
+        if *engine == Engine::POSTGRES {
+            settings.options.insert("export".to_owned(), path.to_owned());
+        } else {
+            settings.host = Some(path.to_owned());
+        }
         Self { engine: engine.as_str().to_owned(), settings }
+    }
+
+    /// Whether its engine has a tool of its own that can be used instead.
+    pub(crate) fn has_tools(&self) -> bool {
+        Engine::new(&self.engine).is_ok_and(|engine| engine == Engine::POSTGRES)
     }
 
     /// The connector, told what this machine is called if the user says so, and where it may put what
     /// it has to copy first.
     pub(crate) fn connect(mut self, registry: &Registry) -> Result<Arc<dyn Connector>> {
-        if Engine::new(&self.engine).ok().as_ref() == Some(&Engine::SQLITE) {
-            let options = &mut self.settings.options;
-            if let Ok(machine) = std::env::var("KRONOS_MACHINE") {
-                options.entry("machine".to_owned()).or_insert(machine);
+        let options = &mut self.settings.options;
+        match Engine::new(&self.engine) {
+            Ok(engine) if engine == Engine::SQLITE => {
+                if let Ok(machine) = std::env::var("KRONOS_MACHINE") {
+                    options.entry("machine".to_owned()).or_insert(machine);
+                }
+                options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
             }
-            options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
+            Ok(engine) if engine == Engine::POSTGRES => {
+                options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
+                postgres::complete(&mut self.settings)?;
+            }
+            _ => {}
         }
         registry.connector(&self.engine, &self.settings)
     }

@@ -16,6 +16,8 @@
 
 #[cfg(feature = "mocks")]
 pub mod mock;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -27,8 +29,13 @@ pub fn register(registry: &mut Registry) {
     registry.add_connector(&Engine::SQLITE, |settings| {
         Ok(std::sync::Arc::new(sqlite::SqliteSource::from_source(settings)?))
     });
+    #[cfg(feature = "postgres")]
+    registry.add_connector(&Engine::POSTGRES, |settings| {
+        Ok(std::sync::Arc::new(postgres::PostgresSource::from_source(settings)?))
+    });
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
+    registry.leave_out_connector(&Engine::POSTGRES, "postgres");
 
     if let Ok(mock) = Engine::new("mock") {
         #[cfg(feature = "mocks")]

@@ -21,7 +21,7 @@ fn directory(path: &Path) -> SqliteSource {
 }
 
 fn request(streams: &[Read], replace: bool) -> RestoreRequest {
-    RestoreRequest { streams: streams.iter().map(Read::previous).collect(), replace }
+    RestoreRequest { replace, ..RestoreRequest::new(streams.iter().map(Read::previous).collect()) }
 }
 
 #[tokio::test]

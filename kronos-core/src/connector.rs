@@ -214,12 +214,26 @@ pub struct Checkpoint {
 }
 
 /// What is to be written back.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct RestoreRequest {
     /// The streams that will be written, with their end marks.
     pub streams: Vec<PreviousStream>,
+    /// The names with `*` and `?` by which they were chosen; empty for everything. Of a stream that
+    /// holds more than one thing, what they do not name is left out.
+    pub only: Vec<String>,
+    /// Restore who owns what. Without it, all belongs to the user of the target.
+    pub owners: bool,
+    /// Restore who may do what.
+    pub privileges: bool,
     /// Replace what exists in the target, once the new is complete and checked.
     pub replace: bool,
+}
+
+impl RestoreRequest {
+    /// Everything of these streams, into a target that has nothing of it yet.
+    pub fn new(streams: Vec<PreviousStream>) -> Self {
+        Self { streams, only: Vec::new(), owners: true, privileges: true, replace: false }
+    }
 }
 
 /// The state of a restore's target, found before anything is written.

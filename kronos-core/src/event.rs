@@ -55,6 +55,11 @@ pub enum Event {
         /// What went wrong.
         error: String,
     },
+    /// Something the user may want to know; all is well.
+    Notice {
+        /// One line.
+        message: String,
+    },
     /// Something the user should know; the report has it as well.
     Warning {
         /// One line.

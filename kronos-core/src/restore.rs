@@ -1,6 +1,6 @@
 //! One restore: look first, then write phase after phase, then check the result.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
@@ -17,16 +17,26 @@ use crate::repository::index::{Root, StoredStream};
 use crate::repository::job::Job;
 use crate::repository::pack::{Lies, look_for, name_of};
 use crate::run::RunContext;
-use crate::stream::Phase;
+use crate::stream::{Phase, StreamInfo};
 
 /// How a backup is to be restored.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RestoreOptions {
-    /// Names with `*` and `?` of the streams to restore. Empty: all.
+    /// Names with `*` and `?` of what is to be restored: streams, tables, databases. Empty: all.
     pub only: Vec<String>,
+    /// Restore who owns what. Without it, all belongs to the user of the target.
+    pub owners: bool,
+    /// Restore who may do what.
+    pub privileges: bool,
     /// Replace what exists in the target, once the new is complete and checked.
     pub replace: bool,
+}
+
+impl Default for RestoreOptions {
+    fn default() -> Self {
+        Self { only: Vec::new(), owners: true, privileges: true, replace: false }
+    }
 }
 
 impl RestoreOptions {
@@ -145,15 +155,20 @@ async fn prepare(
             .with("target", target.engine()));
     }
     let (job, _, root) = crate::list::load(repository, backup, run).await?;
-    let chosen = |s: &&StoredStream| options.only.is_empty() || matches_any(&options.only, &s.info.name);
-    let streams: Vec<StoredStream> = root.streams.iter().filter(chosen).cloned().collect();
+    let streams = chosen(&root.streams, &options.only);
     if streams.is_empty() && !root.streams.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "nothing in the backup has such a name")
             .with("only", options.only.join(" ")));
     }
     let (objects, objects_bytes) = check_objects(&job, &root, run).await?;
     let sworn = |s: &StoredStream| PreviousStream { info: s.info.clone(), end: s.end };
-    let request = RestoreRequest { streams: streams.iter().map(sworn).collect(), replace: options.replace };
+    let request = RestoreRequest {
+        streams: streams.iter().map(sworn).collect(),
+        only: options.only.clone(),
+        owners: options.owners,
+        privileges: options.privileges,
+        replace: options.replace,
+    };
     let plan = RestorePlan {
         backup: backup.clone(),
         streams: streams.iter().map(|s| StreamSummary::of(&s.info, &s.end)).collect(),
@@ -162,6 +177,17 @@ async fn prepare(
         target: target.inspect_target(&request).await?,
     };
     Ok((Prepared { job, root, streams, request }, plan))
+}
+
+/// The streams that have one of the names, and those that they cannot be written without.
+fn chosen(streams: &[StoredStream], only: &[String]) -> Vec<StoredStream> {
+    let named = |info: &StreamInfo| {
+        only.is_empty() || matches_any(only, &info.name) || info.aliases.iter().any(|alias| matches_any(only, alias))
+    };
+    let groups: BTreeSet<_> = streams.iter().filter(|s| named(&s.info)).map(|s| &s.info.group).collect();
+    let accompanies =
+        |info: &StreamInfo| info.shared && !groups.is_empty() && (info.group.is_none() || groups.contains(&info.group));
+    streams.iter().filter(|s| named(&s.info) || accompanies(&s.info)).cloned().collect()
 }
 
 /// Whether every pack is there with its right size, before anything is written.

@@ -53,6 +53,17 @@ pub struct StreamInfo {
     /// What the connector needs to write it back, or to tell whether it has changed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
+    /// Other names by which [`RestoreOptions::only`](crate::RestoreOptions) may choose it, such as
+    /// that of the table of which it has a part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
+    /// What it belongs to, such as a database: for [`shared`](Self::shared).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// It is restored with whatever is chosen of its group, or of all if it has none: the others
+    /// cannot be written without it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shared: bool,
     /// The connector has proof that the stream equals the one of the same name in
     /// [`DumpRequest::previous`](crate::DumpRequest); it will not be opened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -68,6 +79,9 @@ impl StreamInfo {
             cutting: Cutting::Content,
             size_hint: None,
             attributes: BTreeMap::new(),
+            aliases: Vec::new(),
+            group: None,
+            shared: false,
             unchanged: false,
         }
     }
@@ -224,6 +238,11 @@ impl StreamSender {
     /// a thread that has something better to do than to wait for a slow reader.
     pub fn has_room(&self) -> Result<bool> {
         if self.sender.is_closed() { Err(Error::cancelled()) } else { Ok(self.sender.capacity() > 0) }
+    }
+
+    /// The number of bytes that went through, and BLAKE3 of them.
+    pub fn so_far(&self) -> (u64, Digest) {
+        (self.length, Digest(*self.hasher.finalize().as_bytes()))
     }
 
     /// Ends the stream well; gives the end mark for the [`Checkpoint`](crate::Checkpoint).

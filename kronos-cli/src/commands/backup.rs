@@ -139,7 +139,7 @@ struct Wishes {
 }
 
 async fn one(app: &App, wishes: Wishes, name: String, task: Result<Task>) -> (JobResult, Option<Error>) {
-    let mut result = JobResult::new(name);
+    let mut result = JobResult::new(name, wishes.method);
     let ended = match task {
         Ok(task) if app.run.cancel.is_cancelled() => {
             drop(task);

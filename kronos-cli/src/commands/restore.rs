@@ -21,12 +21,19 @@ pub(crate) struct RestoreArgs {
     /// Where it goes: a database's URL, the path of a SQLite file, or a directory
     #[arg(long, value_name = "TARGET")]
     to: String,
-    /// Only the streams with such names; `*` and `?` stand for any characters; may be given several times
+    /// Only the databases, tables or streams with such names; `*` and `?` stand for any characters;
+    /// may be given several times
     #[arg(long, value_name = "PATTERN")]
     only: Vec<String>,
     /// Replace what is there, once the restored data is complete and checked
     #[arg(long)]
     replace: bool,
+    /// Do not restore who owns what: all belongs to the user who restores
+    #[arg(long)]
+    no_owner: bool,
+    /// Do not restore who may do what
+    #[arg(long)]
+    no_privileges: bool,
     /// Tell only what would be done, and whether it can succeed
     #[arg(long)]
     dry_run: bool,
@@ -48,6 +55,8 @@ pub(crate) async fn run(app: &App, args: &RestoreArgs) -> Result<Exit> {
     let mut options = RestoreOptions::new();
     options.only.clone_from(&args.only);
     options.replace = args.replace;
+    options.owners = !args.no_owner;
+    options.privileges = !args.no_privileges;
     let mut restored = Restored { dry_run: args.dry_run, target: target.describe(), plan: None, report: None };
     if args.dry_run {
         let plan = kronos_core::plan_restore(&repository, &backup, &*target, &options, &app.run).await?;

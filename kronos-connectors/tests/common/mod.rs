@@ -115,7 +115,7 @@ pub async fn dump_with(source: &SqliteSource, request: &DumpRequest) -> (Outline
 
 /// Restores streams.
 pub async fn restore(target: &SqliteSource, streams: &[Read], replace: bool) -> Result<RestoreOutcome> {
-    let request = RestoreRequest { streams: streams.iter().map(Read::previous).collect(), replace };
+    let request = RestoreRequest { replace, ..RestoreRequest::new(streams.iter().map(Read::previous).collect()) };
     let restore = target.begin_restore(&request, &RunContext::new()).await?;
     for stream in streams {
         restore.write(stream.stream()).await?;

@@ -352,7 +352,7 @@ fn ids(outline: &Outline) -> impl Iterator<Item = (StreamId, &StreamInfo)> {
 
 fn request(dumped: &Dumped, replace: bool) -> RestoreRequest {
     let stream = |(info, _, end): &(StreamInfo, Vec<u8>, StreamEnd)| PreviousStream { info: info.clone(), end: *end };
-    RestoreRequest { streams: dumped.values().map(stream).collect(), replace }
+    RestoreRequest { replace, ..RestoreRequest::new(dumped.values().map(stream).collect()) }
 }
 
 async fn restore(target: &Subject, dumped: &Dumped, replace: bool) -> Result<()> {

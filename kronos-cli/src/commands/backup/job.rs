@@ -68,10 +68,11 @@ impl Failure {
 }
 
 impl JobResult {
-    pub(super) fn new(job: String) -> Self {
+    pub(super) fn new(job: String, method: Method) -> Self {
+        let method = if method == Method::Tool { "tool" } else { "native" };
         let (storages, source) = (Vec::new(), None);
         let (plan, backup, reason, healed, error) = (None, None, None, Vec::new(), None);
-        Self { job, source, method: "native", plan, backup, reason, healed, storages, error }
+        Self { job, source, method, plan, backup, reason, healed, storages, error }
     }
 
     pub(super) fn fail(&mut self, error: &Error) {
@@ -89,14 +90,9 @@ impl JobResult {
 
 /// Runs a job. An error means that no storage has the backup.
 pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut JobResult) -> Result<()> {
-    let connector = task.source.clone().connect(&app.registry)?;
+    let connector = connect(app, wishes, task)?;
     result.source = Some(connector.describe());
     result.job = task.name.clone().unwrap_or_else(|| connector.default_job());
-    if wishes.method == Method::Tool {
-        return Err(Error::new(ErrorKind::Unsupported, "this engine has no backups with a tool of its own")
-            .with("engine", connector.engine())
-            .with("hint", "leave --method out, or write --method native"));
-    }
     // A lock may be waited for; the user need not.
     let tested = app.run.cancel.run_until_cancelled(test(&*connector)).await;
     tested.unwrap_or_else(|| app.run.check_cancelled())?;
@@ -108,6 +104,20 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
     let made = attempt.make(&mut slots, wishes.dry_run, result).await;
     result.storages = slots.into_iter().map(Slot::into_result).collect();
     made
+}
+
+/// The connector; told by which method it reads, if it has more than one.
+fn connect(app: &App, wishes: Wishes, task: &Task) -> Result<std::sync::Arc<dyn Connector>> {
+    let mut source = task.source.clone();
+    if wishes.method == Method::Tool {
+        if !source.has_tools() {
+            return Err(Error::new(ErrorKind::Unsupported, "this engine has no backups with a tool of its own")
+                .with("engine", &source.engine)
+                .with("hint", "leave --method out, or write --method native"));
+        }
+        source.settings.options.insert("method".to_owned(), "tool".to_owned());
+    }
+    source.connect(&app.registry)
 }
 
 /// Tells at once, and with the kind of error that it is, when the source cannot be read.

@@ -1,0 +1,458 @@
+//! One database that a restore makes: created beside what is there, filled, checked, and put in its
+//! place by a rename.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kronos_core::{Error, ErrorKind, Result};
+use tempfile::NamedTempFile;
+use tokio::process::Command;
+
+use super::connect::Session;
+use super::error::internal;
+use super::names::{conninfo, ident, literal, shown};
+use super::settings::PostgresSettings;
+use super::statements::{Word, statements, words};
+use super::target::{Planned, There};
+use super::toc;
+use super::tools::{Running, Tool, failure};
+
+/// Says that a database is the work of a restore that may have been killed.
+const MARK: &str = "kronos: being restored";
+/// Says that a database was replaced, and is about to be dropped.
+const OLD: &str = "kronos: replaced by a restore";
+/// The longest name that the server keeps.
+const LONGEST: usize = 63;
+
+/// How a database gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// It exists, and is empty.
+    InPlace,
+    /// It is made under another name and renamed at the end.
+    Beside,
+    /// The same, and one that exists is dropped then.
+    Instead,
+}
+
+/// What of a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wishes {
+    pub owners: bool,
+    pub privileges: bool,
+    /// The version of the target.
+    pub version: u32,
+}
+
+/// A database being made.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub planned: Planned,
+    pub how: How,
+    /// The name while it is being made.
+    pub name: String,
+    tool: Tool,
+    wishes: Wishes,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    archive: Option<NamedTempFile>,
+    /// The lines of what is wanted of the archive; all of it without.
+    list: Option<NamedTempFile>,
+    created: bool,
+    /// Rows of each table.
+    counts: BTreeMap<(String, String), u64>,
+    warnings: Vec<String>,
+}
+
+impl Building {
+    pub(super) fn new(planned: Planned, tool: Tool, wishes: Wishes, replace: bool, token: &str) -> Self {
+        let how = match planned.there {
+            There::Nothing => How::Beside,
+            There::Empty if !replace => How::InPlace,
+            There::Empty | There::Something(_) => How::Instead,
+        };
+        let name = if how == How::InPlace { planned.to.clone() } else { beside(&planned.to, token) };
+        Self { planned, how, name, tool, wishes, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the archive of the schema.
+    pub(super) fn keep_archive(&self, file: NamedTempFile) {
+        self.state().archive = Some(file);
+    }
+
+    /// Notes rows that were written.
+    pub(super) fn count(&self, schema: &str, table: &str, rows: u64) {
+        *self.state().counts.entry((schema.to_owned(), table.to_owned())).or_default() += rows;
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.state().warnings.clone()
+    }
+
+    fn archive(&self) -> Result<std::path::PathBuf> {
+        let state = self.state();
+        let archive = state.archive.as_ref().ok_or_else(|| internal("a database without a schema"))?;
+        Ok(archive.path().to_owned())
+    }
+
+    /// Makes the database as it was made, empty.
+    pub(super) async fn create(&self, settings: &PostgresSettings, session: &mut Session) -> Result<()> {
+        if self.how == How::InPlace {
+            return Ok(());
+        }
+        self.remove_remains(session).await?;
+        let archive = self.state().archive.as_ref().map(|file| file.path().to_owned());
+        let mut sql = format!("CREATE DATABASE {} WITH TEMPLATE = template0", ident(&self.name));
+        if let Some(archive) = archive {
+            let own = self.own_statements(settings, &archive).await?;
+            if let Some(statement) = own.iter().find(|s| words(s).first().is_some_and(|word| word.is("CREATE"))) {
+                sql = self.creation(settings, statement);
+            }
+        }
+        session.run("make the database", &sql).await.map_err(|e| e.with("database", shown(&self.planned.to)))?;
+        self.state().created = true;
+        Ok(())
+    }
+
+    /// Says that the database is not whole yet.
+    pub(super) async fn mark(&self, session: &mut Session) -> Result<()> {
+        self.remark(session, &self.name, MARK).await
+    }
+
+    /// The statement of the archive that makes the database, under the name that it has for now.
+    fn creation(&self, settings: &PostgresSettings, statement: &str) -> String {
+        let mut sql = renamed(statement, &self.name);
+        let found = words(&sql);
+        let provider = found.iter().any(|word| word.is("LOCALE_PROVIDER"));
+        let tablespace = found.windows(3).find(|three| three[0].is("TABLESPACE")).map(|three| (three[0].at, three[2]));
+        let cut = tablespace.map(|(from, last)| from..last.at + last.text.len());
+        if let Some(cut) = cut.filter(|_| !settings.tablespaces) {
+            sql.replace_range(cut, "");
+        }
+        // Servers before 15 had no other. The template of a newer one may have another.
+        if !provider && self.wishes.version >= 150_000 {
+            sql.push_str(" LOCALE_PROVIDER = libc");
+        }
+        sql
+    }
+
+    /// The statements of the archive about the database itself.
+    async fn own_statements(&self, settings: &PostgresSettings, archive: &Path) -> Result<Vec<String>> {
+        let mut command = self.restore(settings);
+        command.args(["--create", "--section=pre-data", "--file=-"]).arg(archive);
+        let script = output(&self.tool, &mut command).await?;
+        let own = |statement: &&str| database_word(&words(statement)).is_some();
+        Ok(statements(&script).into_iter().filter(own).map(str::to_owned).collect())
+    }
+
+    /// Settings, rights and comments of the database, once everything is in it.
+    pub(super) async fn finish_settings(&self, settings: &PostgresSettings, session: &mut Session) -> Result<()> {
+        let Some(archive) = self.state().archive.as_ref().map(|file| file.path().to_owned()) else { return Ok(()) };
+        if self.how != How::InPlace {
+            session.run("remove a comment", &format!("COMMENT ON DATABASE {} IS NULL", ident(&self.name))).await?;
+        }
+        for statement in self.own_statements(settings, &archive).await? {
+            let found = words(&statement);
+            let is = |at: usize, word: &str| found.get(at).is_some_and(|found| found.is(word));
+            let owner = is(0, "ALTER") && is(3, "OWNER");
+            if is(0, "CREATE") || (owner && (self.how == How::InPlace || !self.wishes.owners)) {
+                continue;
+            }
+            session.run("set up the database", &renamed(&statement, &self.name)).await?;
+        }
+        Ok(())
+    }
+
+    /// Chooses what is wanted of the archive.
+    pub(super) async fn choose(&self, settings: &PostgresSettings, tables: &BTreeSet<u32>) -> Result<()> {
+        let mut command = self.restore(settings);
+        command.args(["--list", "--verbose"]).arg(self.archive()?);
+        let choice = toc::choose(&output(&self.tool, &mut command).await?, tables);
+        let file = temporary(settings)?;
+        std::fs::write(file.path(), &choice.list).map_err(|e| super::error::io(e, file.path()))?;
+        let mut state = self.state();
+        state.list = Some(file);
+        let left = choice.left_out.iter().map(|text| format!("left out, as it needs what was not chosen: {text}"));
+        state.warnings.extend(left);
+        Ok(())
+    }
+
+    /// Restores a section of the schema; `jobs` things at a time.
+    pub(super) async fn section(&self, settings: &PostgresSettings, section: &str, jobs: usize) -> Result<()> {
+        let mut command = self.restore(settings);
+        command.arg(format!("--section={section}")).arg(format!("--dbname={}", conninfo(&self.name)));
+        if jobs > 1 {
+            command.arg(format!("--jobs={jobs}"));
+        }
+        if let Some(list) = &self.state().list {
+            command.arg("--use-list").arg(list.path());
+        }
+        command.arg(self.archive()?);
+        let running = Running::start(&self.tool, &mut command)?;
+        self.judge(running.ending().await?)
+    }
+
+    /// `pg_restore`, with what is wanted of it.
+    pub(super) fn restore(&self, settings: &PostgresSettings) -> Command {
+        let mut command = self.tool.command(settings);
+        command.arg("--no-password");
+        if !self.is_newer() {
+            command.arg("--exit-on-error");
+        }
+        for (wanted, flag) in [
+            (self.wishes.owners, "--no-owner"),
+            (self.wishes.privileges, "--no-privileges"),
+            (settings.tablespaces, "--no-tablespaces"),
+        ] {
+            if !wanted {
+                command.arg(flag);
+            }
+        }
+        command
+    }
+
+    pub(super) fn start(&self, command: &mut Command) -> Result<Running> {
+        Running::start(&self.tool, command)
+    }
+
+    /// Whether the program sets a parameter that the server does not have yet.
+    fn is_newer(&self) -> bool {
+        self.tool.major >= 17 && self.wishes.version < 170_000
+    }
+
+    /// Whether `pg_restore` ended well: an error that it went on after is none if it is the one that
+    /// every server before 17 gives.
+    pub(super) fn judge(&self, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
+        if status.success() {
+            return Ok(());
+        }
+        if self.is_newer() && status.code() == Some(1) {
+            let count = |word: &str| said.lines().filter(|line| line.contains(word)).count();
+            let ignored = said
+                .lines()
+                .find_map(|line| line.split_once("errors ignored on restore: ")?.1.trim().parse::<usize>().ok());
+            let harmless = count(
+                "error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"",
+            );
+            if ignored == Some(harmless) && harmless > 0 && count(": error: ") == harmless {
+                return Ok(());
+            }
+        }
+        Err(failure("pg_restore", &said).with("status", status))
+    }
+
+    /// The tables and how many rows each must have now.
+    pub(super) fn expected(&self) -> Vec<((String, String), u64)> {
+        self.state().counts.iter().map(|(table, rows)| (table.clone(), *rows)).collect()
+    }
+
+    /// Gives the database its name; what had it until then is dropped. Between the two there is no
+    /// moment at which neither has it.
+    pub(super) async fn put_in_place(&self, session: &mut Session, token: &str) -> Result<()> {
+        let (to, name) = (ident(&self.planned.to), ident(&self.name));
+        match self.how {
+            How::InPlace => return Ok(()),
+            How::Beside => {
+                session.run("rename the database", &format!("ALTER DATABASE {name} RENAME TO {to}")).await?;
+                self.state().created = false;
+                return Ok(());
+            }
+            How::Instead => {}
+        }
+        let old = beside(&self.planned.to, &format!("old_{token}"));
+        // Nobody new, then nobody at all: a database in use cannot be renamed.
+        session.run("close the old database", &format!("ALTER DATABASE {to} WITH ALLOW_CONNECTIONS false")).await?;
+        let swapped = self.swap(session, &old).await;
+        if let Err(error) = swapped {
+            session.run("open the old database", &format!("ALTER DATABASE {to} WITH ALLOW_CONNECTIONS true")).await?;
+            return Err(error);
+        }
+        self.state().created = false;
+        let dropped = session.run("drop the old database", &format!("DROP DATABASE {}", ident(&old))).await;
+        if let Err(error) = dropped {
+            self.state()
+                .warnings
+                .push(format!("the database that was replaced is still there as {}: {error}", shown(&old)));
+        }
+        Ok(())
+    }
+
+    async fn swap(&self, session: &mut Session, old: &str) -> Result<()> {
+        let (to, name) = (ident(&self.planned.to), ident(&self.name));
+        let sql = format!(
+            "SELECT count(*) FILTER (WHERE NOT pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
+                WHERE datname = {}",
+            literal(&self.planned.to)
+        );
+        let _: (i64,) = session.row("end the sessions of the old database", &sql).await?;
+        self.remark(session, &self.planned.to, OLD).await?;
+        let both = format!(
+            "BEGIN; ALTER DATABASE {to} RENAME TO {}; ALTER DATABASE {name} RENAME TO {to}; COMMIT;",
+            ident(old)
+        );
+        let mut attempt = 0;
+        loop {
+            match session.run("put the new database in place", &both).await {
+                Ok(()) => return Ok(()),
+                // The sessions that were ended are still leaving.
+                Err(error) if error.kind() == ErrorKind::Locked && attempt < 20 => {
+                    session.run("put the new database in place", "ROLLBACK").await?;
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    attempt += 1;
+                    drop(error);
+                }
+                Err(error) => {
+                    session.run("put the new database in place", "ROLLBACK").await?;
+                    let _ = session.run("remove a comment", &format!("COMMENT ON DATABASE {to} IS NULL")).await;
+                    return Err(error.with("hint", "programs must let go of the database that is to be replaced"));
+                }
+            }
+        }
+    }
+
+    /// Removes what was made, if it has not got its name.
+    pub(super) async fn undo(&self, session: &mut Session) -> Result<()> {
+        if !std::mem::take(&mut self.state().created) {
+            return Ok(());
+        }
+        let force = if session.version >= 130_000 { " WITH (FORCE)" } else { "" };
+        session
+            .run("drop the unfinished database", &format!("DROP DATABASE IF EXISTS {}{force}", ident(&self.name)))
+            .await
+    }
+
+    /// Removes what restores to the same target have left that were killed.
+    async fn remove_remains(&self, session: &mut Session) -> Result<()> {
+        let sql = "SELECT d.datname::text, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d \
+            WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'kronos: %' \
+            AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
+        let rows: Vec<(String, String)> = session.rows("look for remains", sql).await?;
+        let prefix = beside(&self.planned.to, "");
+        for (name, _) in
+            rows.iter().filter(|(name, mark)| name.starts_with(&prefix) && [MARK, OLD].contains(&mark.as_str()))
+        {
+            session.run("drop what a restore has left", &format!("DROP DATABASE IF EXISTS {}", ident(name))).await?;
+        }
+        Ok(())
+    }
+
+    async fn remark(&self, session: &mut Session, name: &str, text: &str) -> Result<()> {
+        let sql = format!("COMMENT ON DATABASE {} IS {}", ident(name), literal(text));
+        session.run("mark the database", &sql).await
+    }
+
+    /// What is half done, for an error.
+    pub(super) fn remains(&self) -> Option<String> {
+        (self.how == How::InPlace).then(|| {
+            format!(
+                "database {} existed, was empty, and now holds a part of the backup: drop and make it again",
+                shown(&self.name)
+            )
+        })
+    }
+}
+
+/// A name for a database that is not in its place: the same beginning for the same target.
+fn beside(target: &str, token: &str) -> String {
+    let ending = format!("_kronos_{token}");
+    let room = LONGEST - "_kronos_old_00000000".len();
+    let end = target.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= room).last().unwrap_or(0);
+    format!("{}{ending}", &target[..end])
+}
+
+/// The word that is the database's name, in a statement about a database.
+fn database_word<'a>(words: &[Word<'a>]) -> Option<Word<'a>> {
+    let is = |at: usize, keyword: &str| words.get(at).is_some_and(|word| word.is(keyword));
+    let at = match () {
+        () if (is(0, "CREATE") || is(0, "ALTER")) && is(1, "DATABASE") => 2,
+        () if is(0, "ALTER") && is(1, "ROLE") && is(3, "IN") && is(4, "DATABASE") => 5,
+        () if is(0, "COMMENT") && is(2, "DATABASE") => 3,
+        () if is(0, "GRANT") || is(0, "REVOKE") || (is(0, "SECURITY") && is(1, "LABEL")) => {
+            let on = words.iter().position(|word| word.is("ON"))?;
+            if !is(on + 1, "DATABASE") {
+                return None;
+            }
+            on + 2
+        }
+        () => return None,
+    };
+    words.get(at).copied()
+}
+
+/// A statement about a database, about one of another name.
+fn renamed(statement: &str, name: &str) -> String {
+    match database_word(&words(statement)) {
+        Some(word) => format!("{}{}{}", &statement[..word.at], ident(name), &statement[word.at + word.text.len()..]),
+        None => statement.to_owned(),
+    }
+}
+
+/// All that a program writes; for what is small.
+async fn output(tool: &Tool, command: &mut Command) -> Result<String> {
+    use tokio::io::AsyncReadExt;
+    let mut running = Running::start(tool, command)?;
+    let mut text = Vec::new();
+    let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
+    output.read_to_end(&mut text).await.map_err(|e| {
+        Error::new(ErrorKind::Io, "a program's output could not be read").with("program", tool.name).with_source(e)
+    })?;
+    running.ended().await?;
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// A file for a program, that nobody else reads.
+pub(super) fn temporary(settings: &PostgresSettings) -> Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix("kronos-").suffix(".dump");
+    match &settings.spool_dir {
+        Some(directory) => builder.tempfile_in(directory).map_err(|e| super::error::io(e, directory)),
+        None => builder.tempfile().map_err(|e| super::error::io(e, Path::new("the directory for temporary files"))),
+    }
+}
+
+/// A name that no other restore has.
+pub(super) fn token(run: &kronos_core::RunContext) -> String {
+    let mut bytes = [0; 4];
+    run.entropy.fill(&mut bytes);
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_about_a_database_gets_another_name() {
+        let other = |statement: &str| renamed(statement, "new");
+        assert_eq!(
+            other("CREATE DATABASE shop WITH ENCODING = 'UTF8'"),
+            "CREATE DATABASE \"new\" WITH ENCODING = 'UTF8'"
+        );
+        assert_eq!(
+            other("ALTER ROLE app IN DATABASE \"a b\" SET x TO 'DATABASE'"),
+            "ALTER ROLE app IN DATABASE \"new\" SET x TO 'DATABASE'"
+        );
+        assert_eq!(other("COMMENT ON DATABASE shop IS 'shop'"), "COMMENT ON DATABASE \"new\" IS 'shop'");
+        assert_eq!(other("GRANT CONNECT ON DATABASE shop TO shop"), "GRANT CONNECT ON DATABASE \"new\" TO shop");
+        assert_eq!(other("GRANT SELECT ON TABLE shop TO shop"), "GRANT SELECT ON TABLE shop TO shop");
+        assert_eq!(other("COMMENT ON SCHEMA database IS 'x'"), "COMMENT ON SCHEMA database IS 'x'");
+    }
+
+    #[test]
+    fn a_name_beside_fits_and_begins_alike() {
+        let long = "ü".repeat(31);
+        for target in ["shop", &long] {
+            let (new, old) = (beside(target, "0123abcd"), beside(target, "old_0123abcd"));
+            assert!(new.len() <= LONGEST && old.len() <= LONGEST);
+            assert!(new.starts_with(&beside(target, "")) && old.starts_with(&beside(target, "")));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Turns errors of the driver and of the server into Kronos's.
+
+use kronos_core::{Error, ErrorKind, Retry};
+
+/// What the server adds to its message is shown up to so many characters.
+const MOST: usize = 300;
+
+/// An error of the driver while doing `what`.
+pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
+    match error {
+        sqlx::Error::Database(database) => {
+            let code = database.code().unwrap_or_default().into_owned();
+            let (kind, retry) = of_state(&code);
+            let mut mapped = Error::new(kind, one_line(database.message())).with("while", what);
+            if !code.is_empty() {
+                mapped = mapped.with("sqlstate", &code);
+            }
+            if let Some(server) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+                // Not the line of a COPY that failed: it has the user's data in it.
+                if let Some(detail) = server.detail().filter(|_| !code.starts_with("23")) {
+                    mapped = mapped.with("detail", one_line(detail));
+                }
+                if let Some(hint) = server.hint() {
+                    mapped = mapped.with("server hint", one_line(hint));
+                }
+            }
+            mapped.with_retry(retry)
+        }
+        sqlx::Error::Io(io) => Error::new(ErrorKind::ConnectionFailed, "the connection to the server broke or failed")
+            .with("while", what)
+            .with("system", &io)
+            .with_retry(Retry::Later)
+            .with_source(io),
+        sqlx::Error::Tls(tls) => Error::new(ErrorKind::ConnectionFailed, "no secure connection to the server")
+            .with("while", what)
+            .with("tls", one_line(&tls.to_string()))
+            .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without"),
+        sqlx::Error::Configuration(wrong) => Error::new(ErrorKind::Config, "the settings of the connection are wrong")
+            .with("driver", one_line(&wrong.to_string())),
+        sqlx::Error::Protocol(text) => {
+            Error::new(ErrorKind::ConnectionFailed, "the server is no PostgreSQL server, or answered wrongly")
+                .with("while", what)
+                .with("driver", one_line(&text))
+        }
+        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Error::new(
+            ErrorKind::Unsupported,
+            "a name in the database is not valid in its encoding, or the server is too new or too old",
+        )
+        .with("while", what)
+        .with("driver", one_line(&error.to_string())),
+        other => Error::new(ErrorKind::QueryFailed, "the driver failed")
+            .with("while", what)
+            .with("driver", one_line(&other.to_string())),
+    }
+}
+
+/// Whether the connection is gone, so that the same may be tried over a new one.
+pub(super) fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::ConnectionFailed && error.retry() == Retry::Later
+}
+
+/// A promise inside this connector was broken.
+pub(super) fn internal(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, message)
+}
+
+/// The run was stopped.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was cancelled")
+}
+
+/// An error of the operating system at `path`.
+pub(super) fn io(error: std::io::Error, path: &std::path::Path) -> Error {
+    use std::io::ErrorKind as System;
+    let (kind, message) = match error.kind() {
+        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
+        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
+        System::NotFound | System::NotADirectory => (ErrorKind::NotFound, "no such file or directory"),
+        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
+        _ => (ErrorKind::Io, "reading or writing failed"),
+    };
+    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
+}
+
+/// A second error that says the same: one goes into the stream, one to whoever finishes the dump.
+pub(super) fn echo(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.message()).with_retry(error.retry());
+    error.contexts().fold(copy, |copy, (key, value)| copy.with(key, value))
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Kinds by SQLSTATE; see appendix A of PostgreSQL's documentation.
+fn of_state(code: &str) -> (ErrorKind, Retry) {
+    let kind = match code {
+        "28000" | "28P01" => ErrorKind::Authentication,
+        "42501" => ErrorKind::PermissionDenied,
+        "3D000" => ErrorKind::NotFound,
+        "42P04" | "42P06" | "42P07" | "42710" => ErrorKind::AlreadyExists,
+        "55P03" | "55006" => ErrorKind::Locked,
+        "57014" => ErrorKind::Timeout,
+        "53100" => ErrorKind::StorageFull,
+        "0A000" => ErrorKind::Unsupported,
+        "XX001" | "XX002" => ErrorKind::Corrupt,
+        // The server ends the session, or takes no more of them; the next one may be let in.
+        "57P01" | "57P02" | "57P03" | "57P05" | "53300" => return (ErrorKind::ConnectionFailed, Retry::Later),
+        _ if code.starts_with("08") => return (ErrorKind::ConnectionFailed, Retry::Later),
+        _ => ErrorKind::QueryFailed,
+    };
+    let passing = matches!(kind, ErrorKind::Locked) || code.starts_with("40");
+    (kind, if passing { Retry::Later } else { Retry::Never })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_get_the_kinds_that_callers_branch_on() {
+        assert_eq!(of_state("28P01"), (ErrorKind::Authentication, Retry::Never));
+        assert_eq!(of_state("57P01"), (ErrorKind::ConnectionFailed, Retry::Later));
+        assert_eq!(of_state("08006"), (ErrorKind::ConnectionFailed, Retry::Later));
+        assert_eq!(of_state("40001"), (ErrorKind::QueryFailed, Retry::Later));
+        assert_eq!(of_state("42P01"), (ErrorKind::QueryFailed, Retry::Never));
+    }
+
+    #[test]
+    fn a_broken_connection_is_worth_another_one() {
+        let broken = failed(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into(), "read");
+        assert!(is_lost(&broken) && is_lost(&echo(&broken)));
+        assert!(!is_lost(&failed(sqlx::Error::Protocol("x".into()), "read")));
+    }
+}

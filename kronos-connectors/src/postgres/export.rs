@@ -1,0 +1,265 @@
+//! A backup as plain files: what `psql` and `pg_restore` read without Kronos.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use kronos_core::{
+    Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd, TargetReport,
+};
+use tokio::io::AsyncWriteExt;
+
+use super::error::{internal, io};
+use super::large_objects::Frames;
+use super::names::{ident, literal, qualified};
+use super::plan::{Content, Rows, Sequence};
+use super::restore::{same, text};
+use super::settings::PostgresSettings;
+use super::target::contents;
+use super::tools::{Running, find};
+
+/// Looks at the directory; it must not exist, or be empty.
+pub(super) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
+    let is_empty = match std::fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
+        Err(e) => return Err(io(e, directory)),
+    };
+    let existing = if is_empty { Vec::new() } else { vec![format!("{} is not empty", directory.display())] };
+    Ok(TargetReport { existing, needed, free: None, obstacles: Vec::new() })
+}
+
+/// A directory being filled.
+#[derive(Debug)]
+pub(super) struct Export {
+    settings: PostgresSettings,
+    directory: PathBuf,
+    request: RestoreRequest,
+    contents: BTreeMap<String, Content>,
+    /// What has been written, by the name of its stream.
+    written: Mutex<BTreeMap<String, PathBuf>>,
+    is_over: bool,
+}
+
+impl Export {
+    pub(super) fn begin(settings: &PostgresSettings, directory: &Path, request: &RestoreRequest) -> Result<Self> {
+        if let Some(existing) = inspect(directory, 0)?.existing.first() {
+            return Err(Error::new(ErrorKind::AlreadyExists, existing));
+        }
+        let contents = contents(request)?;
+        std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
+        for database in contents.values().filter_map(Content::database) {
+            let data = directory.join(folder(database)).join("data");
+            std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
+        }
+        let (directory, request) = (directory.to_owned(), request.clone());
+        Ok(Self { settings: settings.clone(), directory, request, contents, written: Mutex::default(), is_over: false })
+    }
+
+    fn clean(&self) {
+        let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // What cannot be removed is seen by the next export, which refuses.
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
+    }
+
+    async fn put(&self, stream: Stream) -> Result<PathBuf> {
+        let name = stream.info().name.clone();
+        let place = self.request.streams.iter().position(|s| s.info.name == name);
+        let place = place.ok_or_else(|| internal("a stream that was not announced").with("stream", &name))?;
+        let end = self.request.streams[place].end;
+        let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
+        let folder = self.directory.join(content.database().map(folder).unwrap_or_default());
+        let path = match content {
+            Content::Globals { .. } => self.directory.join("globals.sql"),
+            Content::Schema { .. } => folder.join("schema.dump"),
+            Content::Dump { database, .. } => self.directory.join(format!("{}.dump", self::folder(database))),
+            Content::Sequences { .. } => folder.join("sequences.sql"),
+            Content::Rows(_) | Content::LargeObjects { .. } => folder.join(format!("data/{place:05}.sql")),
+        };
+        let mut file = tokio::fs::File::create(&path).await.map_err(|e| io(e, &path))?;
+        match content {
+            Content::Sequences { .. } => {
+                let script = sequences(&text(stream, end).await?)?;
+                file.write_all(script.as_bytes()).await.map_err(|e| io(e, &path))?;
+            }
+            Content::LargeObjects { .. } => large_objects(stream, end, &mut file, &path).await?,
+            Content::Rows(rows) => {
+                file.write_all(copy(rows).as_bytes()).await.map_err(|e| io(e, &path))?;
+                plain(stream, end, &mut file, &path).await?;
+                file.write_all(b"\\.\n").await.map_err(|e| io(e, &path))?;
+            }
+            _ => plain(stream, end, &mut file, &path).await?,
+        }
+        file.sync_all().await.map_err(|e| io(e, &path))?;
+        Ok(path)
+    }
+
+    /// The schema as SQL, and one script that reads everything in the right order.
+    async fn complete(&self) -> Result<RestoreOutcome> {
+        let written = self.written.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(missing) = self.request.streams.iter().find(|s| !written.contains_key(&s.info.name)) {
+            return Err(
+                internal("the export was finished before a stream was written").with("stream", &missing.info.name)
+            );
+        }
+        let mut outcome = RestoreOutcome::default();
+        for (name, content) in &self.contents {
+            match content {
+                Content::Schema { database, tool, .. } => {
+                    let folder = self.directory.join(folder(database));
+                    for section in ["pre-data", "post-data"] {
+                        self.script(&folder, section, *tool).await?;
+                    }
+                    let path = folder.join("restore.sql");
+                    std::fs::write(&path, self.all(database, &written)).map_err(|e| io(e, &path))?;
+                    outcome.created.push(format!("{}: psql -d NEW -f restore.sql, in its directory", path.display()));
+                }
+                Content::Dump { .. } | Content::Globals { .. } => {
+                    outcome.created.extend(written.get(name).map(|path| path.display().to_string()));
+                }
+                _ => {}
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn script(&self, folder: &Path, section: &str, tool: u32) -> Result<()> {
+        let tool = find(&self.settings, "pg_restore", tool, tool).await?;
+        let mut command = tool.command(&self.settings);
+        command.arg(format!("--section={section}")).arg("--file").arg(folder.join(format!("{section}.sql")));
+        command.arg(folder.join("schema.dump"));
+        Running::start(&tool, &mut command)?.ended().await.map(drop)
+    }
+
+    fn all(&self, database: &str, written: &BTreeMap<String, PathBuf>) -> String {
+        let mut script = "\\set ON_ERROR_STOP on\nSET lc_monetary = 'C';\n\\i pre-data.sql\n".to_owned();
+        for (name, content) in &self.contents {
+            let file =
+                written.get(name).and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+            let Some(file) = file.filter(|_| content.database() == Some(database)) else { continue };
+            match content {
+                Content::Rows(_) | Content::LargeObjects { .. } => script.push_str(&format!("\\i data/{file}\n")),
+                Content::Sequences { .. } => script.push_str("\\i sequences.sql\n"),
+                _ => {}
+            }
+        }
+        script.push_str("\\i post-data.sql\nANALYZE;\n");
+        script
+    }
+}
+
+#[async_trait]
+impl Restore for Export {
+    async fn write(&self, stream: Stream) -> Result<()> {
+        let name = stream.info().name.clone();
+        let path = self.put(stream).await?;
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(name, path);
+        Ok(())
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
+        let done = self.complete().await;
+        self.is_over = done.is_ok();
+        done
+    }
+
+    async fn abort(self: Box<Self>) {}
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.clean();
+        }
+    }
+}
+
+/// The name of a database as that of a directory.
+fn folder(database: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let mut name = String::new();
+    for c in database.chars() {
+        match c {
+            _ if is_plain(c) => name.push(c),
+            _ => c.to_string().bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}"))),
+        }
+    }
+    name
+}
+
+/// The statement that reads the lines after it, as `pg_dump` writes it.
+fn copy(rows: &Rows) -> String {
+    let (schema, table) = match &rows.root {
+        Some((schema, table)) => (schema, table),
+        None => (&rows.schema, &rows.table),
+    };
+    let columns = rows.columns.iter().map(|name| ident(name)).collect::<Vec<_>>().join(", ");
+    let listed = if columns.is_empty() { String::new() } else { format!(" ({columns})") };
+    format!("COPY {}{listed} FROM STDIN (ENCODING {});\n", qualified(schema, table), literal(&rows.encoding))
+}
+
+fn sequences(text: &str) -> Result<String> {
+    let wrong = |e| Error::new(ErrorKind::Corrupt, "the sequences of the backup are malformed").with_source(e);
+    let mut script = String::new();
+    for line in text.lines() {
+        let s: Sequence = serde_json::from_str(line).map_err(wrong)?;
+        let name = literal(&qualified(&s.schema, &s.name));
+        script.push_str(&format!("SELECT pg_catalog.setval({name}, {}, {});\n", s.last, s.called));
+    }
+    Ok(script)
+}
+
+async fn plain(mut stream: Stream, end: StreamEnd, file: &mut tokio::fs::File, path: &Path) -> Result<()> {
+    loop {
+        match stream.next().await? {
+            Some(Piece::Data(bytes)) => file.write_all(&bytes).await.map_err(|e| io(e, path))?,
+            Some(Piece::End(found)) => return same(found, end),
+            None => return Err(internal("a stream was read after its end")),
+        }
+    }
+}
+
+/// Large objects as statements; the schema makes them, empty.
+async fn large_objects(mut stream: Stream, end: StreamEnd, file: &mut tokio::fs::File, path: &Path) -> Result<()> {
+    let (mut frames, mut place) = (Frames::default(), (0, 0));
+    loop {
+        match stream.next().await? {
+            Some(Piece::Data(bytes)) => {
+                frames.push(&bytes);
+                while let Some((number, bytes)) = frames.next()? {
+                    if place.0 != number || bytes.is_empty() {
+                        place = (number, 0);
+                    }
+                    if bytes.is_empty() {
+                        continue;
+                    }
+                    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                    let line = format!("SELECT pg_catalog.lo_put({number}, {}, '\\x{hex}');\n", place.1);
+                    place.1 += bytes.len();
+                    file.write_all(line.as_bytes()).await.map_err(|e| io(e, path))?;
+                }
+            }
+            Some(Piece::End(found)) => {
+                frames.end()?;
+                return same(found, end);
+            }
+            None => return Err(internal("a stream was read after its end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_never_leads_elsewhere() {
+        assert_eq!(
+            (folder("shop"), folder("../x"), folder("a b")),
+            ("shop".into(), "%2E%2E%2Fx".into(), "a%20b".into())
+        );
+    }
+}

@@ -1,0 +1,430 @@
+//! A restore: roles first, then databases beside what is there, their rows over several
+//! connections, indexes and constraints after them. At the end each database gets its name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use kronos_core::{
+    Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
+};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::OnceCell;
+
+use super::building::{Building, How, Wishes, temporary, token};
+use super::connect::Session;
+use super::error::internal;
+use super::export::Export;
+use super::globals::{self, Made, Wanted};
+use super::names::shown;
+use super::plan::Content;
+use super::settings::PostgresSettings;
+use super::target::{Plan, There, contents, plan};
+use super::tools::find;
+
+/// Scripts of roles are believed up to this size.
+const SCRIPT: u64 = 64 << 20;
+
+/// A target being written.
+#[derive(Debug)]
+pub(super) struct PostgresRestore {
+    inner: Arc<Inner>,
+    /// Nothing is left to be undone.
+    is_over: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub settings: PostgresSettings,
+    pub run: RunContext,
+    request: RestoreRequest,
+    contents: BTreeMap<String, Content>,
+    pub buildings: Vec<Building>,
+    token: String,
+    sessions: Mutex<Vec<(String, Session)>>,
+    script: Mutex<Option<String>>,
+    made: Mutex<Made>,
+    prepared: OnceCell<()>,
+    written: Mutex<BTreeSet<String>>,
+    has_failed: AtomicBool,
+}
+
+impl PostgresRestore {
+    pub(super) async fn begin(
+        settings: &PostgresSettings,
+        request: &RestoreRequest,
+        run: &RunContext,
+    ) -> Result<Box<dyn Restore>> {
+        run.check_cancelled()?;
+        if let Some(directory) = &settings.export {
+            return Ok(Box::new(Export::begin(settings, directory, request)?));
+        }
+        let Plan { databases, version, obstacles } = plan(settings, request).await?;
+        for database in &databases {
+            if let There::Something(objects) = &database.there
+                && !request.replace
+            {
+                return Err(Error::new(ErrorKind::AlreadyExists, "the database exists and is not empty")
+                    .with("database", shown(&database.to))
+                    .with("has", format!("{}, …", objects.join(", "))));
+            }
+        }
+        if let Some(obstacle) = obstacles.first() {
+            return Err(Error::new(ErrorKind::Config, obstacle));
+        }
+        let wishes = Wishes { owners: request.owners, privileges: request.privileges, version };
+        let token = token(run);
+        let mut buildings = Vec::new();
+        for database in databases {
+            let tool = find(settings, "pg_restore", database.tool, version / 10_000).await?;
+            buildings.push(Building::new(database, tool, wishes, request.replace, &token));
+        }
+        let inner = Inner {
+            settings: settings.clone(),
+            run: run.clone(),
+            request: request.clone(),
+            contents: contents(request)?,
+            buildings,
+            token,
+            sessions: Mutex::default(),
+            script: Mutex::default(),
+            made: Mutex::default(),
+            prepared: OnceCell::new(),
+            written: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+        };
+        Ok(Box::new(Self { inner: Arc::new(inner), is_over: false }))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Restore for PostgresRestore {
+    async fn write(&self, stream: Stream) -> Result<()> {
+        let name = stream.info().name.clone();
+        let written = self.inner.write(stream).await;
+        match &written {
+            Ok(()) => drop(locked(&self.inner.written).insert(name)),
+            Err(_) => self.inner.has_failed.store(true, Ordering::Release),
+        }
+        written.map_err(|e| self.inner.with_remains(e))
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
+        let inner = self.inner.clone();
+        let cancelled = inner.run.cancel.clone();
+        let done =
+            cancelled.run_until_cancelled(inner.finish()).await.unwrap_or_else(|| Err(super::error::cancelled()));
+        self.is_over = true;
+        if done.is_err() {
+            inner.undo().await;
+        }
+        inner.close().await;
+        done.map_err(|e| inner.with_remains(e))
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        self.is_over = true;
+        self.inner.undo().await;
+    }
+}
+
+impl Drop for PostgresRestore {
+    fn drop(&mut self) {
+        // Where no runtime is left, the next restore to the same target removes what this one made.
+        if let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) {
+            let inner = self.inner.clone();
+            runtime.spawn(async move { inner.undo().await });
+        }
+    }
+}
+
+impl Inner {
+    async fn write(&self, stream: Stream) -> Result<()> {
+        let info = stream.info().clone();
+        let request = self.request.streams.iter().find(|s| s.info.name == info.name);
+        let end = request.ok_or_else(|| internal("a stream that was not announced").with("stream", &info.name))?.end;
+        let content = self.contents.get(&info.name).ok_or_else(|| internal("a stream without a description"))?;
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
+        }
+        match content {
+            Content::Globals { .. } => {
+                let script = text(stream, end).await?;
+                *locked(&self.script) = Some(script);
+                Ok(())
+            }
+            Content::Schema { database, .. } => {
+                let file = self.spool(stream, end).await?;
+                self.building(database)?.keep_archive(file);
+                Ok(())
+            }
+            Content::Rows(rows) => {
+                self.prepare().await?;
+                self.write_rows(rows, self.is_alone(&info.name, content), stream, end).await
+            }
+            Content::Sequences { database } => {
+                self.prepare().await?;
+                self.write_sequences(database, &text(stream, end).await?).await
+            }
+            Content::LargeObjects { database } => {
+                self.prepare().await?;
+                self.write_large_objects(database, stream, end).await
+            }
+            Content::Dump { database, .. } => {
+                self.prepare().await?;
+                self.write_dump(database, stream, end).await
+            }
+        }
+    }
+
+    /// Whether no other stream has rows of the same table.
+    fn is_alone(&self, name: &str, content: &Content) -> bool {
+        !self.contents.iter().any(|(other, same)| other != name && same == content)
+    }
+
+    pub(super) fn building(&self, database: &str) -> Result<&Building> {
+        let found = self.buildings.iter().find(|building| building.planned.from == database);
+        found.ok_or_else(|| {
+            Error::new(ErrorKind::Corrupt, "the backup has rows of a database without its schema")
+                .with("database", shown(database))
+        })
+    }
+
+    /// A session in one of the databases that are being made.
+    pub(super) async fn take(&self, building: &Building) -> Result<Session> {
+        let found = {
+            let mut sessions = locked(&self.sessions);
+            sessions.iter().position(|(name, _)| *name == building.name).map(|at| sessions.swap_remove(at))
+        };
+        match found {
+            Some((_, session)) => Ok(session),
+            None => self.open(&building.name).await,
+        }
+    }
+
+    async fn open(&self, name: &str) -> Result<Session> {
+        let mut session = self.settings.open(name).await?;
+        // What the last statement commits makes everything before it lasting.
+        session
+            .run(
+                "prepare the session",
+                "SET SESSION synchronous_commit = off; SET SESSION check_function_bodies = false",
+            )
+            .await?;
+        Ok(session)
+    }
+
+    /// Takes a session back whose transaction has ended.
+    pub(super) fn give_back(&self, building: &Building, session: Session) {
+        locked(&self.sessions).push((building.name.clone(), session));
+    }
+
+    /// Makes roles and databases and what rows need, once.
+    async fn prepare(&self) -> Result<()> {
+        let make = || async {
+            if self.has_failed.load(Ordering::Acquire) {
+                return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
+            }
+            let made = self.make().await;
+            if made.is_err() {
+                self.has_failed.store(true, Ordering::Release);
+            }
+            made
+        };
+        self.prepared.get_or_try_init(make).await.map(drop)
+    }
+
+    async fn make(&self) -> Result<()> {
+        let mut session = self.settings.maintenance().await?;
+        let script = locked(&self.script).take();
+        if let Some(script) = script.filter(|_| self.request.owners || self.request.privileges) {
+            let all = self.contents.values().any(|content| matches!(content, Content::Globals { server: true }));
+            let needed: BTreeSet<String> = self.buildings.iter().flat_map(|b| b.planned.roles.clone()).collect();
+            let wanted = Wanted { roles: (!all).then_some(&needed), tablespaces: self.settings.tablespaces };
+            let mut made = Made::default();
+            let applied = globals::apply(&mut session, &script, wanted, &mut made).await;
+            *locked(&self.made) = made;
+            applied?;
+        }
+        for building in &self.buildings {
+            building.create(&self.settings, &mut session).await?;
+            // While someone is in it, nobody takes it for something that was left behind.
+            let inside = self.open(&building.name).await?;
+            self.give_back(building, inside);
+            if building.how != How::InPlace {
+                building.mark(&mut session).await?;
+            }
+            if !self.has_schema(&building.planned.from) {
+                continue;
+            }
+            if let Some(tables) = self.tables(&building.planned.from) {
+                building.choose(&self.settings, &tables).await?;
+            }
+            building.section(&self.settings, "pre-data", 1).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    fn has_schema(&self, database: &str) -> bool {
+        self.contents.values().any(|c| matches!(c, Content::Schema { database: of, .. } if of == database))
+    }
+
+    /// The tables that were chosen of a database; `None` for all of it.
+    fn tables(&self, database: &str) -> Option<BTreeSet<u32>> {
+        let only = &self.request.only;
+        let names = [shown(database), format!("{}/schema", shown(database))];
+        if only.is_empty() || only.iter().any(|pattern| names.iter().any(|name| kronos_core::matches(pattern, name))) {
+            return None;
+        }
+        let mut tables = BTreeSet::new();
+        for stream in &self.request.streams {
+            if let Some(Content::Rows(rows)) = self.contents.get(&stream.info.name)
+                && rows.database == database
+            {
+                tables.insert(rows.oid);
+                let is_named = |name: &str| only.iter().any(|pattern| kronos_core::matches(pattern, name));
+                let named = |schema: &str, table: &str| {
+                    super::plan::table_names(database, schema, table).iter().any(|n| is_named(n))
+                };
+                // Of a partitioned table that was chosen, it is a part; chosen itself, a table of its own.
+                let farthest = rows.parents.iter().rposition(|parent| named(&parent.schema, &parent.table));
+                tables.extend(rows.parents.iter().take(farthest.map_or(0, |at| at + 1)).map(|parent| parent.oid));
+            }
+        }
+        Some(tables)
+    }
+
+    async fn spool(&self, mut stream: Stream, end: StreamEnd) -> Result<tempfile::NamedTempFile> {
+        let file = temporary(&self.settings)?;
+        let path = file.path().to_owned();
+        let failed = |e| super::error::io(e, &path);
+        let mut out = tokio::fs::File::create(&path).await.map_err(failed)?;
+        loop {
+            match stream.next().await? {
+                Some(Piece::Data(bytes)) => out.write_all(&bytes).await.map_err(failed)?,
+                Some(Piece::End(found)) => {
+                    same(found, end)?;
+                    out.flush().await.map_err(failed)?;
+                    return Ok(file);
+                }
+                None => return Err(internal("a stream was read after its end")),
+            }
+        }
+    }
+
+    async fn finish(&self) -> Result<RestoreOutcome> {
+        let missing = self.request.streams.iter().find(|s| !locked(&self.written).contains(&s.info.name));
+        if let Some(missing) = missing {
+            return Err(
+                internal("the restore was finished before a stream was written").with("stream", &missing.info.name)
+            );
+        }
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(internal("the restore was finished though a part of it has failed"));
+        }
+        self.prepare().await?;
+        let mut outcome = RestoreOutcome::default();
+        for building in &self.buildings {
+            let rows = self.count_rows(building).await?;
+            if self.has_schema(&building.planned.from) {
+                building.section(&self.settings, "post-data", self.run.limits.parallel.max(1)).await?;
+            }
+            self.analyze(building).await?;
+            let tables = building.expected().len();
+            outcome
+                .checks
+                .push(format!("{}: {tables} tables, {rows} rows, as in the backup", shown(&building.planned.to)));
+        }
+        let mut session = self.settings.maintenance().await?;
+        for building in &self.buildings {
+            building.finish_settings(&self.settings, &mut session).await?;
+        }
+        self.close().await;
+        for building in &self.buildings {
+            building.put_in_place(&mut session, &self.token).await.map_err(|e| self.partly(e, &outcome))?;
+            outcome.created.push(format!("database {}", shown(&building.planned.to)));
+            outcome.warnings.extend(building.warnings());
+        }
+        session.close().await;
+        let made = locked(&self.made).clone();
+        outcome.created.extend(made.roles.iter().map(|name| format!("role {}", shown(name))));
+        outcome.created.extend(made.tablespaces.iter().map(|name| format!("tablespace {}", shown(name))));
+        outcome.warnings.extend(made.warnings);
+        Ok(outcome)
+    }
+
+    fn partly(&self, error: Error, outcome: &RestoreOutcome) -> Error {
+        if outcome.created.is_empty() { error } else { error.with("done already", outcome.created.join(", ")) }
+    }
+
+    /// Ends the sessions that have nothing to do.
+    async fn close(&self) {
+        let sessions = std::mem::take(&mut *locked(&self.sessions));
+        futures::future::join_all(sessions.into_iter().map(|(_, session)| session.close())).await;
+    }
+
+    /// Removes what was made. What cannot be removed now, the next restore to the same target does.
+    async fn undo(&self) {
+        self.close().await;
+        let Ok(mut session) = self.settings.maintenance().await else { return };
+        let mut in_place = false;
+        for building in &self.buildings {
+            let _ = building.undo(&mut session).await;
+            in_place |= building.how == How::InPlace;
+        }
+        let made = std::mem::take(&mut *locked(&self.made));
+        // In a database that exists they may own something.
+        if !in_place {
+            globals::undo(&mut session, &made).await;
+        }
+        session.close().await;
+    }
+
+    fn with_remains(&self, error: Error) -> Error {
+        if self.prepared.get().is_none() && !self.has_failed.load(Ordering::Acquire) {
+            return error;
+        }
+        match self.buildings.iter().find_map(Building::remains) {
+            Some(remains) if error.context("half done").is_none() => error.with("half done", remains),
+            _ => error,
+        }
+    }
+}
+
+/// Compares the end of a stream with what the backup says.
+pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
+    if found == wanted {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Corrupt, "the stream is not the one of the backup"))
+    }
+}
+
+/// A small stream as text.
+pub(super) async fn text(stream: Stream, end: StreamEnd) -> Result<String> {
+    let too_large = || Error::new(ErrorKind::Corrupt, "a script is larger than any can be");
+    if end.length > SCRIPT {
+        return Err(too_large());
+    }
+    let mut stream = stream;
+    let mut bytes = Vec::new();
+    loop {
+        match stream.next().await? {
+            Some(Piece::Data(more)) => bytes.extend_from_slice(&more),
+            Some(Piece::End(found)) => {
+                same(found, end)?;
+                return String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Corrupt, "a script is not UTF-8"));
+            }
+            None => return Err(internal("a stream was read after its end")),
+        }
+        if bytes.len() as u64 > SCRIPT {
+            return Err(too_large());
+        }
+    }
+}

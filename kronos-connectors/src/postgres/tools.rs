@@ -1,0 +1,251 @@
+//! PostgreSQL's own programs: where they are, which version, and how they are run. Never by a
+//! shell, and never with a password among the arguments.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use kronos_core::{Error, ErrorKind, Result};
+use tokio::io::{AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
+
+use super::error::one_line;
+use super::settings::{PostgresSettings, TlsMode};
+
+/// Where packages put them, beside the directories of the search path. A `*` is a version.
+const USUAL: [&str; 7] = [
+    "/usr/lib/postgresql/*/bin",
+    "/usr/pgsql-*/bin",
+    "/usr/local/pgsql/bin",
+    "/opt/homebrew/opt/postgresql@*/bin",
+    "/usr/local/opt/postgresql@*/bin",
+    "/usr/local/bin",
+    "/usr/bin",
+];
+/// Where systems keep the certificates that programs trust; libpq before 16 has to be told.
+const SYSTEM_CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+/// So much of what a program says on stderr is kept: the end.
+const KEPT: usize = 64 << 10;
+
+/// A program of PostgreSQL that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tool {
+    /// Its name, such as `pg_dump`.
+    pub name: &'static str,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its version, such as `15.18`.
+    pub version: String,
+    /// The first number of it.
+    pub major: u32,
+}
+
+/// Every version of a program that can be found, in the order in which they were found.
+pub(super) async fn installed(name: &'static str, directories: &[PathBuf]) -> Vec<Tool> {
+    let mut found: Vec<Tool> = Vec::new();
+    let usual = USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern)));
+    for directory in directories.iter().cloned().chain(usual) {
+        let path = directory.join(name);
+        if found.iter().any(|tool| tool.path == path) || !path.is_file() {
+            continue;
+        }
+        let asked = command(&path).arg("--version").output().await;
+        let Ok(answer) = asked else { continue };
+        if let Some((version, major)) = version(&String::from_utf8_lossy(&answer.stdout)) {
+            found.push(Tool { name, path, version, major });
+        }
+    }
+    found
+}
+
+/// The best version of a program for a server: the server's own, else the next newer one. An older
+/// one than `least` is of no use.
+pub(super) async fn find(settings: &PostgresSettings, name: &'static str, least: u32, best: u32) -> Result<Tool> {
+    let found = installed(name, &settings.tools).await;
+    let older = found.iter().map(|tool| tool.version.clone()).collect::<Vec<_>>().join(" ");
+    let fitting = found.into_iter().filter(|tool| tool.major >= least);
+    // The first of equals: the user's own directories come first.
+    let chosen = fitting.min_by_key(|tool| (tool.major.abs_diff(best.max(least)), u32::MAX - tool.major));
+    chosen.ok_or_else(|| {
+        let error = match older.is_empty() {
+            true => Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is not installed"),
+            false => Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is too old").with("found", older),
+        };
+        error.with("program", name).with("needed", format!("{least} or newer")).with("hint", package(least))
+    })
+}
+
+/// What to install.
+fn package(major: u32) -> String {
+    format!(
+        "install postgresql-client-{major} (Debian, Ubuntu), postgresql{major} (RHEL, Fedora) or \
+         postgresql@{major} (Homebrew); `tools` names a directory that is not searched by itself"
+    )
+}
+
+impl Tool {
+    /// The program, told how to reach the server by variables of its environment.
+    pub(super) fn command(&self, settings: &PostgresSettings) -> Command {
+        let mut command = command(&self.path);
+        command.env("PGHOST", settings.place()).env("PGPORT", settings.port.to_string());
+        command.env("PGUSER", &settings.user).env("PGAPPNAME", "kronos");
+        command.env("PGCONNECT_TIMEOUT", settings.connect_timeout.as_secs().max(2).to_string());
+        command.env("PGSSLMODE", settings.tls.mode.name());
+        // Whatever was found there has been found by Kronos.
+        command.env("PGPASSFILE", "/dev/null");
+        if let Some(password) = &settings.password {
+            command.env("PGPASSWORD", password.expose());
+        }
+        match &settings.tls.ca {
+            Some(ca) => drop(command.env("PGSSLROOTCERT", ca)),
+            None if !matches!(settings.tls.mode, TlsMode::VerifyCa | TlsMode::VerifyFull) => {}
+            None if self.major >= 16 && settings.tls.mode == TlsMode::VerifyFull => {
+                command.env("PGSSLROOTCERT", "system");
+            }
+            None => {
+                let there = SYSTEM_CERTIFICATES.iter().find(|path| Path::new(path).exists());
+                command.env("PGSSLROOTCERT", there.unwrap_or(&SYSTEM_CERTIFICATES[0]));
+            }
+        }
+        if let (Some(certificate), Some(key)) = (&settings.tls.certificate, &settings.tls.key) {
+            command.env("PGSSLCERT", certificate).env("PGSSLKEY", key);
+        }
+        command
+    }
+
+    /// Whether it knows an option of its long form.
+    pub(super) async fn knows(&self, option: &str) -> bool {
+        let help = command(&self.path).arg("--help").output().await;
+        help.is_ok_and(|help| String::from_utf8_lossy(&help.stdout).contains(option))
+    }
+}
+
+/// A program without the settings of PostgreSQL that the environment has, speaking English.
+fn command(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("PG") {
+            command.env_remove(name);
+        }
+    }
+    command.env("LC_ALL", "C");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Not the terminal's Ctrl-C: the run ends it.
+    command.process_group(0).kill_on_drop(true);
+    command
+}
+
+/// A program that runs. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Running {
+    name: &'static str,
+    pub child: Child,
+    said: JoinHandle<String>,
+}
+
+impl Running {
+    pub(super) fn start(tool: &Tool, command: &mut Command) -> Result<Self> {
+        let mut child = command.spawn().map_err(|e| {
+            Error::new(ErrorKind::ToolFailed, "a program could not be started")
+                .with("program", tool.path.display())
+                .with("system", &e)
+                .with_source(e)
+        })?;
+        let said = tokio::spawn(listen(child.stderr.take()));
+        Ok(Self { name: tool.name, child, said })
+    }
+
+    /// Waits for its end; gives its warnings. An error unless it ended well.
+    pub(super) async fn ended(self) -> Result<Vec<String>> {
+        let name = self.name;
+        let (status, said) = self.ending().await?;
+        if !status.success() {
+            return Err(failure(name, &said).with("status", status));
+        }
+        Ok(lines(&said, "warning: "))
+    }
+
+    /// Waits for its end; gives its status and what it said.
+    pub(super) async fn ending(mut self) -> Result<(std::process::ExitStatus, String)> {
+        let status = self.child.wait().await.map_err(|e| {
+            Error::new(ErrorKind::ToolFailed, "a program could not be waited for")
+                .with("program", self.name)
+                .with_source(e)
+        })?;
+        Ok((status, self.said.await.unwrap_or_default()))
+    }
+}
+
+/// What a program says when it fails, as an error.
+pub(super) fn failure(name: &'static str, said: &str) -> Error {
+    let errors = [lines(said, "error: "), lines(said, "fatal: ")].concat();
+    let text = if errors.is_empty() { one_line(said) } else { errors.join("; ") };
+    let lost = ["server closed the connection", "connection to server", "terminating connection"];
+    let kind = match () {
+        () if text.contains("lock timeout") => ErrorKind::Locked,
+        () if text.contains("permission denied") => ErrorKind::PermissionDenied,
+        () if lost.iter().any(|words| text.contains(words)) => ErrorKind::ConnectionFailed,
+        () => ErrorKind::ToolFailed,
+    };
+    Error::new(kind, "a program of PostgreSQL failed").with("program", name).with("said", one_line(&text))
+}
+
+/// What follows a word in the lines that have it.
+fn lines(said: &str, word: &str) -> Vec<String> {
+    said.lines().filter_map(|line| Some(one_line(line.split_once(word)?.1))).collect()
+}
+
+async fn listen(stderr: Option<ChildStderr>) -> String {
+    let Some(stderr) = stderr else { return String::new() };
+    let (mut reader, mut kept, mut some) = (BufReader::new(stderr), Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = reader.read(&mut some).await {
+        kept.extend_from_slice(&some[..read]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// The directories that a pattern with one `*` stands for, the highest version first.
+fn expanded(pattern: &Path) -> Vec<PathBuf> {
+    let text = pattern.to_string_lossy();
+    let Some((before, after)) = text.split_once('*') else { return vec![pattern.to_owned()] };
+    let (directory, prefix) = before.rsplit_once('/').unwrap_or(("", before));
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let mut versions: Vec<String> =
+        entries.flatten().map(name).filter_map(|name| Some(name.strip_prefix(prefix)?.to_owned())).collect();
+    versions.sort_by_key(|version| std::cmp::Reverse(version.parse::<u32>().unwrap_or_default()));
+    versions.into_iter().map(|version| PathBuf::from(format!("{directory}/{prefix}{version}{after}"))).collect()
+}
+
+/// Version and its first number of `pg_dump (PostgreSQL) 15.18 (Debian …)`.
+fn version(text: &str) -> Option<(String, u32)> {
+    let version = text.split_once("(PostgreSQL) ")?.1.split_whitespace().next()?;
+    let digits = version.find(|c: char| !c.is_ascii_digit()).unwrap_or(version.len());
+    Some((version.to_owned(), version[..digits].parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_the_programs_print_them() {
+        assert_eq!(version("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(("15.18".into(), 15)));
+        assert_eq!(version("pg_restore (PostgreSQL) 19beta1"), Some(("19beta1".into(), 19)));
+        assert_eq!(version("something else 1.0"), None);
+    }
+
+    #[test]
+    fn of_what_was_said_the_errors_are_shown() {
+        let said = "pg_dump: warning: there are circular\npg_dump: error: query failed: ERROR:  permission denied for table t\n";
+        let error = failure("pg_dump", said);
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+        assert_eq!(error.context("said"), Some("query failed: ERROR: permission denied for table t"));
+        assert_eq!(lines(said, "warning: "), ["there are circular"]);
+        assert_eq!(failure("x", "no idea").context("said"), Some("no idea"));
+    }
+}
