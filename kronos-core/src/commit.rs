@@ -133,7 +133,7 @@ pub(crate) async fn commit(
         bytes: sum(|s| s.end.length),
         bytes_read: read,
         bytes_stored: sealed.stored.added + object.len() as u64,
-        rows: root.streams.iter().map(|s| s.end.rows).sum::<Option<u64>>(),
+        rows: root.streams.iter().filter_map(|s| s.end.rows).reduce(|a, b| a + b),
         position: sealed.position,
         server_version: sealed.server_version,
         tags: draft.tags,

@@ -124,7 +124,7 @@ pub async fn restore(
             return Err(e);
         }
     };
-    let rows = prepared.streams.iter().map(|s| s.end.rows).sum();
+    let rows = prepared.streams.iter().filter_map(|s| s.end.rows).reduce(|a, b| a + b);
     run.emit(&Event::Finished { operation: "restore", at: run.now() });
     Ok(RestoreReport { backup: backup.clone(), bytes, rows, outcome })
 }

@@ -9,7 +9,7 @@ use super::catalog::{self, Relation};
 use super::connect::{Session, shown as version_shown};
 use super::holder::Holder;
 use super::large_objects;
-use super::names::shown;
+use super::names::{self, shown};
 use super::plan::{Content, Parent, Range, Rows, is_excluded, ranges};
 use super::reading::{Common, Held, Reading, Task};
 use super::settings::{Method, PostgresSettings};
@@ -108,7 +108,10 @@ impl PostgresSettings {
                 () if database.is_template => templates.push(shown(&database.name)),
                 () if !database.may_connect => closed.push(shown(&database.name)),
                 () if database.name == self.maintenance_database && is_unused => templates.push(shown(&database.name)),
-                () => chosen.push(database.name),
+                () => {
+                    names::check(&database.name)?;
+                    chosen.push(database.name);
+                }
             }
         }
         let mut notices = vec![format!("left out, as templates and empty: {}", templates.join(", "))];
@@ -235,9 +238,13 @@ async fn whole(
         without = catalog::relations(session).await?;
         without.retain(|r| r.has_rows() && is_excluded(&request.exclude, database, r));
     }
-    let roles = catalog::roles(session).await?;
-    let content = Content::Dump { database: database.to_owned(), tool: tool.major, server: server.version, roles };
-    let info = content.stream(format!("{}/dump", shown(database)), Phase::Data, u64::try_from(size).ok())?;
-    streams.push(info, None, Task::Dump { tool: tool.clone(), database: database.to_owned(), without });
+    let (database, prefix, roles) = (database.to_owned(), shown(database), catalog::roles(session).await?);
+    // What the database itself is like has to be known before its archive can be read.
+    let schema = Content::Schema { database: database.clone(), tool: tool.major, server: server.version, roles };
+    let task = Task::Definition { tool: tool.clone(), database: database.clone() };
+    streams.push(schema.stream(format!("{prefix}/schema"), Phase::Before, None)?, None, task);
+    let content = Content::Dump { database: database.clone() };
+    let info = content.stream(format!("{prefix}/dump"), Phase::Data, u64::try_from(size).ok())?;
+    streams.push(info, None, Task::Dump { tool: tool.clone(), database, without });
     Ok(())
 }

@@ -57,6 +57,15 @@ pub(super) struct Building {
     state: Mutex<State>,
 }
 
+/// A table whose rows are counted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Table {
+    /// Quoted for SQL.
+    pub name: String,
+    /// With those of its parts.
+    pub is_partitioned: bool,
+}
+
 #[derive(Debug, Default)]
 struct State {
     archive: Option<NamedTempFile>,
@@ -64,7 +73,7 @@ struct State {
     list: Option<NamedTempFile>,
     created: bool,
     /// Rows of each table.
-    counts: BTreeMap<(String, String), u64>,
+    counts: BTreeMap<Table, u64>,
     warnings: Vec<String>,
 }
 
@@ -89,8 +98,8 @@ impl Building {
     }
 
     /// Notes rows that were written.
-    pub(super) fn count(&self, schema: &str, table: &str, rows: u64) {
-        *self.state().counts.entry((schema.to_owned(), table.to_owned())).or_default() += rows;
+    pub(super) fn count(&self, table: Table, rows: u64) {
+        *self.state().counts.entry(table).or_default() += rows;
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -250,7 +259,7 @@ impl Building {
     }
 
     /// The tables and how many rows each must have now.
-    pub(super) fn expected(&self) -> Vec<((String, String), u64)> {
+    pub(super) fn expected(&self) -> Vec<(Table, u64)> {
         self.state().counts.iter().map(|(table, rows)| (table.clone(), *rows)).collect()
     }
 

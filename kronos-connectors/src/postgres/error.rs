@@ -24,17 +24,19 @@ pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
                     mapped = mapped.with("server hint", one_line(hint));
                 }
             }
+            if code == "55P03" {
+                mapped = mapped.with("hint", "an ALTER TABLE or the like holds the table, or waits for it; `lock_timeout` says how long it is waited for");
+            }
             mapped.with_retry(retry)
         }
+        // What rustls says of a certificate comes by this way.
+        sqlx::Error::Io(io) if io.kind() == std::io::ErrorKind::InvalidData => untrusted(&io, what),
         sqlx::Error::Io(io) => Error::new(ErrorKind::ConnectionFailed, "the connection to the server broke or failed")
             .with("while", what)
             .with("system", &io)
             .with_retry(Retry::Later)
             .with_source(io),
-        sqlx::Error::Tls(tls) => Error::new(ErrorKind::ConnectionFailed, "no secure connection to the server")
-            .with("while", what)
-            .with("tls", one_line(&tls.to_string()))
-            .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without"),
+        sqlx::Error::Tls(tls) => untrusted(&tls, what),
         sqlx::Error::Configuration(wrong) => Error::new(ErrorKind::Config, "the settings of the connection are wrong")
             .with("driver", one_line(&wrong.to_string())),
         sqlx::Error::Protocol(text) => {
@@ -52,6 +54,13 @@ pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
             .with("while", what)
             .with("driver", one_line(&other.to_string())),
     }
+}
+
+fn untrusted(error: &impl std::fmt::Display, what: &'static str) -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "no secure connection to the server")
+        .with("while", what)
+        .with("tls", one_line(&error.to_string()))
+        .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without")
 }
 
 /// Whether the connection is gone, so that the same may be tried over a new one.

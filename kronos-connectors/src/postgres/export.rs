@@ -14,7 +14,7 @@ use super::error::{internal, io};
 use super::large_objects::Frames;
 use super::names::{ident, literal, qualified};
 use super::plan::{Content, Rows, Sequence};
-use super::restore::{same, text};
+use super::restore::{same, spool, text};
 use super::settings::PostgresSettings;
 use super::target::contents;
 use super::tools::{Running, find};
@@ -49,7 +49,7 @@ impl Export {
         }
         let contents = contents(request)?;
         std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
-        for database in contents.values().filter_map(Content::database) {
+        for database in contents.values().filter_map(Content::database).filter(|name| !is_whole(&contents, name)) {
             let data = directory.join(folder(database)).join("data");
             std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
         }
@@ -74,8 +74,12 @@ impl Export {
         let folder = self.directory.join(content.database().map(folder).unwrap_or_default());
         let path = match content {
             Content::Globals { .. } => self.directory.join("globals.sql"),
+            // It is in the archive of everything as well.
+            Content::Schema { database, .. } if is_whole(&self.contents, database) => {
+                return spool(&self.settings, stream, end).await.map(|file| file.path().to_owned());
+            }
             Content::Schema { .. } => folder.join("schema.dump"),
-            Content::Dump { database, .. } => self.directory.join(format!("{}.dump", self::folder(database))),
+            Content::Dump { database } => self.directory.join(format!("{}.dump", self::folder(database))),
             Content::Sequences { .. } => folder.join("sequences.sql"),
             Content::Rows(_) | Content::LargeObjects { .. } => folder.join(format!("data/{place:05}.sql")),
         };
@@ -108,7 +112,7 @@ impl Export {
         let mut outcome = RestoreOutcome::default();
         for (name, content) in &self.contents {
             match content {
-                Content::Schema { database, tool, .. } => {
+                Content::Schema { database, tool, .. } if !is_whole(&self.contents, database) => {
                     let folder = self.directory.join(folder(database));
                     for section in ["pre-data", "post-data"] {
                         self.script(&folder, section, *tool).await?;
@@ -175,6 +179,11 @@ impl Drop for Export {
             self.clean();
         }
     }
+}
+
+/// Whether a database is one archive.
+fn is_whole(contents: &BTreeMap<String, Content>, database: &str) -> bool {
+    contents.values().any(|content| matches!(content, Content::Dump { database: of } if of == database))
 }
 
 /// The name of a database as that of a directory.

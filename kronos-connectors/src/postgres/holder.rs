@@ -112,12 +112,7 @@ async fn lock(session: &mut Session, relations: &[Relation]) -> Result<()> {
         relations.iter().filter(|r| r.kind == "r" || r.kind == "p").map(|r| format!("ONLY {}", r.sql())).collect();
     for some in tables.chunks(LOCKS) {
         let sql = format!("LOCK TABLE {} IN ACCESS SHARE MODE", some.join(", "));
-        session.run("lock the tables", &sql).await.map_err(|e| match e.kind() {
-            ErrorKind::Locked => {
-                e.with("hint", "an ALTER TABLE or the like holds one of them, or waits for it; `lock_timeout` says how long it is waited for")
-            }
-            _ => e,
-        })?;
+        session.run("lock the tables", &sql).await?;
     }
     Ok(())
 }

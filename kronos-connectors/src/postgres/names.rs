@@ -41,6 +41,10 @@ pub(super) fn check(name: &str) -> Result<()> {
     match name {
         "" => wrong("the name of a database is empty"),
         _ if name.contains('\0') => wrong("the name of a database has a NUL in it"),
+        // pg_restore, for one, ends with an error.
+        _ if name.contains(['\n', '\r']) => {
+            wrong("the name of a database has a line break in it, which PostgreSQL's own programs refuse")
+        }
         _ if name.len() > 63 => wrong("the name of a database is longer than 63 bytes"),
         _ => Ok(()),
     }
@@ -63,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_no_server_takes_is_refused() {
-        assert!(check("").is_err() && check("a\0b").is_err() && check(&"x".repeat(64)).is_err());
+        assert!(
+            check("").is_err() && check("a\0b").is_err() && check("a\nb").is_err() && check(&"x".repeat(64)).is_err()
+        );
         for good in ["-x", "a b", "$(x)", "host=evil", "postgres://x", "ü"] {
             assert!(check(good).is_ok(), "{good}");
         }

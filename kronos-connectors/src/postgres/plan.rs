@@ -42,7 +42,7 @@ pub(super) enum Content {
     /// Pieces of large objects, see `large_objects.rs`.
     LargeObjects { database: String },
     /// A whole database: an archive of `pg_dump -Fc`.
-    Dump { database: String, tool: u32, server: u32, roles: Vec<String> },
+    Dump { database: String },
 }
 
 /// Rows of a table.
@@ -92,7 +92,7 @@ impl Content {
             Self::Schema { database, .. }
             | Self::Sequences { database }
             | Self::LargeObjects { database }
-            | Self::Dump { database, .. } => Some(database),
+            | Self::Dump { database } => Some(database),
             Self::Rows(rows) => Some(&rows.database),
         }
     }

@@ -43,12 +43,33 @@ pub(super) struct Held {
 /// What is read into a stream.
 #[derive(Debug, Clone)]
 pub(super) enum Task {
-    Globals { tool: Tool, passwords: bool },
-    Schema { tool: Tool },
-    Rows { relation: Relation, range: Option<Range> },
-    Sequences { sequences: Vec<Relation> },
-    LargeObjects { numbers: Numbers },
-    Dump { tool: Tool, database: String, without: Vec<Relation> },
+    Globals {
+        tool: Tool,
+        passwords: bool,
+    },
+    Schema {
+        tool: Tool,
+    },
+    /// The schema without a snapshot, for what it says of the database itself.
+    Definition {
+        tool: Tool,
+        database: String,
+    },
+    Rows {
+        relation: Relation,
+        range: Option<Range>,
+    },
+    Sequences {
+        sequences: Vec<Relation>,
+    },
+    LargeObjects {
+        numbers: Numbers,
+    },
+    Dump {
+        tool: Tool,
+        database: String,
+        without: Vec<Relation>,
+    },
 }
 
 /// One stream being read.
@@ -72,7 +93,7 @@ impl Reading {
         let rows = |rows| Read { rows: Some(rows), warnings: Vec::new() };
         match &self.task {
             Task::Rows { relation, range } => self.rows(relation, *range, sender).await.map(rows),
-            Task::Sequences { sequences } => self.sequences(sequences, sender).await.map(rows),
+            Task::Sequences { sequences } => self.sequences(sequences, sender).await.map(|()| Read::default()),
             Task::LargeObjects { numbers } => {
                 let holder = self.holder()?;
                 let mut worker = self.dump.workers.take(&holder.database, &holder.snapshot).await?;
@@ -81,6 +102,11 @@ impl Reading {
                 Ok(rows(count))
             }
             Task::Schema { tool } => self.schema(tool, sender).await,
+            Task::Definition { tool, database } => {
+                let mut command = self.archive(tool, database);
+                command.arg("--section=pre-data");
+                self.program(tool, &mut command, sender).await
+            }
             Task::Globals { tool, passwords } => self.globals(tool, *passwords, sender).await,
             Task::Dump { tool, database, without } => self.whole(tool, database, without, sender).await,
         }
@@ -95,7 +121,7 @@ impl Reading {
         self.holder()?.check().await
     }
 
-    async fn sequences(&self, sequences: &[Relation], sender: &mut StreamSender) -> Result<u64> {
+    async fn sequences(&self, sequences: &[Relation], sender: &mut StreamSender) -> Result<()> {
         let holder = self.holder()?;
         let mut worker = self.dump.workers.take(&holder.database, &holder.snapshot).await?;
         let values = catalog::sequence_values(&mut worker, sequences).await?;
@@ -106,8 +132,7 @@ impl Reading {
             serde_json::to_writer(&mut lines, &line).map_err(|e| internal("JSON").with_source(e))?;
             lines.push(b'\n');
         }
-        sender.send(Bytes::from(lines)).await?;
-        Ok(sequences.len() as u64)
+        sender.send(Bytes::from(lines)).await
     }
 
     /// Everything but rows. Not `--schema-only`: that would leave out owners and rights of large

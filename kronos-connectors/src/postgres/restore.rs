@@ -159,7 +159,7 @@ impl Inner {
                 Ok(())
             }
             Content::Schema { database, .. } => {
-                let file = self.spool(stream, end).await?;
+                let file = spool(&self.settings, stream, end).await?;
                 self.building(database)?.keep_archive(file);
                 Ok(())
             }
@@ -175,7 +175,7 @@ impl Inner {
                 self.prepare().await?;
                 self.write_large_objects(database, stream, end).await
             }
-            Content::Dump { database, .. } => {
+            Content::Dump { database } => {
                 self.prepare().await?;
                 self.write_dump(database, stream, end).await
             }
@@ -271,8 +271,9 @@ impl Inner {
         Ok(())
     }
 
+    /// Whether the schema is restored by itself, not as a part of everything.
     fn has_schema(&self, database: &str) -> bool {
-        self.contents.values().any(|c| matches!(c, Content::Schema { database: of, .. } if of == database))
+        !self.contents.values().any(|c| matches!(c, Content::Dump { database: of } if of == database))
     }
 
     /// The tables that were chosen of a database; `None` for all of it.
@@ -298,24 +299,6 @@ impl Inner {
             }
         }
         Some(tables)
-    }
-
-    async fn spool(&self, mut stream: Stream, end: StreamEnd) -> Result<tempfile::NamedTempFile> {
-        let file = temporary(&self.settings)?;
-        let path = file.path().to_owned();
-        let failed = |e| super::error::io(e, &path);
-        let mut out = tokio::fs::File::create(&path).await.map_err(failed)?;
-        loop {
-            match stream.next().await? {
-                Some(Piece::Data(bytes)) => out.write_all(&bytes).await.map_err(failed)?,
-                Some(Piece::End(found)) => {
-                    same(found, end)?;
-                    out.flush().await.map_err(failed)?;
-                    return Ok(file);
-                }
-                None => return Err(internal("a stream was read after its end")),
-            }
-        }
     }
 
     async fn finish(&self) -> Result<RestoreOutcome> {
@@ -403,6 +386,29 @@ pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
         Ok(())
     } else {
         Err(Error::new(ErrorKind::Corrupt, "the stream is not the one of the backup"))
+    }
+}
+
+/// A stream in a file that is removed when it is dropped.
+pub(super) async fn spool(
+    settings: &PostgresSettings,
+    mut stream: Stream,
+    end: StreamEnd,
+) -> Result<tempfile::NamedTempFile> {
+    let file = temporary(settings)?;
+    let path = file.path().to_owned();
+    let failed = |e| super::error::io(e, &path);
+    let mut out = tokio::fs::File::create(&path).await.map_err(failed)?;
+    loop {
+        match stream.next().await? {
+            Some(Piece::Data(bytes)) => out.write_all(&bytes).await.map_err(failed)?,
+            Some(Piece::End(found)) => {
+                same(found, end)?;
+                out.flush().await.map_err(failed)?;
+                return Ok(file);
+            }
+            None => return Err(internal("a stream was read after its end")),
+        }
     }
 }
 

@@ -72,7 +72,7 @@ impl Connector for PostgresSource {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new().with_parallel()
+        Capabilities::new().with_increments().with_parallel()
     }
 
     fn validate(&self) -> Result<()> {

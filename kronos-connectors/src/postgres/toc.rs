@@ -132,6 +132,14 @@ fn parse(listing: &str) -> Vec<Entry> {
             entries.push(entry);
         }
     }
+    // A part of a partitioned table is made as a table of its own, and attached then.
+    let attached: Vec<Vec<u32>> =
+        entries.iter().filter(|e| e.text.starts_with("TABLE ATTACH ")).map(|e| e.needs.clone()).collect();
+    for entry in entries.iter_mut().filter(|e| e.text.starts_with("TABLE ") && !e.text.starts_with("TABLE ATTACH ")) {
+        for both in attached.iter().filter(|both| both.contains(&entry.id)) {
+            entry.needs.retain(|needed| !both.contains(needed));
+        }
+    }
     entries
 }
 
@@ -184,6 +192,12 @@ mod tests {
 ;\tdepends on: 10 20 21
 25; 1259 400 VIEW app everything me
 ;\tdepends on: 10 20
+30; 1259 500 TABLE app parts me
+;\tdepends on: 5
+31; 1259 501 TABLE app parts1 me
+;\tdepends on: 30 5
+32; 0 0 TABLE ATTACH app parts1 me
+;\tdepends on: 31 30
 ";
 
     #[test]
@@ -192,6 +206,16 @@ mod tests {
         let ids: Vec<u32> = choice.list.lines().map(|l| l.split(';').next().unwrap().parse().unwrap()).collect();
         assert_eq!(ids, [5, 6, 7, 10, 11, 12, 13, 22, 23]);
         assert_eq!(choice.left_out, ["FK CONSTRAINT app orders orders_customer_fkey me"]);
+    }
+
+    #[test]
+    fn a_part_alone_is_a_table_of_its_own() {
+        let ids = |tables: &[u32]| {
+            let choice = choose(LISTING, &tables.iter().copied().collect());
+            choice.list.lines().map(|l| l.split(';').next().unwrap().parse().unwrap()).collect::<Vec<u32>>()
+        };
+        assert_eq!(ids(&[501]), [5, 31]);
+        assert_eq!(ids(&[500, 501]), [5, 30, 31, 32]);
     }
 
     #[test]

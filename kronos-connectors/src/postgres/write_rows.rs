@@ -5,7 +5,7 @@ use kronos_core::{Error, ErrorKind, Piece, Result, Stream, StreamEnd};
 use sqlx::postgres::types::Oid;
 use tokio::io::AsyncWriteExt;
 
-use super::building::Building;
+use super::building::{Building, Table};
 use super::connect::Session;
 use super::error::{failed, internal};
 use super::large_objects::Frames;
@@ -45,7 +45,7 @@ impl Inner {
                 .with("rows", written));
         }
         if !rows.adds {
-            building.count(schema, table, written);
+            building.count(Table { name, is_partitioned: rows.root.is_some() }, written);
         }
         Ok(())
     }
@@ -146,10 +146,10 @@ impl Inner {
     pub(super) async fn count_rows(&self, building: &Building) -> Result<u64> {
         let parallel = self.run.limits.parallel.max(1);
         let counts = futures::stream::iter(building.expected())
-            .map(|((schema, table), expected)| async move {
+            .map(|(Table { name, is_partitioned }, expected)| async move {
                 let mut session = self.take(building).await?;
-                let name = qualified(&schema, &table);
-                let sql = format!("SELECT count(*) FROM {name}");
+                let only = if is_partitioned { "" } else { "ONLY " };
+                let sql = format!("SELECT count(*) FROM {only}{name}");
                 let (found,): (i64,) = session.row("count rows", &sql).await?;
                 self.give_back(building, session);
                 if u64::try_from(found) != Ok(expected) {

@@ -1,0 +1,288 @@
+//! Writers beside a backup, locks, connections that are cut.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use kronos_connectors::postgres::{Method, PostgresSource};
+use kronos_core::{
+    Connector, DumpRequest, ErrorKind, Outline, RestoreOptions, RunContext, StreamId, find_backup, list, restore,
+};
+use libtest_mimic::Trial;
+
+use crate::server::{Database, Server, back_up, block_on, bring_back, on_each, repository};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    [
+        on_each("one_snapshot_while_writers_commit", snapshot),
+        on_each("a_table_that_is_emptied_meanwhile", emptied),
+        on_each("a_lock_that_someone_waits_for", waiting_lock),
+        on_each("a_lock_that_is_never_given_back", endless_lock),
+        on_each("a_cut_connection_is_replaced", cut),
+        on_each("a_lost_snapshot_ends_the_backup", lost_snapshot),
+        on_each("a_restore_that_is_cut_leaves_nothing", cut_restore),
+        on_each("a_cancelled_run_leaves_no_session", cancelled),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Runs SQL again and again until it is dropped.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<std::thread::JoinHandle<u32>>,
+}
+
+impl Load {
+    fn start(server: &Server, database: &str, threads: usize, sql: &'static str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let run = |_| {
+            let (server, database, stop) = (server.clone(), database.to_owned(), stop.clone());
+            std::thread::spawn(move || {
+                let mut count = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    server.sql(&database, sql);
+                    count += 1;
+                }
+                count
+            })
+        };
+        Self { stop: stop.clone(), threads: (0..threads).map(run).collect() }
+    }
+
+    fn stop(self) -> u32 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    }
+}
+
+/// Money goes from account to account and into a book, large enough that ranges are read one after
+/// the other: what was restored must add up.
+fn snapshot(server: Server) {
+    let source = server.database(
+        "CREATE TABLE accounts(id int PRIMARY KEY, balance bigint, filler text); ALTER TABLE accounts ALTER filler SET STORAGE PLAIN; \
+         INSERT INTO accounts SELECT i, 0, repeat(md5(i::text), 200) FROM generate_series(1, 12000) i; \
+         CREATE TABLE book(account int, amount bigint); VACUUM ANALYZE",
+    );
+    let load = Load::start(
+        &server,
+        &source.name,
+        2,
+        "BEGIN; UPDATE accounts SET balance = balance + 7 WHERE id = 11990; INSERT INTO book VALUES (11990, 7); COMMIT; \
+         BEGIN; UPDATE accounts SET balance = balance - 3 WHERE id = 5; INSERT INTO book VALUES (5, -3); COMMIT;",
+    );
+    block_on(async {
+        for _ in 0..3 {
+            let repository = repository().await;
+            let backup = back_up(&repository, &source.source()).await.unwrap();
+            assert!(backup.streams > 4, "the table is read in ranges: {}", backup.streams);
+            let target = server.new_name();
+            bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+            let wrong = target.sql(
+                "SELECT count(*) FROM accounts a LEFT JOIN (SELECT account, sum(amount) s FROM book GROUP BY 1) b ON b.account = a.id \
+                 WHERE balance <> coalesce(s, 0)",
+            );
+            assert_eq!((wrong.as_str(), target.sql("SELECT count(*) FROM accounts").as_str()), ("0", "12000"));
+        }
+    });
+    assert!(load.stop() > 10, "writers went on");
+}
+
+/// A snapshot that was taken before a TRUNCATE was committed would see neither its old nor its new rows.
+fn emptied(server: Server) {
+    let source = server.database("CREATE TABLE t(x int); INSERT INTO t VALUES (1), (2)");
+    let name = source.name.clone();
+    let other = server.clone();
+    let writer = std::thread::spawn(move || {
+        other.sql(&name, "BEGIN; TRUNCATE t; INSERT INTO t VALUES (7); SELECT pg_sleep(1.5); COMMIT");
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        assert_eq!(target.sql("SELECT string_agg(x::text, ' ') FROM t"), "7");
+    });
+    writer.join().unwrap();
+}
+
+/// Someone wants to change a table while it is backed up: he waits, and the backup does not wait for him.
+fn waiting_lock(server: Server) {
+    let source = server
+        .database("CREATE TABLE a(x int); INSERT INTO a VALUES (1); CREATE TABLE b(x int); INSERT INTO b VALUES (2)");
+    let (name, other) = (source.name.clone(), server.clone());
+    block_on(async {
+        let run = RunContext::new();
+        let dump = source.source().begin_dump(&DumpRequest::default(), &run).await.unwrap();
+        let writer = std::thread::spawn(move || other.sql(&name, "ALTER TABLE b ADD COLUMN y int DEFAULT 3"));
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'b'::regclass";
+        while source.sql(waits) == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let begun = Instant::now();
+        let (id, _) = stream(dump.outline(), "public.b");
+        let (bytes, end) = dump.open(id).await.unwrap().collect().await.unwrap();
+        assert_eq!((bytes.as_slice(), end.rows), (&b"2\n"[..], Some(1)));
+        assert!(begun.elapsed() < Duration::from_secs(5), "it waited for the one who waits for it");
+        dump.abort().await;
+        writer.join().unwrap();
+    });
+}
+
+fn stream(outline: &Outline, name: &str) -> (StreamId, String) {
+    let at = outline.streams.iter().position(|s| s.name.ends_with(&format!("/{name}"))).unwrap();
+    (StreamId(u32::try_from(at).unwrap()), outline.streams[at].name.clone())
+}
+
+fn endless_lock(server: Server) {
+    let source = server.database("CREATE TABLE t(x int)");
+    let (name, other) = (source.name.clone(), server.clone());
+    let writer = std::thread::spawn(move || {
+        other.sql(&name, "BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(4); COMMIT")
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let mut settings = server.settings([&source.name]);
+    settings.lock_timeout = Duration::from_secs(1);
+    block_on(async {
+        let error = back_up(&repository().await, &PostgresSource::new(settings).unwrap()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Locked, "{error:?}");
+        assert!(error.context("hint").is_some());
+    });
+    writer.join().unwrap();
+}
+
+fn big(server: &Server) -> Database {
+    server.database(
+        "CREATE TABLE t(id int, body text); ALTER TABLE t ALTER body SET STORAGE PLAIN; \
+         INSERT INTO t SELECT i, repeat(md5(i::text), 100) FROM generate_series(1, 20000) i",
+    )
+}
+
+const SUM: &str = "SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t";
+
+/// The server ends the sessions that read: others take their place, as the snapshot is still held.
+fn cut(server: Server) {
+    let source = big(&server);
+    let expected = source.sql(SUM);
+    let stop = Arc::new(AtomicBool::new(false));
+    let (name, other, stopped) = (source.name.clone(), server.clone(), stop.clone());
+    let killer = std::thread::spawn(move || {
+        let mut killed = 0;
+        while killed < 3 && !stopped.load(Ordering::Relaxed) {
+            let sql = "SELECT count(pg_terminate_backend(pid)) FROM (SELECT pid FROM pg_stat_activity \
+                WHERE datname = current_database() AND application_name = 'kronos' AND state = 'active' AND query LIKE 'COPY%' LIMIT 1) x";
+            killed += other.sql(&name, sql).parse::<u32>().unwrap();
+        }
+        killed
+    });
+    block_on(async {
+        let repository = repository().await;
+        let done = back_up(&repository, &source.source()).await;
+        stop.store(true, Ordering::Relaxed);
+        done.unwrap();
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        assert_eq!(target.sql(SUM), expected);
+    });
+    assert!(killer.join().unwrap() > 0, "no session was ended in time");
+}
+
+/// Without the snapshot nothing can go on, and nothing is committed.
+fn lost_snapshot(server: Server) {
+    let source = big(&server);
+    block_on(async {
+        let run = RunContext::new();
+        let dump = source.source().begin_dump(&DumpRequest::default(), &run).await.unwrap();
+        source.sql(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'kronos'",
+        );
+        for (n, _) in dump.outline().streams.iter().enumerate() {
+            let _ = dump.open(StreamId(u32::try_from(n).unwrap())).await.unwrap().collect().await;
+        }
+        assert!(dump.finish().await.is_err());
+        let repository = repository().await;
+        let (name, other) = (source.name.clone(), server.clone());
+        let killer = std::thread::spawn(move || {
+            for _ in 0..400 {
+                let sql = format!(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = '{name}' AND application_name LIKE 'kronos%'"
+                );
+                other.sql("postgres", &sql);
+            }
+        });
+        while !killer.is_finished() {
+            if let Err(error) = back_up(&repository, &source.source()).await {
+                assert!([ErrorKind::ConnectionFailed, ErrorKind::ToolFailed].contains(&error.kind()), "{error:?}");
+            }
+        }
+        killer.join().unwrap();
+        // Whatever was committed is whole.
+        let expected = source.sql(SUM);
+        for backup in list(&repository, None, &run).await.unwrap().backups {
+            let target = server.new_name();
+            let found = find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
+            restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
+            assert_eq!(target.sql(SUM), expected);
+        }
+    });
+    no_session_is_left(&server, &source.name);
+}
+
+fn cut_restore(server: Server) {
+    let source = big(&server);
+    block_on(async {
+        for method in [Method::Native, Method::Tool] {
+            let repository = repository().await;
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            let target = server.new_name();
+            let (name, other) = (target.name.clone(), server.clone());
+            let killer = std::thread::spawn(move || {
+                let sql = format!(
+                    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname LIKE '{name}%' AND query LIKE 'COPY%' AND state = 'active'"
+                );
+                while other.sql("postgres", &sql) == "0" {}
+            });
+            let error = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap_err();
+            killer.join().unwrap();
+            assert!([ErrorKind::ConnectionFailed, ErrorKind::ToolFailed].contains(&error.kind()), "{error:?}");
+            let left = format!("SELECT count(*) FROM pg_database WHERE datname LIKE '{}%'", target.name);
+            assert_eq!(server.sql("postgres", &left), "0", "{method:?}");
+        }
+    });
+}
+
+fn cancelled(server: Server) {
+    let source = big(&server);
+    block_on(async {
+        for pause in [0, 5, 20, 50, 100] {
+            for method in [Method::Native, Method::Tool] {
+                let run = RunContext::new();
+                let (cancel, repository) = (run.cancel.clone(), repository().await);
+                let stop = async {
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    cancel.cancel();
+                };
+                let source = source.source_by(method);
+                let options = kronos_core::BackupOptions::new();
+                let (done, ()) = tokio::join!(kronos_core::backup(&repository, &source, &options, &run), stop);
+                if let Err(error) = done {
+                    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error:?}");
+                }
+            }
+        }
+    });
+    no_session_is_left(&server, &source.name);
+}
+
+fn no_session_is_left(server: &Server, database: &str) {
+    let sql = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name LIKE 'kronos%'"
+    );
+    let begun = Instant::now();
+    while server.sql("postgres", &sql) != "0" {
+        assert!(begun.elapsed() < Duration::from_secs(20), "a session is left");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -1,0 +1,340 @@
+//! Parts of a backup, what is there already, who owns what.
+
+use kronos_connectors::postgres::{Method, PostgresSource};
+use kronos_core::{Connector, ErrorKind, RestoreOptions, Secret};
+use libtest_mimic::Trial;
+
+use crate::fidelity::roles;
+use crate::server::{Database, Server, back_up, block_on, bring_back, fresh, on_each, repository};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    [
+        on_each("only_a_table", only_a_table),
+        on_each("only_a_database", only_a_database),
+        on_each("all_databases_of_a_server", all),
+        on_each("replacing_a_database_in_use", replacing),
+        on_each("a_failed_replacement_leaves_the_old", failed_replacement),
+        on_each("into_an_empty_database", in_place),
+        on_each("without_owners_and_rights", without_owners),
+        on_each("roles_are_made_or_left_alone", new_roles),
+        on_each("who_may_not_read_is_told", privileges),
+        on_each("what_a_killed_restore_left_is_removed", remains),
+        on_each("plain_files_for_psql", export),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn only<const N: usize>(patterns: [&str; N]) -> RestoreOptions {
+    let mut options = RestoreOptions::new();
+    options.only = patterns.into_iter().map(str::to_owned).collect();
+    options
+}
+
+fn shop(server: &Server) -> Database {
+    server.database(
+        "CREATE SCHEMA s; CREATE TYPE s.mood AS ENUM ('a'); CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TABLE s.customers(id serial PRIMARY KEY, m s.mood); INSERT INTO s.customers(m) SELECT 'a' FROM generate_series(1, 10); \
+         CREATE TABLE s.orders(id serial PRIMARY KEY, c int REFERENCES s.customers, x int CHECK (x > 0)); \
+         CREATE INDEX by_x ON s.orders(x); CREATE TRIGGER t BEFORE INSERT ON s.orders FOR EACH ROW EXECUTE FUNCTION s.f(); \
+         COMMENT ON COLUMN s.orders.x IS 'an x'; INSERT INTO s.orders(c, x) SELECT 1, i FROM generate_series(1, 20) i; \
+         CREATE TABLE s.parts(k int, v int) PARTITION BY LIST (k); CREATE TABLE s.parts1 PARTITION OF s.parts FOR VALUES IN (1); \
+         CREATE TABLE s.parts2 PARTITION OF s.parts FOR VALUES IN (2); INSERT INTO s.parts VALUES (1, 1), (2, 2); \
+         CREATE VIEW s.v AS SELECT * FROM s.orders; SELECT lo_from_bytea(0, 'x')",
+    )
+}
+
+const RELATIONS: &str = "SELECT string_agg(relname || ':' || relkind::text, ' ' ORDER BY relname) FROM pg_class \
+    WHERE relnamespace = 's'::regnamespace";
+
+fn only_a_table(server: Server) {
+    let source = shop(&server);
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        let target = server.new_name();
+        let report = bring_back(&repository, &target.source(), &only(["s.orders"])).await.unwrap();
+        assert_eq!(target.sql(RELATIONS), "by_x:i orders:r orders_id_seq:S orders_pkey:i");
+        assert_eq!(target.sql("SELECT count(*), max(x) FROM s.orders"), "20|20");
+        assert_eq!(target.sql("INSERT INTO s.orders(x) VALUES (1) RETURNING id"), "21");
+        assert_eq!(
+            target.sql(
+                "SELECT col_description('s.orders'::regclass, 3), (SELECT count(*) FROM pg_trigger WHERE tgname = 't')"
+            ),
+            "an x|1"
+        );
+        assert_eq!(report.outcome.warnings.len(), 1, "the foreign key: {:?}", report.outcome.warnings);
+
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &only(["s.orders", "s.customers"])).await.unwrap();
+        assert_eq!(target.sql("SELECT count(*) FROM pg_constraint WHERE contype = 'f'"), "1");
+
+        // A partitioned table is all of its parts; a part alone is a table of its own.
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &only(["s.parts"])).await.unwrap();
+        assert_eq!(target.sql(RELATIONS), "parts:p parts1:r parts2:r");
+        assert_eq!(target.sql("SELECT sum(v) FROM s.parts"), "3");
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &only(["s.parts2"])).await.unwrap();
+        assert_eq!(target.sql(RELATIONS), "parts2:r");
+
+        let error = bring_back(&repository, &server.new_name().source(), &only(["s.nothing"])).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+fn only_a_database(server: Server) {
+    let (one, two) = (server.database("CREATE TABLE a(x int)"), server.database("CREATE TABLE b(x int)"));
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &server.source([&one.name, &two.name])).await.unwrap();
+        let target = server.new_name();
+        let error = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error:?}");
+        bring_back(&repository, &target.source(), &only([&two.name])).await.unwrap();
+        assert_eq!(target.all(), two.all());
+        let (before, one_name, two_name) = ((one.all(), two.all()), one.name.clone(), two.name.clone());
+        drop((one, two));
+        bring_back(&repository, &server.source([]), &RestoreOptions::new()).await.unwrap();
+        let (one, two) = (server.none(&one_name), server.none(&two_name));
+        assert_eq!((one.all(), two.all()), before);
+    });
+}
+
+fn all(server: Server) {
+    let one = server.database("CREATE TABLE a(x int)");
+    let template = server.database("");
+    let closed = server.database("");
+    let sql = format!(
+        "ALTER DATABASE {} IS_TEMPLATE true; ALTER DATABASE {} ALLOW_CONNECTIONS false",
+        template.name, closed.name
+    );
+    server.sql("postgres", &sql);
+    block_on(async {
+        let names: Vec<String> = server.source([]).databases().await.unwrap().into_iter().map(|d| d.name).collect();
+        assert!(
+            names.contains(&one.name) && !names.contains(&template.name) && !names.contains(&closed.name),
+            "{names:?}"
+        );
+        assert!(!names.contains(&"template1".to_owned()));
+    });
+    server.sql("postgres", &format!("ALTER DATABASE {} IS_TEMPLATE false", template.name));
+}
+
+fn replacing(server: Server) {
+    let source = shop(&server);
+    let target = server.database("CREATE TABLE old(x int); INSERT INTO old VALUES (1)");
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        let error = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        let mut user =
+            server.program("psql").args(["-X", "-d", &target.name, "-c", "SELECT pg_sleep(600)"]).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();
+        assert!(!user.wait().unwrap().success(), "whoever was in the old database is out");
+        assert_eq!(target.all(), source.all());
+        assert_eq!(beside(&server, &target.name), "0");
+    });
+}
+
+/// Databases that were made beside one.
+fn beside(server: &Server, name: &str) -> String {
+    server.sql("postgres", &format!("SELECT count(*) FROM pg_database WHERE datname LIKE '{name}\\_kronos%'"))
+}
+
+fn failed_replacement(server: Server) {
+    // It calls a function that reads a table that has no rows yet when its own are written.
+    let source = server.database(
+        "CREATE TABLE a(x int); INSERT INTO a VALUES (1); CREATE TABLE zz(x int); INSERT INTO zz VALUES (1); \
+         CREATE FUNCTION f(i int) RETURNS boolean LANGUAGE sql AS 'SELECT i IN (SELECT x FROM public.zz)'; \
+         CREATE TABLE b(x int CHECK (f(x))); INSERT INTO b VALUES (1); \
+         DELETE FROM zz",
+    );
+    let target = server.database("CREATE TABLE old(x int); INSERT INTO old VALUES (1)");
+    let before = target.all();
+    block_on(async {
+        let repository = repository().await;
+        for method in [Method::Native, Method::Tool] {
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            let options = RestoreOptions::new().with_replace();
+            let error = bring_back(&repository, &target.source(), &options).await.unwrap_err();
+            assert!(error.to_string().contains("violates check constraint"), "{error:?}");
+            assert_eq!(target.all(), before);
+            assert_eq!(beside(&server, &target.name), "0");
+            let new = server.new_name();
+            bring_back(&repository, &new.source(), &RestoreOptions::new()).await.unwrap_err();
+            assert!(!server.exists(&new.name) && beside(&server, &new.name) == "0");
+            let empty = server.database("");
+            let error = bring_back(&repository, &empty.source(), &RestoreOptions::new()).await.unwrap_err();
+            assert!(error.context("half done").is_some_and(|half| half.contains(&empty.name)), "{error:?}");
+        }
+    });
+}
+
+fn in_place(server: Server) {
+    let (source, target) = (shop(&server), server.database(""));
+    let oid = format!("SELECT oid FROM pg_database WHERE datname = '{}'", target.name);
+    let before = server.sql("postgres", &oid);
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+    });
+    assert_eq!(target.all(), source.all());
+    assert_eq!(server.sql("postgres", &oid), before, "the database is the one that was there");
+}
+
+fn user(server: &Server, name: &str, what: &str) {
+    let password = server.password.replace('\'', "''");
+    server.sql("postgres", &format!("CREATE ROLE {name} LOGIN {what} PASSWORD '{password}'"));
+}
+
+fn without_owners(server: Server) {
+    roles(&server);
+    let creator = fresh("creator");
+    user(&server, &creator, "CREATEDB");
+    let source = server.database("CREATE TABLE t(x int); INSERT INTO t VALUES (1); ALTER TABLE t OWNER TO kt_owner; GRANT SELECT ON t TO kt_reader");
+    let target = server.new_name();
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        let mut settings = server.settings([&target.name]);
+        settings.user.clone_from(&creator);
+        let mut options = RestoreOptions::new();
+        (options.owners, options.privileges) = (false, false);
+        bring_back(&repository, &PostgresSource::new(settings).unwrap(), &options).await.unwrap();
+    });
+    let found = target.sql("SELECT relowner::regrole, relacl IS NULL, (SELECT datdba::regrole FROM pg_database WHERE datname = current_database()) FROM pg_class WHERE relname = 't'");
+    assert_eq!(found, format!("{creator}|t|{creator}"));
+    drop(target);
+    server.sql("postgres", &format!("DROP ROLE {creator}"));
+}
+
+/// Passwords and memberships of those that were missing; nothing of those that were there.
+fn new_roles(server: Server) {
+    let (group, member, there) = (fresh("group"), fresh("mem"), fresh("there"));
+    server.sql(
+        "postgres",
+        &format!(
+            "CREATE ROLE {group} NOLOGIN; CREATE ROLE \"{member} x\" LOGIN PASSWORD 'pw' CONNECTION LIMIT 3 VALID UNTIL '2040-01-01'; \
+             GRANT {group} TO \"{member} x\" WITH ADMIN OPTION; CREATE ROLE {there} LOGIN PASSWORD 'old'; \
+             ALTER ROLE \"{member} x\" SET search_path TO 'a b', c; COMMENT ON ROLE {group} IS 'it''s; a group'"
+        ),
+    );
+    let source = server.database(&format!(
+        "CREATE TABLE t(x int); ALTER TABLE t OWNER TO \"{member} x\"; GRANT SELECT ON t TO {group}, {there}"
+    ));
+    let seen = format!(
+        "SELECT rolname, rolcanlogin, rolconnlimit, rolvaliduntil, rolpassword, shobj_description(oid, 'pg_authid'), \
+            (SELECT setconfig FROM pg_db_role_setting WHERE setrole = a.oid AND setdatabase = 0), \
+            (SELECT array_agg(roleid::regrole::text || m.admin_option) FROM pg_auth_members m WHERE member = a.oid) \
+         FROM pg_authid a WHERE rolname IN ('{group}', '{member} x') ORDER BY 1"
+    );
+    let before = server.sql("postgres", &seen);
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        drop(source);
+        server.sql(
+            "postgres",
+            &format!("DROP ROLE {group}; DROP ROLE \"{member} x\"; ALTER ROLE {there} PASSWORD 'new'"),
+        );
+        let own = server.sql("postgres", &format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{there}'"));
+        let target = server.new_name();
+        let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        assert!(report.outcome.created.iter().any(|line| line.contains(&group)), "{:?}", report.outcome.created);
+        assert_eq!(server.sql("postgres", &seen), before);
+        assert_eq!(
+            server.sql("postgres", &format!("SELECT rolpassword FROM pg_authid WHERE rolname = '{there}'")),
+            own
+        );
+    });
+    server.sql("postgres", &format!("DROP ROLE {group}; DROP ROLE \"{member} x\"; DROP ROLE {there}"));
+}
+
+fn privileges(server: Server) {
+    let reader = fresh("reader");
+    user(&server, &reader, "");
+    let source =
+        server.database("CREATE TABLE t(x int); CREATE TABLE r(x int); ALTER TABLE r ENABLE ROW LEVEL SECURITY");
+    let by = |password: &str| {
+        let mut settings = server.settings([&source.name]);
+        settings.user.clone_from(&reader);
+        settings.password = Some(Secret::new(password));
+        PostgresSource::new(settings).unwrap()
+    };
+    block_on(async {
+        let repository = repository().await;
+        let error = back_up(&repository, &by(&server.password)).await.unwrap_err();
+        assert_eq!((error.kind(), error.context("tables")), (ErrorKind::PermissionDenied, Some("public.r, public.t")));
+        source.sql(&format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {reader}"));
+        let error = back_up(&repository, &by(&server.password)).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.context("tables")),
+            (ErrorKind::PermissionDenied, Some("public.r")),
+            "{error:?}"
+        );
+        assert!(error.context("hint").is_some_and(|hint| hint.contains("BYPASSRLS")));
+        source.sql("ALTER TABLE r DISABLE ROW LEVEL SECURITY");
+        back_up(&repository, &by(&server.password)).await.unwrap();
+        let error =
+            bring_back(&repository, &by(&server.password), &RestoreOptions::new().with_replace()).await.unwrap_err();
+        assert!(error.to_string().contains("CREATEDB"), "{error:?}");
+    });
+    source.sql(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+}
+
+fn remains(server: Server) {
+    let (source, target) = (server.database("CREATE TABLE t(x int)"), server.new_name());
+    let (left, foreign) = (format!("{}_kronos_12345678", target.name), format!("{}_kronos_mine", target.name));
+    server.sql(
+        "postgres",
+        &format!(
+            "CREATE DATABASE {left}; COMMENT ON DATABASE {left} IS 'kronos: being restored'; CREATE DATABASE {foreign}"
+        ),
+    );
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+    });
+    assert!(!server.exists(&left), "a database that a restore left");
+    assert!(server.exists(&foreign), "one that only looks like it");
+    server.sql("postgres", &format!("DROP DATABASE {foreign}"));
+}
+
+fn export(server: Server) {
+    roles(&server);
+    let source = server.database(include_str!("nasty.sql"));
+    block_on(async {
+        for method in [Method::Native, Method::Tool] {
+            let repository = repository().await;
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            let directory = tempfile::tempdir().unwrap();
+            let place = directory.path().join("out");
+            let mut settings = server.settings([]);
+            settings.export = Some(place.clone());
+            let files = PostgresSource::new(settings).unwrap();
+            bring_back(&repository, &files, &RestoreOptions::new()).await.unwrap();
+            let error = bring_back(&repository, &files, &RestoreOptions::new()).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+            let target = server.database("");
+            let (program, arguments, inside) = match method {
+                Method::Native => ("psql", vec!["-X", "-q", "-f", "restore.sql"], place.join(&source.name)),
+                Method::Tool => ("pg_restore", vec!["--exit-on-error"], place.clone()),
+            };
+            let mut command = server.program(program);
+            command.args(arguments).args(["-d", &target.name]).current_dir(inside);
+            if method == Method::Tool {
+                command.arg(format!("{}.dump", source.name));
+            }
+            let done = command.output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            assert_eq!(target.all(), source.all(), "{method:?}");
+            assert!(std::fs::read_to_string(place.join("globals.sql")).unwrap().contains("CREATE ROLE kt_owner"));
+        }
+    });
+}
