@@ -104,6 +104,8 @@ pub(crate) enum Command {
     Export(commands::export::ExportArgs),
     /// Check the configuration, then each source and each storage
     Validate(commands::validate::ValidateArgs),
+    /// Tell what is built in, what is installed, and what is missing
+    Doctor(commands::doctor::DoctorArgs),
     /// Print the completions of a shell
     Completions(commands::completions::CompletionsArgs),
     /// Print the manual page

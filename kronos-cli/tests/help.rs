@@ -5,7 +5,7 @@ mod common;
 
 use common::Place;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "init",
     "backup",
     "restore",
@@ -21,6 +21,7 @@ const COMMANDS: [&str; 18] = [
     "key",
     "export",
     "validate",
+    "doctor",
     "completions",
     "man",
     "help",

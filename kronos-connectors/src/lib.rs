@@ -21,7 +21,10 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+mod programs;
+
 use kronos_core::{Engine, Registry};
+pub use programs::{Program, programs};
 
 /// Adds every engine of this build, and names the others with the cargo features that bring them.
 pub fn register(registry: &mut Registry) {

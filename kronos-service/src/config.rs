@@ -22,7 +22,7 @@ use kronos_core::{Error, ErrorKind, Result};
 pub use databases::Database;
 pub use encryption::Encryption;
 pub use find::{SearchPlaces, find_config};
-pub use jobs::{Job, JobLimits, JobSource, Keep, StrategyChoice};
+pub use jobs::{Job, JobLimits, JobMethod, JobSource, Keep, StrategyChoice};
 pub use passwords::PasswordFrom;
 pub use retry::Retries;
 use section::{Keys, Section};

@@ -20,6 +20,6 @@
 mod config;
 
 pub use config::{
-    Config, Database, Encryption, Environment, Format, Job, JobLimits, JobSource, Keep, PasswordFrom, Retries,
-    SearchPlaces, StorageEntry, StrategyChoice, find_config,
+    Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom,
+    Retries, SearchPlaces, StorageEntry, StrategyChoice, find_config,
 };

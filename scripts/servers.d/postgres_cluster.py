@@ -26,6 +26,9 @@ def prepare(server, program):
         os.chown(home, user.pw_uid, user.pw_gid)
         server.facts["as"] = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
     os.chmod(home, 0o755)
+    if os.getuid() == 0 and not bin_directory.startswith("/usr/"):
+        bin_directory = within_reach(bin_directory, home)
+        server.facts["bin"] = bin_directory
     data = os.path.join(home, "data")
     secret = os.path.join(home, "password")
     with open(secret, "w") as file:
@@ -52,6 +55,21 @@ def prepare(server, program):
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     server.facts["endpoint"] = f"postgres://postgres@127.0.0.1:{server.facts['port']}"
     server.command = [*server.facts["as"], os.path.join(bin_directory, "postgres"), "-D", data]
+
+
+def within_reach(bin_directory, home):
+    """What was fetched may lie in a home directory that nobody else may enter: links to it elsewhere."""
+    root, _, rest = bin_directory.partition("/usr/lib/postgresql/")
+    beside = os.path.join(home, "root")
+    shutil.copytree(root, beside, symlinks=True, copy_function=linked)
+    return os.path.join(beside, "usr", "lib", "postgresql", rest)
+
+
+def linked(source, target):
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def run(server, program, *arguments):

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, ValueEnum};
 use futures::StreamExt;
 use kronos_core::{BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result, SlowStorage};
+use kronos_service::JobMethod;
 use serde::Serialize;
 
 use crate::app::App;
@@ -37,9 +38,10 @@ pub(crate) struct BackupArgs {
     /// So many jobs at a time
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// How the database is read: by kronos itself, or with the engine's own tool
-    #[arg(long, default_value = "native")]
-    method: Method,
+    /// How the database is read: by kronos itself, or with the engine's own tool [default: the job's
+    /// method, else native]
+    #[arg(long)]
+    method: Option<Method>,
     /// What is read: all, what changed since the newest backup, or since the newest full one
     /// [default: incremental]
     #[arg(long)]
@@ -89,6 +91,7 @@ struct Task {
     storages: Vec<String>,
     options: BackupOptions,
     limits: Limits,
+    method: Method,
 }
 
 /// What all jobs did.
@@ -101,7 +104,7 @@ struct Summary {
 pub(crate) async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
     let tasks = tasks(app, args)?;
     let only = tasks.len() == 1;
-    let wishes = Wishes { dry_run: args.dry_run, method: args.method, several: !only };
+    let wishes = Wishes { dry_run: args.dry_run, several: !only };
     let mut done = futures::stream::iter(tasks.into_iter().enumerate())
         .map(|(n, (name, task))| async move { (n, Box::pin(one(app, wishes, name, task)).await) })
         .buffer_unordered(usize::from(args.jobs))
@@ -133,13 +136,12 @@ pub(crate) async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
 #[derive(Clone, Copy)]
 struct Wishes {
     dry_run: bool,
-    method: Method,
     /// Errors are shown as they come: there will be no other place for them.
     several: bool,
 }
 
 async fn one(app: &App, wishes: Wishes, name: String, task: Result<Task>) -> (JobResult, Option<Error>) {
-    let mut result = JobResult::new(name, wishes.method);
+    let mut result = JobResult::new(name, task.as_ref().map_or(Method::Native, |task| task.method));
     let ended = match task {
         Ok(task) if app.run.cancel.is_cancelled() => {
             drop(task);
@@ -170,6 +172,7 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             storages: resolved(app, storages)?,
             options: options(args, BackupOptions::new()),
             limits: limits(args, app.run.limits.clone()),
+            method: args.method.unwrap_or(Method::Native),
         };
         return Ok(vec![(args.job.clone().unwrap_or_default(), Ok(task))]);
     }
@@ -196,6 +199,10 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             storages: resolved(app, storages)?,
             options: options(args, base),
             limits: limits(args, config::limits(app.run.limits.clone(), job)),
+            method: args.method.unwrap_or(match job.method {
+                Some(JobMethod::Tool) => Method::Tool,
+                Some(JobMethod::Native) | None => Method::Native,
+            }),
         })
     };
     Ok(jobs.into_iter().map(|(name, job)| (name.to_owned(), task(name, job))).collect())

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod copy;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod key;
@@ -40,6 +41,7 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Key(_) => "key",
         Command::Export(_) => "export",
         Command::Validate(_) => "validate",
+        Command::Doctor(_) => "doctor",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",
     }
@@ -63,6 +65,7 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit> {
         Command::Key(command) => key::run(app, &command).await,
         Command::Export(args) => export::run(app, &args).await,
         Command::Validate(args) => validate::run(app, &args).await,
+        Command::Doctor(args) => doctor::run(app, &args).await,
         Command::Completions(args) => Ok(completions::run(&args, &app.out)),
         Command::Man(args) => man::run(&args, &app.out),
     }

@@ -13,6 +13,7 @@ use crate::source::Source;
 use crate::units;
 
 #[derive(Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct RestoreArgs {
     /// An id, the beginning of one, latest, latest~2, or a time; JOB/… with several jobs
     backup: String,

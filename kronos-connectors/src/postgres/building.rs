@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::connect::Session;
 use super::error::internal;
-use super::names::{conninfo, ident, literal, shown};
+use super::names::{conninfo, hex, ident, literal, shown};
 use super::settings::PostgresSettings;
 use super::statements::{Word, statements, words};
 use super::target::{Planned, There};
@@ -431,7 +431,7 @@ pub(super) fn temporary(settings: &PostgresSettings) -> Result<NamedTempFile> {
 pub(super) fn token(run: &kronos_core::RunContext) -> String {
     let mut bytes = [0; 4];
     run.entropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&bytes)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub(super) async fn databases(session: &mut Session) -> Result<Vec<DatabaseRow>>
 
 /// A table, sequence or the like of one database.
 #[derive(Debug, Clone, sqlx::FromRow)]
+#[allow(clippy::struct_excessive_bools, reason = "a row of a query, and each is a fact of its own")]
 pub(super) struct Relation {
     pub oid: i64,
     pub schema: String,

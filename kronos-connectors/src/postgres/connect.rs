@@ -1,5 +1,6 @@
 //! Connections, and what is set in every session of Kronos.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use kronos_core::{Error, ErrorKind, Result, Retry};
@@ -70,7 +71,7 @@ impl PostgresSettings {
             newer.push_str("SET SESSION transaction_timeout = 0;");
         }
         let lock = self.lock_timeout.as_millis();
-        newer.push_str(&format!("SET SESSION lock_timeout = {lock};"));
+        let _ = write!(newer, "SET SESSION lock_timeout = {lock};");
         session.run("prepare the session", &newer).await?;
         Ok(session)
     }

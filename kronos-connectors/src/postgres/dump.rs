@@ -51,7 +51,9 @@ impl PostgresDump {
         let begun = Instant::now();
         let found = run.cancel.run_until_cancelled(begin(settings, request, run)).await;
         let Begun { outline, common, readings, position, notices } = found.ok_or_else(super::error::cancelled)??;
-        notices.into_iter().for_each(|message| run.emit(&Event::Notice { message }));
+        for message in notices {
+            run.emit(&Event::Notice { message });
+        }
         let states = readings.into_iter().map(|reading| State::Waiting(Box::new(reading))).collect();
         Ok(Self { outline, common, states: Mutex::new(states), position, begun })
     }

@@ -1,6 +1,7 @@
 //! A backup as plain files: what `psql` and `pg_restore` read without Kronos.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,8 +12,8 @@ use kronos_core::{
 use tokio::io::AsyncWriteExt;
 
 use super::error::{internal, io};
-use super::large_objects::Frames;
-use super::names::{ident, literal, qualified};
+use super::large_objects::{Frames, Meta};
+use super::names::{hex, ident, literal, qualified};
 use super::plan::{Content, Rows, Sequence};
 use super::restore::{same, spool, text};
 use super::settings::PostgresSettings;
@@ -89,7 +90,9 @@ impl Export {
                 let script = sequences(&text(stream, end).await?)?;
                 file.write_all(script.as_bytes()).await.map_err(|e| io(e, &path))?;
             }
-            Content::LargeObjects { .. } => large_objects(stream, end, &mut file, &path).await?,
+            Content::LargeObjects { database } => {
+                large_objects(stream, end, self.tool(database), &mut file, &path).await?;
+            }
             Content::Rows(rows) => {
                 file.write_all(copy(rows).as_bytes()).await.map_err(|e| io(e, &path))?;
                 plain(stream, end, &mut file, &path).await?;
@@ -99,6 +102,15 @@ impl Export {
         }
         file.sync_all().await.map_err(|e| io(e, &path))?;
         Ok(path)
+    }
+
+    /// The first number of the version of `pg_dump` that wrote a schema.
+    fn tool(&self, database: &str) -> u32 {
+        let tool = |content: &Content| match content {
+            Content::Schema { database: of, tool, .. } if of == database => Some(*tool),
+            _ => None,
+        };
+        self.contents.values().find_map(tool).unwrap_or_default()
     }
 
     /// The schema as SQL, and one script that reads everything in the right order.
@@ -145,7 +157,7 @@ impl Export {
                 written.get(name).and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
             let Some(file) = file.filter(|_| content.database() == Some(database)) else { continue };
             match content {
-                Content::Rows(_) | Content::LargeObjects { .. } => script.push_str(&format!("\\i data/{file}\n")),
+                Content::Rows(_) | Content::LargeObjects { .. } => script.extend(["\\i data/", &file, "\n"]),
                 Content::Sequences { .. } => script.push_str("\\i sequences.sql\n"),
                 _ => {}
             }
@@ -193,7 +205,7 @@ fn folder(database: &str) -> String {
     for c in database.chars() {
         match c {
             _ if is_plain(c) => name.push(c),
-            _ => c.to_string().bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}"))),
+            _ => c.to_string().bytes().for_each(|byte| name.extend(["%", &hex(&[byte]).to_uppercase()])),
         }
     }
     name
@@ -216,7 +228,7 @@ fn sequences(text: &str) -> Result<String> {
     for line in text.lines() {
         let s: Sequence = serde_json::from_str(line).map_err(wrong)?;
         let name = literal(&qualified(&s.schema, &s.name));
-        script.push_str(&format!("SELECT pg_catalog.setval({name}, {}, {});\n", s.last, s.called));
+        let _ = writeln!(script, "SELECT pg_catalog.setval({name}, {}, {});", s.last, s.called);
     }
     Ok(script)
 }
@@ -231,24 +243,35 @@ async fn plain(mut stream: Stream, end: StreamEnd, file: &mut tokio::fs::File, p
     }
 }
 
-/// Large objects as statements; the schema makes them, empty.
-async fn large_objects(mut stream: Stream, end: StreamEnd, file: &mut tokio::fs::File, path: &Path) -> Result<()> {
-    let (mut frames, mut place) = (Frames::default(), (0, 0));
+/// Large objects as statements. The schema makes them, empty, where `pg_dump` is older than 17.
+async fn large_objects(
+    mut stream: Stream,
+    end: StreamEnd,
+    tool: u32,
+    file: &mut tokio::fs::File,
+    path: &Path,
+) -> Result<()> {
+    let (mut frames, mut open) = (Frames::default(), None);
     loop {
         match stream.next().await? {
             Some(Piece::Data(bytes)) => {
                 frames.push(&bytes);
                 while let Some((number, bytes)) = frames.next()? {
-                    if place.0 != number || bytes.is_empty() {
-                        place = (number, 0);
-                    }
-                    if bytes.is_empty() {
-                        continue;
-                    }
-                    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                    let line = format!("SELECT pg_catalog.lo_put({number}, {}, '\\x{hex}');\n", place.1);
-                    place.1 += bytes.len();
-                    file.write_all(line.as_bytes()).await.map_err(|e| io(e, path))?;
+                    let (text, next) = match open {
+                        None if tool < 17 => (String::new(), Some(0)),
+                        None => {
+                            let meta = Meta::of(&bytes)?.statements(number, true, true);
+                            (format!("SELECT pg_catalog.lo_create({number});\n{meta}"), Some(0))
+                        }
+                        Some(_) if bytes.is_empty() => (String::new(), None),
+                        Some(place) => {
+                            let hex = hex(&bytes);
+                            let text = format!("SELECT pg_catalog.lo_put({number}, {place}, '\\x{hex}');\n");
+                            (text, Some(place + bytes.len()))
+                        }
+                    };
+                    open = next;
+                    file.write_all(text.as_bytes()).await.map_err(|e| io(e, path))?;
                 }
             }
             Some(Piece::End(found)) => {

@@ -1,12 +1,16 @@
 //! Large objects as a stream: frames of an object's number and a length, four bytes each with the
-//! highest first, and so many bytes. An object's frames follow each other; one without bytes ends it.
+//! highest first, and so many bytes. An object's frames follow each other: what it is, as JSON; its
+//! bytes; and one without bytes, which ends it.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kronos_core::{Error, ErrorKind, Result, StreamSender};
+use serde::{Deserialize, Serialize};
 use sqlx::postgres::types::Oid;
+use std::fmt::Write as _;
 
 use super::connect::Session;
 use super::error::failed;
+use super::names::{ident, literal};
 
 /// Bytes that are asked for with each of several objects.
 const FIRST: i32 = 64 << 10;
@@ -18,6 +22,51 @@ const MORE: i32 = 1 << 20;
 const EACH: i64 = 20_000;
 /// The most streams of a database.
 const MOST: i64 = 64;
+
+/// What an object is, beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Meta {
+    pub owner: String,
+    /// Who may do what, and whether he may pass it on; nobody's name stands for everybody. `None` is
+    /// what an owner begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rights: Option<Vec<(Option<String>, String, bool)>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comment: Option<String>,
+}
+
+impl Meta {
+    /// Reads the first frame of an object.
+    pub(super) fn of(frame: &[u8]) -> Result<Self> {
+        serde_json::from_slice(frame).map_err(|e| malformed().with_source(e))
+    }
+
+    /// The statements that make the object so.
+    pub(super) fn statements(&self, number: u32, owners: bool, privileges: bool) -> String {
+        let mut sql = String::new();
+        if owners {
+            let _ = writeln!(sql, "ALTER LARGE OBJECT {number} OWNER TO {};", ident(&self.owner));
+        }
+        if let Some(rights) = self.rights.as_ref().filter(|_| privileges) {
+            let _ = writeln!(sql, "REVOKE ALL ON LARGE OBJECT {number} FROM {};", ident(&self.owner));
+            for (who, right, passes) in
+                rights.iter().filter(|(_, right, _)| ["SELECT", "UPDATE"].contains(&right.as_str()))
+            {
+                let who = who.as_ref().map_or_else(|| "PUBLIC".to_owned(), |name| ident(name));
+                let passes = if *passes { " WITH GRANT OPTION" } else { "" };
+                let _ = writeln!(sql, "GRANT {right} ON LARGE OBJECT {number} TO {who}{passes};");
+            }
+        }
+        if let Some(comment) = &self.comment {
+            let _ = writeln!(sql, "COMMENT ON LARGE OBJECT {number} IS {};", literal(comment));
+        }
+        sql
+    }
+}
+
+fn malformed() -> Error {
+    Error::new(ErrorKind::Corrupt, "the stream of large objects is malformed")
+}
 
 /// Numbers of objects, with both ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +95,21 @@ pub(super) async fn split(session: &mut Session) -> Result<(Vec<Numbers>, u64)> 
     Ok((numbers, u64::try_from(size).unwrap_or_default()))
 }
 
+/// Number, first bytes, owner, rights as JSON, comment.
+type Row = (Oid, Vec<u8>, String, Option<String>, Option<String>);
+
 /// Sends the objects; gives their number.
 pub(super) async fn send(session: &mut Session, numbers: Numbers, sender: &mut StreamSender) -> Result<u64> {
     let what = "read large objects";
     let (mut next, mut count) = (Some(numbers.first), 0);
     while let Some(first) = next {
-        let some: Vec<(Oid, Vec<u8>)> = sqlx::query_as(
-            "SELECT oid, pg_catalog.lo_get(oid, 0, $3) FROM pg_catalog.pg_largeobject_metadata \
-                WHERE oid >= $1 AND oid <= $2 ORDER BY oid LIMIT $4",
+        let some: Vec<Row> = sqlx::query_as(
+            "SELECT oid, pg_catalog.lo_get(oid, 0, $3), pg_catalog.pg_get_userbyid(lomowner)::text, \
+                (SELECT pg_catalog.jsonb_agg(pg_catalog.jsonb_build_array( \
+                    CASE a.grantee WHEN 0 THEN NULL ELSE pg_catalog.pg_get_userbyid(a.grantee) END, a.privilege_type, a.is_grantable)) \
+                    FROM pg_catalog.aclexplode(lomacl) a)::text, \
+                pg_catalog.obj_description(oid, 'pg_largeobject') \
+            FROM pg_catalog.pg_largeobject_metadata WHERE oid >= $1 AND oid <= $2 ORDER BY oid LIMIT $4",
         )
         .bind(Oid(first))
         .bind(Oid(numbers.last))
@@ -62,9 +118,12 @@ pub(super) async fn send(session: &mut Session, numbers: Numbers, sender: &mut S
         .fetch_all(&mut session.connection)
         .await
         .map_err(|e| unreadable(failed(e, what)))?;
-        next = some.last().and_then(|(last, _)| last.0.checked_add(1)).filter(|next| *next <= numbers.last);
-        for (Oid(number), bytes) in some {
+        next = some.last().and_then(|(last, ..)| last.0.checked_add(1)).filter(|next| *next <= numbers.last);
+        for (Oid(number), bytes, owner, rights, comment) in some {
             count += 1;
+            let rights = rights.map(|text| serde_json::from_str(&text)).transpose().map_err(json)?;
+            let meta = serde_json::to_vec(&Meta { owner, rights, comment }).map_err(json)?;
+            sender.send(frame(number, &meta)?).await?;
             let mut offset = i64::try_from(bytes.len()).unwrap_or_default();
             let mut more = bytes.len() == FIRST as usize;
             send_frame(sender, number, bytes).await?;
@@ -84,6 +143,10 @@ pub(super) async fn send(session: &mut Session, numbers: Numbers, sender: &mut S
         }
     }
     Ok(count)
+}
+
+fn json(error: serde_json::Error) -> Error {
+    super::error::internal("JSON").with_source(error)
 }
 
 fn unreadable(error: Error) -> Error {
@@ -128,7 +191,7 @@ impl Frames {
         let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
         let (number, length) = (u32::from_be_bytes(*number), u32::from_be_bytes(*length) as usize);
         if length > LONGEST {
-            return Err(Error::new(ErrorKind::Corrupt, "the stream of large objects is malformed"));
+            return Err(malformed());
         }
         if rest.len() < length {
             return Ok(None);
@@ -139,9 +202,10 @@ impl Frames {
 
     /// An error when something is left.
     pub(super) fn end(&self) -> Result<()> {
-        match self.rest.is_empty() {
-            true => Ok(()),
-            false => Err(Error::new(ErrorKind::Corrupt, "the stream of large objects stops inside of one")),
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::new(ErrorKind::Corrupt, "the stream of large objects stops inside of one"))
         }
     }
 }

@@ -24,10 +24,9 @@ mod source;
 mod statements;
 mod target;
 mod toc;
-mod tools;
+pub(crate) mod tools;
 mod workers;
 mod write_rows;
 
 pub use settings::{Method, PostgresSettings, Tls, TlsMode};
 pub use source::PostgresSource;
-pub use tools::Tool;

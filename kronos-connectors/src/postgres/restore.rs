@@ -38,7 +38,7 @@ pub(super) struct PostgresRestore {
 pub(super) struct Inner {
     pub settings: PostgresSettings,
     pub run: RunContext,
-    request: RestoreRequest,
+    pub request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     pub buildings: Vec<Building>,
     token: String,
@@ -290,11 +290,11 @@ impl Inner {
             {
                 tables.insert(rows.oid);
                 let is_named = |name: &str| only.iter().any(|pattern| kronos_core::matches(pattern, name));
-                let named = |schema: &str, table: &str| {
+                let chosen = |schema: &str, table: &str| {
                     super::plan::table_names(database, schema, table).iter().any(|n| is_named(n))
                 };
                 // Of a partitioned table that was chosen, it is a part; chosen itself, a table of its own.
-                let farthest = rows.parents.iter().rposition(|parent| named(&parent.schema, &parent.table));
+                let farthest = rows.parents.iter().rposition(|parent| chosen(&parent.schema, &parent.table));
                 tables.extend(rows.parents.iter().take(farthest.map_or(0, |at| at + 1)).map(|parent| parent.oid));
             }
         }
@@ -330,7 +330,7 @@ impl Inner {
         }
         self.close().await;
         for building in &self.buildings {
-            building.put_in_place(&mut session, &self.token).await.map_err(|e| self.partly(e, &outcome))?;
+            building.put_in_place(&mut session, &self.token).await.map_err(|e| Self::partly(e, &outcome))?;
             outcome.created.push(format!("database {}", shown(&building.planned.to)));
             outcome.warnings.extend(building.warnings());
         }
@@ -342,7 +342,7 @@ impl Inner {
         Ok(outcome)
     }
 
-    fn partly(&self, error: Error, outcome: &RestoreOutcome) -> Error {
+    fn partly(error: Error, outcome: &RestoreOutcome) -> Error {
         if outcome.created.is_empty() { error } else { error.with("done already", outcome.created.join(", ")) }
     }
 

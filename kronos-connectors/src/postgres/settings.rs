@@ -144,7 +144,7 @@ impl PostgresSettings {
             spool_dir: None,
             maintenance_database: "postgres".to_owned(),
             connect_timeout: Duration::from_secs(10),
-            lock_timeout: Duration::from_secs(60),
+            lock_timeout: Duration::from_mins(1),
             tablespaces: true,
             export: None,
         }

@@ -30,19 +30,25 @@ const KEPT: usize = 64 << 10;
 
 /// A program of PostgreSQL that is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tool {
+pub(crate) struct Tool {
     /// Its name, such as `pg_dump`.
     pub name: &'static str,
-    /// Where it is.
     pub path: PathBuf,
-    /// Its version, such as `15.18`.
+    /// Such as `15.18`.
     pub version: String,
     /// The first number of it.
     pub major: u32,
 }
 
+/// The programs that Kronos uses, and what for.
+pub(crate) const USED: [(&str, &str); 3] = [
+    ("pg_dump", "schemas of PostgreSQL databases, and whole ones by --method tool"),
+    ("pg_dumpall", "roles and tablespaces of PostgreSQL servers"),
+    ("pg_restore", "restores into PostgreSQL servers"),
+];
+
 /// Every version of a program that can be found, in the order in which they were found.
-pub(super) async fn installed(name: &'static str, directories: &[PathBuf]) -> Vec<Tool> {
+pub(crate) async fn installed(name: &'static str, directories: &[PathBuf]) -> Vec<Tool> {
     let mut found: Vec<Tool> = Vec::new();
     let usual = USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern)));
     for directory in directories.iter().cloned().chain(usual) {
@@ -68,16 +74,17 @@ pub(super) async fn find(settings: &PostgresSettings, name: &'static str, least:
     // The first of equals: the user's own directories come first.
     let chosen = fitting.min_by_key(|tool| (tool.major.abs_diff(best.max(least)), u32::MAX - tool.major));
     chosen.ok_or_else(|| {
-        let error = match older.is_empty() {
-            true => Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is not installed"),
-            false => Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is too old").with("found", older),
+        let error = if older.is_empty() {
+            Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is not installed")
+        } else {
+            Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is too old").with("found", older)
         };
         error.with("program", name).with("needed", format!("{least} or newer")).with("hint", package(least))
     })
 }
 
 /// What to install.
-fn package(major: u32) -> String {
+pub(crate) fn package(major: u32) -> String {
     format!(
         "install postgresql-client-{major} (Debian, Ubuntu), postgresql{major} (RHEL, Fedora) or \
          postgresql@{major} (Homebrew); `tools` names a directory that is not searched by itself"

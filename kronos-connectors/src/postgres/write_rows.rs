@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 use super::building::{Building, Table};
 use super::connect::Session;
 use super::error::{failed, internal};
-use super::large_objects::Frames;
+use super::large_objects::{Frames, Meta};
 use super::names::{conninfo, ident, literal, qualified};
 use super::plan::{Rows, Sequence};
 use super::restore::{Inner, same};
@@ -72,25 +72,33 @@ impl Inner {
         let what = "write large objects";
         let building = self.building(database)?;
         let mut session = self.take(building).await?;
-        let (mut frames, mut place, mut objects, mut batch) = (Frames::default(), (0, 0_i64), 0, 0);
+        let (mut frames, mut open, mut objects, mut batch) = (Frames::default(), None, 0, 0);
         session.run(what, "BEGIN").await?;
         loop {
             match stream.next().await? {
                 Some(Piece::Data(bytes)) => {
                     frames.push(&bytes);
                     while let Some((number, bytes)) = frames.next()? {
-                        if bytes.is_empty() {
-                            (objects, place) = (objects + 1, (0, 0));
-                            continue;
-                        }
-                        if place.0 != number {
-                            place = (number, 0);
-                        }
-                        let put = sqlx::query("SELECT pg_catalog.lo_put($1, $2, $3)");
-                        let put = put.bind(Oid(number)).bind(place.1).bind(&bytes[..]);
-                        put.execute(&mut session.connection).await.map_err(|e| failed(e, what))?;
-                        place.1 += i64::try_from(bytes.len()).unwrap_or_default();
-                        batch += bytes.len();
+                        batch += bytes.len() + 256;
+                        open = match open {
+                            None => {
+                                self.make_large_object(&mut session, number, &Meta::of(&bytes)?).await?;
+                                Some((number, 0_i64))
+                            }
+                            Some((of, _)) if of != number => {
+                                return Err(Error::new(ErrorKind::Corrupt, "a large object has no end"));
+                            }
+                            Some(_) if bytes.is_empty() => {
+                                objects += 1;
+                                None
+                            }
+                            Some((_, place)) => {
+                                let put = sqlx::query("SELECT pg_catalog.lo_put($1, $2, $3)");
+                                let put = put.bind(Oid(number)).bind(place).bind(&bytes[..]);
+                                put.execute(&mut session.connection).await.map_err(|e| failed(e, what))?;
+                                Some((number, place + i64::try_from(bytes.len()).unwrap_or_default()))
+                            }
+                        };
                     }
                     if batch > BATCH {
                         batch = 0;
@@ -109,6 +117,20 @@ impl Inner {
         self.give_back(building, session);
         if end.rows.is_some_and(|rows| rows != objects) {
             return Err(Error::new(ErrorKind::Corrupt, "the backup has another number of large objects than it says"));
+        }
+        Ok(())
+    }
+
+    /// Makes an object, unless the schema did: the archives of `pg_dump` before 17 have them.
+    async fn make_large_object(&self, session: &mut Session, number: u32, meta: &Meta) -> Result<()> {
+        let what = "make a large object";
+        let sql = format!(
+            "SELECT count(pg_catalog.lo_create({number})) FROM (SELECT) AS x WHERE NOT EXISTS \
+                (SELECT FROM pg_catalog.pg_largeobject_metadata WHERE oid = {number})"
+        );
+        let (made,): (i64,) = session.row(what, &sql).await?;
+        if made > 0 {
+            session.run(what, &meta.statements(number, self.request.owners, self.request.privileges)).await?;
         }
         Ok(())
     }

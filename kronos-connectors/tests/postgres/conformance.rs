@@ -64,7 +64,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     native.into_iter().chain(tool).collect()
 }
 
-fn suite(server: Server, method: Method) {
-    let databases = Databases { server, method, made: Mutex::default() };
+fn suite(server: &Server, method: Method) {
+    let databases = Databases { server: server.clone(), method, made: Mutex::default() };
     block_on(connector_conformance(&databases));
 }

@@ -59,14 +59,14 @@ impl Load {
 
 /// Money goes from account to account and into a book, large enough that ranges are read one after
 /// the other: what was restored must add up.
-fn snapshot(server: Server) {
+fn snapshot(server: &Server) {
     let source = server.database(
         "CREATE TABLE accounts(id int PRIMARY KEY, balance bigint, filler text); ALTER TABLE accounts ALTER filler SET STORAGE PLAIN; \
          INSERT INTO accounts SELECT i, 0, repeat(md5(i::text), 200) FROM generate_series(1, 12000) i; \
          CREATE TABLE book(account int, amount bigint); VACUUM ANALYZE",
     );
     let load = Load::start(
-        &server,
+        server,
         &source.name,
         2,
         "BEGIN; UPDATE accounts SET balance = balance + 7 WHERE id = 11990; INSERT INTO book VALUES (11990, 7); COMMIT; \
@@ -90,7 +90,7 @@ fn snapshot(server: Server) {
 }
 
 /// A snapshot that was taken before a TRUNCATE was committed would see neither its old nor its new rows.
-fn emptied(server: Server) {
+fn emptied(server: &Server) {
     let source = server.database("CREATE TABLE t(x int); INSERT INTO t VALUES (1), (2)");
     let name = source.name.clone();
     let other = server.clone();
@@ -109,7 +109,7 @@ fn emptied(server: Server) {
 }
 
 /// Someone wants to change a table while it is backed up: he waits, and the backup does not wait for him.
-fn waiting_lock(server: Server) {
+fn waiting_lock(server: &Server) {
     let source = server
         .database("CREATE TABLE a(x int); INSERT INTO a VALUES (1); CREATE TABLE b(x int); INSERT INTO b VALUES (2)");
     let (name, other) = (source.name.clone(), server.clone());
@@ -136,7 +136,7 @@ fn stream(outline: &Outline, name: &str) -> (StreamId, String) {
     (StreamId(u32::try_from(at).unwrap()), outline.streams[at].name.clone())
 }
 
-fn endless_lock(server: Server) {
+fn endless_lock(server: &Server) {
     let source = server.database("CREATE TABLE t(x int)");
     let (name, other) = (source.name.clone(), server.clone());
     let writer = std::thread::spawn(move || {
@@ -163,8 +163,8 @@ fn big(server: &Server) -> Database {
 const SUM: &str = "SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t";
 
 /// The server ends the sessions that read: others take their place, as the snapshot is still held.
-fn cut(server: Server) {
-    let source = big(&server);
+fn cut(server: &Server) {
+    let source = big(server);
     let expected = source.sql(SUM);
     let stop = Arc::new(AtomicBool::new(false));
     let (name, other, stopped) = (source.name.clone(), server.clone(), stop.clone());
@@ -190,8 +190,8 @@ fn cut(server: Server) {
 }
 
 /// Without the snapshot nothing can go on, and nothing is committed.
-fn lost_snapshot(server: Server) {
-    let source = big(&server);
+fn lost_snapshot(server: &Server) {
+    let source = big(server);
     block_on(async {
         let run = RunContext::new();
         let dump = source.source().begin_dump(&DumpRequest::default(), &run).await.unwrap();
@@ -227,11 +227,11 @@ fn lost_snapshot(server: Server) {
             assert_eq!(target.sql(SUM), expected);
         }
     });
-    no_session_is_left(&server, &source.name);
+    no_session_is_left(server, &source.name);
 }
 
-fn cut_restore(server: Server) {
-    let source = big(&server);
+fn cut_restore(server: &Server) {
+    let source = big(server);
     block_on(async {
         for method in [Method::Native, Method::Tool] {
             let repository = repository().await;
@@ -253,8 +253,8 @@ fn cut_restore(server: Server) {
     });
 }
 
-fn cancelled(server: Server) {
-    let source = big(&server);
+fn cancelled(server: &Server) {
+    let source = big(server);
     block_on(async {
         for pause in [0, 5, 20, 50, 100] {
             for method in [Method::Native, Method::Tool] {
@@ -273,7 +273,7 @@ fn cancelled(server: Server) {
             }
         }
     });
-    no_session_is_left(&server, &source.name);
+    no_session_is_left(server, &source.name);
 }
 
 fn no_session_is_left(server: &Server, database: &str) {

@@ -4,7 +4,9 @@ use kronos_connectors::postgres::Method;
 use kronos_core::{Connector, RestoreOptions};
 use libtest_mimic::Trial;
 
-use crate::server::{Database, SERVERS, Server, back_up, block_on, bring_back, on_each, quoted, repository};
+use crate::server::{
+    Database, SERVERS, Server, assert_same, back_up, block_on, bring_back, on_each, quoted, repository,
+};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
@@ -33,12 +35,12 @@ fn nasty(server: &Server) -> Database {
     server.database(include_str!("nasty.sql"))
 }
 
-fn everything(server: Server) {
-    round_trip(&server, Method::Native);
+fn everything(server: &Server) {
+    round_trip(server, Method::Native);
 }
 
-fn everything_by_tool(server: Server) {
-    round_trip(&server, Method::Tool);
+fn everything_by_tool(server: &Server) {
+    round_trip(server, Method::Tool);
 }
 
 /// The numbers of partitions and the like are of no matter; those of large objects are.
@@ -48,12 +50,11 @@ fn round_trip(server: &Server, method: Method) {
     block_on(async {
         let repository = repository().await;
         let backup = back_up(&repository, &source.source_by(method)).await.unwrap();
-        let before = source.all();
+        // Since 18 the names of some constraints depend on the order in which tables are made.
+        let before = if server.name == "postgres18" { server.reference(&source).all() } else { source.all() };
         let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
         assert!(report.outcome.warnings.is_empty(), "{:?}", report.outcome.warnings);
-        let (schema, rows) = target.all();
-        assert_eq!(schema, before.0);
-        assert_eq!(rows, before.1);
+        assert_same(&target.all(), &before, &format!("{method:?}"));
         assert_eq!(target.sql("SELECT count(*) FROM app.mv1"), "6");
         if method == Method::Native {
             // Of the table of another server only the definition.
@@ -68,11 +69,11 @@ fn round_trip(server: &Server, method: Method) {
     });
 }
 
-fn to_newer(server: Server) {
+fn to_newer(server: &Server) {
     for newer in SERVERS.into_iter().skip_while(|name| *name != server.name).skip(1) {
         let Ok(newer) = Server::named(newer) else { continue };
         roles(&newer);
-        let source = nasty(&server);
+        let source = nasty(server);
         for method in [Method::Native, Method::Tool] {
             let target = newer.new_name();
             block_on(async {
@@ -80,16 +81,8 @@ fn to_newer(server: Server) {
                 back_up(&repository, &source.source_by(method)).await.unwrap();
                 bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
             });
-            // Seen by the newer server's program, which writes both in one way.
-            let seen = |server: &Server, database: &str| {
-                let from = Server { bin: newer.bin.clone(), ..server.clone() };
-                (from.schema(database), from.rows(database))
-            };
-            let ((schema, rows), (new_schema, new_rows)) = (seen(&server, &source.name), seen(&newer, &target.name));
-            let without =
-                |text: String| text.lines().filter(|l| !l.starts_with("-- Dumped from")).collect::<Vec<_>>().join("\n");
-            assert_eq!(without(new_schema), without(schema));
-            assert_eq!(without(new_rows), without(rows));
+            let what = format!("{} to {} by {method:?}", server.name, newer.name);
+            assert_same(&target.all(), &newer.reference(&source).all(), &what);
         }
     }
 }
@@ -99,8 +92,8 @@ const SETTINGS: &str = "SELECT pg_encoding_to_char(encoding), datcollate, datcty
     (SELECT string_agg(setrole::regrole || ':' || array_to_string(setconfig, ','), ' ' ORDER BY setrole) \
         FROM pg_db_role_setting WHERE setdatabase = d.oid) FROM pg_database d WHERE datname = current_database()";
 
-fn settings(server: Server) {
-    roles(&server);
+fn settings(server: &Server) {
+    roles(server);
     for method in [Method::Native, Method::Tool] {
         let source = server.database("CREATE TABLE t(x int)");
         let name = quoted(&source.name);
@@ -127,7 +120,7 @@ fn settings(server: Server) {
     }
 }
 
-fn encodings(server: Server) {
+fn encodings(server: &Server) {
     for (encoding, sql) in [
         ("LATIN1", "CREATE TABLE t(x text); INSERT INTO t VALUES (chr(233)), (chr(255))"),
         ("SQL_ASCII", "CREATE TABLE t(x text); INSERT INTO t VALUES (E'\\xe9'), (E'\\xff\\xfe')"),
@@ -158,7 +151,7 @@ fn encodings(server: Server) {
     }
 }
 
-fn large(server: Server) {
+fn large(server: &Server) {
     let columns: Vec<String> = (0..1600).map(|n| format!("c{n} \"char\"")).collect();
     let source = server.database(&format!(
         "CREATE TABLE wide({}); INSERT INTO wide(c0, c1599) VALUES ('a', 'z'); CREATE TABLE tall(x text); \
@@ -179,7 +172,7 @@ fn large(server: Server) {
 }
 
 /// Where a row belongs depends on numbers that are others in another database.
-fn hashed_enums(server: Server) {
+fn hashed_enums(server: &Server) {
     let source = server.database(
         "CREATE TYPE e AS ENUM ('a', 'b', 'c', 'd'); CREATE TABLE p(k e, v int) PARTITION BY HASH (k); \
          CREATE TABLE p0 PARTITION OF p FOR VALUES WITH (MODULUS 2, REMAINDER 0); \
@@ -201,7 +194,7 @@ fn hashed_enums(server: Server) {
 }
 
 /// Rows of an extension's own table that the user added.
-fn configuration(server: Server) {
+fn configuration(server: &Server) {
     let source = server.database(
         "CREATE SCHEMA x; CREATE TABLE x.kept(k text PRIMARY KEY, builtin boolean NOT NULL DEFAULT false); CREATE SEQUENCE x.s; \
          CREATE EXTENSION pg_trgm; ALTER EXTENSION pg_trgm ADD TABLE x.kept; ALTER EXTENSION pg_trgm ADD SEQUENCE x.s; \

@@ -13,7 +13,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     [on_each("nasty_names", nasty), on_each("a_database_that_is_not_there", missing)].into_iter().flatten().collect()
 }
 
-fn nasty(server: Server) {
+fn nasty(server: &Server) {
     block_on(async {
         for name in NASTY {
             let quoted = crate::server::quoted(name);
@@ -46,7 +46,7 @@ fn nasty(server: Server) {
     });
 }
 
-fn missing(server: Server) {
+fn missing(server: &Server) {
     block_on(async {
         for method in [Method::Native, Method::Tool] {
             let source = server.none("not there at all").source_by(method);

@@ -90,6 +90,19 @@ impl Server {
         if done.status.success() { Ok(text(done.stdout).trim_end().to_owned()) } else { Err(text(done.stderr)) }
     }
 
+    /// A database of another server as its own programs bring it here: newer servers write some
+    /// things in another way.
+    pub(crate) fn reference(&self, source: &Database) -> Database {
+        let target = self.database("");
+        let mut dump = source.server.program("pg_dump");
+        dump.args(["-Fc", "-d"]).arg(conninfo(&source.name)).stdout(Stdio::piped());
+        let mut dump = dump.spawn().unwrap();
+        let mut restore = self.program("pg_restore");
+        restore.arg("-d").arg(conninfo(&target.name)).stdin(dump.stdout.take().unwrap());
+        assert!(restore.status().unwrap().success() && dump.wait().unwrap().success());
+        target
+    }
+
     /// A database with something in it.
     pub(crate) fn database(&self, sql: &str) -> Database {
         self.database_named(&fresh("db"), sql)
@@ -170,6 +183,23 @@ impl Drop for Database {
     }
 }
 
+/// Compares line by line, and shows only what differs.
+#[track_caller]
+pub(crate) fn assert_same(found: &(String, String), expected: &(String, String), what: &str) {
+    for (found, expected) in [(&found.0, &expected.0), (&found.1, &expected.1)] {
+        let differing = |of: &str, other: &str| {
+            let other: std::collections::HashSet<&str> = other.lines().collect();
+            of.lines().filter(|line| !other.contains(line)).take(20).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert!(
+            found == expected,
+            "{what}: not expected {:#?}, missing {:#?}",
+            differing(found, expected),
+            differing(expected, found)
+        );
+    }
+}
+
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -210,16 +240,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// A test on each server: ignored with the reason where there is none, unless it is required.
-pub(crate) fn on_each(name: &str, test: fn(Server)) -> Vec<Trial> {
+pub(crate) fn on_each(name: &str, test: fn(&Server)) -> Vec<Trial> {
     SERVERS.into_iter().map(|server| on(server, name, test)).collect()
 }
 
-pub(crate) fn on(server: &'static str, name: &str, test: fn(Server)) -> Trial {
+pub(crate) fn on(server: &'static str, name: &str, test: fn(&Server)) -> Trial {
     let mut shown = String::new();
     let _ = write!(shown, "{server}::{name}");
     match Server::named(server) {
         Ok(server) => Trial::test(shown, move || {
-            test(server);
+            test(&server);
             Ok(())
         }),
         Err(reason) if is_required(server) => Trial::test(shown, move || Err(Failed::from(reason))),

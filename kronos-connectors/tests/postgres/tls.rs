@@ -30,8 +30,8 @@ fn users(server: &Server) {
     }
 }
 
-fn tls(server: Server) {
-    users(&server);
+fn tls(server: &Server) {
+    users(server);
     let database = server.database("CREATE TABLE t(x int); INSERT INTO t VALUES (1)");
     block_on(async {
         let refused = |settings: PostgresSettings, kind: ErrorKind, what: &'static str| async move {
@@ -39,7 +39,7 @@ fn tls(server: Server) {
             assert_eq!(error.kind(), kind, "{what}: {error:?}");
             assert!(error.context("hint").is_some(), "{what} has no hint: {error:?}");
         };
-        let of = |user: &str, mode, ca| settings(&server, &database.name, user, mode, ca);
+        let of = |user: &str, mode, ca| settings(server, &database.name, user, mode, ca);
         refused(of("tls_only", TlsMode::Disable, None), ErrorKind::Authentication, "no TLS").await;
         refused(of("tls_only", TlsMode::VerifyFull, None), ErrorKind::ConnectionFailed, "an unknown authority").await;
         refused(of("tls_only", TlsMode::VerifyCa, Some("WRONG_CA")), ErrorKind::ConnectionFailed, "a wrong one").await;
@@ -71,7 +71,7 @@ fn tls(server: Server) {
     });
 }
 
-fn logins(server: Server) {
+fn logins(server: &Server) {
     block_on(async {
         let source = |change: fn(&mut PostgresSettings)| {
             let mut settings = server.settings(["postgres"]);

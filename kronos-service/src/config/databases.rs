@@ -1,5 +1,7 @@
 //! `[databases.*]`: the sources.
 
+use std::collections::BTreeMap;
+
 use kronos_core::{Engine, Result, SourceSettings};
 
 use super::Environment;
@@ -17,9 +19,30 @@ pub(super) const KEYS: Keys = Keys {
         "password_env",
         "password_file",
         "password_command",
+        "tls",
+        "tls_ca",
+        "tls_cert",
+        "tls_key",
+        "tools",
+        "maintenance_database",
+        "connect_timeout",
+        "lock_timeout",
+        "tablespaces",
     ],
-    later: &["tls", "tls_ca", "tls_cert", "tls_key", "auth_database"],
+    later: &["auth_database"],
 };
+/// Keys that the engine itself reads, as text.
+const OPTIONS: [&str; 9] = [
+    "tls",
+    "tls_ca",
+    "tls_cert",
+    "tls_key",
+    "tools",
+    "maintenance_database",
+    "connect_timeout",
+    "lock_timeout",
+    "tablespaces",
+];
 
 /// One source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +59,8 @@ pub struct Database {
     pub databases: Vec<String>,
     /// Where the password comes from.
     pub password: Option<PasswordFrom>,
+    /// What else the engine is told, such as `tls`.
+    pub options: BTreeMap<String, String>,
 }
 
 impl Database {
@@ -54,6 +79,10 @@ impl Database {
             user: section.text("user")?,
             databases: section.texts("databases")?.unwrap_or_default(),
             password: PasswordFrom::from_section(section)?,
+            options: OPTIONS
+                .into_iter()
+                .filter_map(|name| section.text(name).transpose().map(|text| Ok((name.to_owned(), text?))))
+                .collect::<Result<_>>()?,
         })
     }
 
@@ -65,7 +94,7 @@ impl Database {
             user: self.user.clone(),
             password: self.password.as_ref().map(|from| from.read(environment)).transpose()?,
             databases: self.databases.clone(),
-            options: std::collections::BTreeMap::new(),
+            options: self.options.clone(),
         })
     }
 }

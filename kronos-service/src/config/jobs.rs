@@ -12,8 +12,8 @@ use super::section::{Keys, Section};
 use super::tree::Value;
 
 pub(super) const KEYS: Keys = Keys {
-    known: &["database", "source", "storages", "strategy", "keep", "exclude", "limits", "slow_storage"],
-    later: &["method", "schedule", "timezone", "verify", "compression", "hooks", "notify"],
+    known: &["database", "source", "storages", "strategy", "keep", "exclude", "limits", "slow_storage", "method"],
+    later: &["schedule", "timezone", "verify", "compression", "hooks", "notify"],
 };
 const STRATEGY: Keys = Keys { known: &["kind", "full_every"], later: &[] };
 const KEEP: Keys = Keys { known: &["last", "hourly", "daily", "weekly", "monthly", "yearly", "within"], later: &[] };
@@ -77,6 +77,26 @@ fn kind(section: &Section<'_>, key: &str, text: &str) -> Result<BackupKind> {
         "incremental" => Ok(BackupKind::Incremental),
         "differential" => Ok(BackupKind::Differential),
         _ => Err(unknown(section, key, "unknown strategy", text, ["full", "incremental", "differential"])),
+    }
+}
+
+/// How a database is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobMethod {
+    /// By Kronos itself.
+    Native,
+    /// With the engine's own tool.
+    Tool,
+}
+
+impl JobMethod {
+    fn from_section(job: &Section<'_>) -> Result<Option<Self>> {
+        match job.text("method")?.as_deref() {
+            None => Ok(None),
+            Some("native") => Ok(Some(Self::Native)),
+            Some("tool") => Ok(Some(Self::Tool)),
+            Some(other) => Err(unknown(job, "method", "unknown method", other, ["native", "tool"])),
+        }
     }
 }
 
@@ -147,6 +167,8 @@ pub struct Job {
     /// What is done about a storage that is slower than the others; `None` is the default of the
     /// program.
     pub slow_storage: Option<SlowStorage>,
+    /// How the database is read; `None` is the default of the program.
+    pub method: Option<JobMethod>,
 }
 
 impl Job {
@@ -160,6 +182,7 @@ impl Job {
             exclude: Vec::new(),
             limits: JobLimits::default(),
             slow_storage: None,
+            method: None,
         }
     }
 
@@ -186,6 +209,7 @@ impl Job {
                 None => JobLimits::default(),
             },
             slow_storage: slow_storage(section)?,
+            method: JobMethod::from_section(section)?,
         })
     }
 }

@@ -90,7 +90,7 @@ impl JobResult {
 
 /// Runs a job. An error means that no storage has the backup.
 pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut JobResult) -> Result<()> {
-    let connector = connect(app, wishes, task)?;
+    let connector = connect(app, task)?;
     result.source = Some(connector.describe());
     result.job = task.name.clone().unwrap_or_else(|| connector.default_job());
     // A lock may be waited for; the user need not.
@@ -107,9 +107,9 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
 }
 
 /// The connector; told by which method it reads, if it has more than one.
-fn connect(app: &App, wishes: Wishes, task: &Task) -> Result<std::sync::Arc<dyn Connector>> {
+fn connect(app: &App, task: &Task) -> Result<std::sync::Arc<dyn Connector>> {
     let mut source = task.source.clone();
-    if wishes.method == Method::Tool {
+    if task.method == Method::Tool {
         if !source.has_tools() {
             return Err(Error::new(ErrorKind::Unsupported, "this engine has no backups with a tool of its own")
                 .with("engine", &source.engine)
