@@ -38,9 +38,14 @@ fn url(database: &Database) -> String {
     format!("postgres://postgres@127.0.0.1:{}/{}", database.server.port, database.name)
 }
 
-/// Variables with the password, and the directory of the server's programs.
+/// The server's own programs, and what those need that are scripts.
+fn path(server: &Server) -> String {
+    format!("{}:/usr/bin:/bin", server.bin)
+}
+
+/// Variables with the password, and the search path.
 fn variables(server: &Server) -> [(String, String); 2] {
-    [("PGPASSWORD".to_owned(), server.password.clone()), ("PATH".to_owned(), server.bin.clone())]
+    [("PGPASSWORD".to_owned(), server.password.clone()), ("PATH".to_owned(), path(server))]
 }
 
 fn run(place: &Place, server: &Server, args: &[&str]) -> common::Ran {
@@ -90,7 +95,8 @@ fn life(server: &Server) {
 
 fn passwords(server: &Server) {
     let (place, source) = (Place::new(), shop(server));
-    let tools = [("PATH", server.bin.as_str())];
+    let path = path(server);
+    let tools = [("PATH", path.as_str())];
     let bare = place.run_with(&tools, &["backup", &url(&source), "--to", "repo"]);
     assert!(bare.code == 1 && bare.err.contains("hint: no password was given"), "{bare:?}");
     // In the file of libpq.

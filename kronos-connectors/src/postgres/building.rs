@@ -9,6 +9,7 @@ use kronos_core::{Error, ErrorKind, Result};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
+use super::catalog;
 use super::connect::Session;
 use super::error::internal;
 use super::names::{conninfo, hex, ident, literal, shown};
@@ -72,6 +73,8 @@ struct State {
     /// The lines of what is wanted of the archive; all of it without.
     list: Option<NamedTempFile>,
     created: bool,
+    /// The statement that takes the mark away, and puts what the backup says in its place.
+    comment: Option<String>,
     /// Rows of each table.
     counts: BTreeMap<Table, u64>,
     warnings: Vec<String>,
@@ -117,7 +120,7 @@ impl Building {
         if self.how == How::InPlace {
             return Ok(());
         }
-        self.remove_remains(session).await?;
+        self.remove_remains(settings, session).await?;
         let archive = self.state().archive.as_ref().map(|file| file.path().to_owned());
         let mut sql = format!("CREATE DATABASE {} WITH TEMPLATE = template0", ident(&self.name));
         if let Some(archive) = archive {
@@ -165,9 +168,6 @@ impl Building {
     /// Settings, rights and comments of the database, once everything is in it.
     pub(super) async fn finish_settings(&self, settings: &PostgresSettings, session: &mut Session) -> Result<()> {
         let Some(archive) = self.state().archive.as_ref().map(|file| file.path().to_owned()) else { return Ok(()) };
-        if self.how != How::InPlace {
-            session.run("remove a comment", &format!("COMMENT ON DATABASE {} IS NULL", ident(&self.name))).await?;
-        }
         for statement in self.own_statements(settings, &archive).await? {
             let found = words(&statement);
             let is = |at: usize, word: &str| found.get(at).is_some_and(|found| found.is(word));
@@ -175,7 +175,12 @@ impl Building {
             if is(0, "CREATE") || (owner && (self.how == How::InPlace || !self.wishes.owners)) {
                 continue;
             }
-            session.run("set up the database", &renamed(&statement, &self.name)).await?;
+            let statement = renamed(&statement, &self.name);
+            if is(0, "COMMENT") && self.how != How::InPlace {
+                self.state().comment = Some(statement);
+            } else {
+                session.run("set up the database", &statement).await?;
+            }
         }
         Ok(())
     }
@@ -270,7 +275,8 @@ impl Building {
         match self.how {
             How::InPlace => return Ok(()),
             How::Beside => {
-                session.run("rename the database", &format!("ALTER DATABASE {name} RENAME TO {to}")).await?;
+                let both = format!("BEGIN; {}; ALTER DATABASE {name} RENAME TO {to}; COMMIT;", self.comment());
+                session.run("rename the database", &both).await?;
                 self.state().created = false;
                 return Ok(());
             }
@@ -294,6 +300,12 @@ impl Building {
         Ok(())
     }
 
+    /// What the database is said to be once it is whole.
+    fn comment(&self) -> String {
+        let comment = self.state().comment.clone();
+        comment.unwrap_or_else(|| format!("COMMENT ON DATABASE {} IS NULL", ident(&self.name)))
+    }
+
     async fn swap(&self, session: &mut Session, old: &str) -> Result<()> {
         let (to, name) = (ident(&self.planned.to), ident(&self.name));
         let sql = format!(
@@ -302,9 +314,10 @@ impl Building {
             literal(&self.planned.to)
         );
         let _: (i64,) = session.row("end the sessions of the old database", &sql).await?;
-        self.remark(session, &self.planned.to, OLD).await?;
         let both = format!(
-            "BEGIN; ALTER DATABASE {to} RENAME TO {}; ALTER DATABASE {name} RENAME TO {to}; COMMIT;",
+            "BEGIN; COMMENT ON DATABASE {to} IS {}; {}; ALTER DATABASE {to} RENAME TO {}; ALTER DATABASE {name} RENAME TO {to}; COMMIT;",
+            literal(OLD),
+            self.comment(),
             ident(old)
         );
         let mut attempt = 0;
@@ -320,7 +333,6 @@ impl Building {
                 }
                 Err(error) => {
                     session.run("put the new database in place", "ROLLBACK").await?;
-                    let _ = session.run("remove a comment", &format!("COMMENT ON DATABASE {to} IS NULL")).await;
                     return Err(error.with("hint", "programs must let go of the database that is to be replaced"));
                 }
             }
@@ -338,17 +350,27 @@ impl Building {
             .await
     }
 
-    /// Removes what restores to the same target have left that were killed.
-    async fn remove_remains(&self, session: &mut Session) -> Result<()> {
+    /// Removes what restores to the same target have left that were killed: what bears a mark, and
+    /// what had not got one yet and is empty.
+    async fn remove_remains(&self, settings: &PostgresSettings, session: &mut Session) -> Result<()> {
         let sql = "SELECT d.datname::text, pg_catalog.shobj_description(d.oid, 'pg_database') FROM pg_catalog.pg_database d \
-            WHERE pg_catalog.shobj_description(d.oid, 'pg_database') LIKE 'kronos: %' \
+            WHERE d.datname LIKE '%\\_kronos\\_%' AND NOT d.datistemplate \
             AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE a.datid = d.oid)";
-        let rows: Vec<(String, String)> = session.rows("look for remains", sql).await?;
-        let prefix = beside(&self.planned.to, "");
-        for (name, _) in
-            rows.iter().filter(|(name, mark)| name.starts_with(&prefix) && [MARK, OLD].contains(&mark.as_str()))
-        {
-            session.run("drop what a restore has left", &format!("DROP DATABASE IF EXISTS {}", ident(name))).await?;
+        let rows: Vec<(String, Option<String>)> = session.rows("look for remains", sql).await?;
+        for (name, mark) in rows.into_iter().filter(|(name, _)| is_beside(&self.planned.to, name)) {
+            let is_remains = if let Some(mark) = mark.as_deref() {
+                [MARK, OLD].contains(&mark)
+            } else {
+                let mut inside = settings.open(&name).await?;
+                let objects = catalog::own_objects(&mut inside).await?;
+                inside.close().await;
+                objects.is_empty()
+            };
+            if is_remains {
+                session
+                    .run("drop what a restore has left", &format!("DROP DATABASE IF EXISTS {}", ident(&name)))
+                    .await?;
+            }
         }
         Ok(())
     }
@@ -375,6 +397,14 @@ fn beside(target: &str, token: &str) -> String {
     let room = LONGEST - "_kronos_old_00000000".len();
     let end = target.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= room).last().unwrap_or(0);
     format!("{}{ending}", &target[..end])
+}
+
+/// Whether a name is one that a restore gives for a while.
+fn is_beside(target: &str, name: &str) -> bool {
+    let token = name.strip_prefix(&beside(target, ""));
+    token.map(|token| token.strip_prefix("old_").unwrap_or(token)).is_some_and(|token| {
+        token.len() == 8 && token.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    })
 }
 
 /// The word that is the database's name, in a statement about a database.
@@ -458,6 +488,8 @@ mod tests {
     #[test]
     fn a_name_beside_fits_and_begins_alike() {
         let long = "ü".repeat(31);
+        assert!(is_beside("shop", "shop_kronos_0123abcd") && is_beside("shop", "shop_kronos_old_0123abcd"));
+        assert!(!is_beside("shop", "shop_kronos_mine") && !is_beside("shop", "shop_kronos_0123abcd_"));
         for target in ["shop", &long] {
             let (new, old) = (beside(target, "0123abcd"), beside(target, "old_0123abcd"));
             assert!(new.len() <= LONGEST && old.len() <= LONGEST);

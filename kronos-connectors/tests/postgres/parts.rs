@@ -289,21 +289,22 @@ fn privileges(server: &Server) {
 
 fn remains(server: &Server) {
     let (source, target) = (server.database("CREATE TABLE t(x int)"), server.new_name());
-    let (left, foreign) = (format!("{}_kronos_12345678", target.name), format!("{}_kronos_mine", target.name));
-    server.sql(
-        "postgres",
-        &format!(
-            "CREATE DATABASE {left}; COMMENT ON DATABASE {left} IS 'kronos: being restored'; CREATE DATABASE {foreign}"
-        ),
-    );
+    let named = |token: &str| format!("{}_kronos_{token}", target.name);
+    let (left, unmarked, used, foreign) = (named("12345678"), named("0000aaaa"), named("0000bbbb"), named("mine"));
+    for name in [&left, &unmarked, &used, &foreign] {
+        server.sql("postgres", &format!("CREATE DATABASE {name}"));
+    }
+    server.sql(&left, &format!("CREATE TABLE t(x int); COMMENT ON DATABASE {left} IS 'kronos: being restored'"));
+    server.sql(&used, "CREATE TABLE t(x int)");
     block_on(async {
         let repository = repository().await;
         back_up(&repository, &source.source()).await.unwrap();
         bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
     });
-    assert!(!server.exists(&left), "a database that a restore left");
-    assert!(server.exists(&foreign), "one that only looks like it");
+    assert!(!server.exists(&left) && !server.exists(&unmarked), "databases that a restore left");
+    assert!(server.exists(&foreign) && server.exists(&used), "those that only look like it");
     server.sql("postgres", &format!("DROP DATABASE {foreign}"));
+    server.sql("postgres", &format!("DROP DATABASE {used}"));
 }
 
 fn export(server: &Server) {

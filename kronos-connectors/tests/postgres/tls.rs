@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use kronos_connectors::postgres::{Method, PostgresSettings, PostgresSource, TlsMode};
-use kronos_core::{Connector, ErrorKind, RestoreOptions, Secret};
+use kronos_core::{Connector, DumpRequest, ErrorKind, RestoreOptions, RunContext, Secret};
 use libtest_mimic::Trial;
 
 use crate::server::{Server, back_up, block_on, bring_back, on_each, repository};
@@ -15,7 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 fn settings(server: &Server, database: &str, user: &str, mode: TlsMode, ca: Option<&str>) -> PostgresSettings {
     let mut settings = server.settings([database]);
     settings.host = Some("localhost".to_owned());
-    settings.user = user.to_owned();
+    user.clone_into(&mut settings.user);
     settings.tls.mode = mode;
     settings.tls.ca = ca.map(|name| PathBuf::from(server.variable(name)));
     settings
@@ -46,7 +46,7 @@ fn tls(server: &Server) {
         let mut other = of("tls_only", TlsMode::VerifyFull, Some("CA"));
         other.host = Some("127.0.0.2".to_owned());
         let error =
-            PostgresSource::new(other).unwrap().begin_dump(&Default::default(), &Default::default()).await.err();
+            PostgresSource::new(other).unwrap().begin_dump(&DumpRequest::default(), &RunContext::new()).await.err();
         assert_eq!(error.map(|e| e.kind()), Some(ErrorKind::ConnectionFailed), "a certificate for another host");
 
         let mut certified = of("certified", TlsMode::VerifyFull, Some("CA"));
@@ -82,7 +82,7 @@ fn logins(server: &Server) {
         let wrong = error(source(|s| s.password = Some(Secret::new("wr0ng")))).await;
         assert_eq!(wrong.kind(), ErrorKind::Authentication, "{wrong:?}");
         assert!(!format!("{wrong:?}").contains("wr0ng"));
-        let nobody = error(source(|s| s.user = "nobody at all".to_owned())).await;
+        let nobody = error(source(|s| "nobody at all".clone_into(&mut s.user))).await;
         assert_eq!(nobody.kind(), ErrorKind::Authentication, "{nobody:?}");
         let away = error(source(|s| s.port = 1)).await;
         assert_eq!(away.kind(), ErrorKind::ConnectionFailed, "{away:?}");
