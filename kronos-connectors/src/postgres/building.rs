@@ -23,6 +23,8 @@ use super::tools::{Running, Tool, failure};
 const MARK: &str = "kronos: being restored";
 /// Says that a database was replaced, and is about to be dropped.
 const OLD: &str = "kronos: replaced by a restore";
+/// How often sessions are ended that came back before the rename. Each waits up to 5 s for them.
+const SWAPS: u32 = 10;
 /// The longest name that the server keeps.
 const LONGEST: usize = 63;
 
@@ -242,25 +244,9 @@ impl Building {
         self.tool.major >= 17 && self.wishes.version < 170_000
     }
 
-    /// Whether `pg_restore` ended well: an error that it went on after is none if it is the one that
-    /// every server before 17 gives.
-    pub(super) fn judge(&self, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
-        if status.success() {
-            return Ok(());
-        }
-        if self.is_newer() && status.code() == Some(1) {
-            let count = |word: &str| said.lines().filter(|line| line.contains(word)).count();
-            let ignored = said
-                .lines()
-                .find_map(|line| line.split_once("errors ignored on restore: ")?.1.trim().parse::<usize>().ok());
-            let harmless = count(
-                "error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"",
-            );
-            if ignored == Some(harmless) && harmless > 0 && count(": error: ") == harmless {
-                return Ok(());
-            }
-        }
-        Err(failure("pg_restore", &said).with("status", status))
+    /// Whether `pg_restore` ended well.
+    pub(super) fn judge(&self, ended: (std::process::ExitStatus, String)) -> Result<()> {
+        judge(self.is_newer(), ended)
     }
 
     /// The tables and how many rows each must have now.
@@ -283,13 +269,7 @@ impl Building {
             How::Instead => {}
         }
         let old = beside(&self.planned.to, &format!("old_{token}"));
-        // Nobody new, then nobody at all: a database in use cannot be renamed.
-        session.run("close the old database", &format!("ALTER DATABASE {to} WITH ALLOW_CONNECTIONS false")).await?;
-        let swapped = self.swap(session, &old).await;
-        if let Err(error) = swapped {
-            session.run("open the old database", &format!("ALTER DATABASE {to} WITH ALLOW_CONNECTIONS true")).await?;
-            return Err(error);
-        }
+        self.swap(session, &old).await?;
         self.state().created = false;
         let dropped = session.run("drop the old database", &format!("DROP DATABASE {}", ident(&old))).await;
         if let Err(error) = dropped {
@@ -306,36 +286,33 @@ impl Building {
         comment.unwrap_or_else(|| format!("COMMENT ON DATABASE {} IS NULL", ident(&self.name)))
     }
 
+    /// A database in use cannot be renamed: its sessions are ended, and those who come again at once
+    /// wait for the rename, which has the lock.
     async fn swap(&self, session: &mut Session, old: &str) -> Result<()> {
         let (to, name) = (ident(&self.planned.to), ident(&self.name));
-        let sql = format!(
-            "SELECT count(*) FILTER (WHERE NOT pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity \
-                WHERE datname = {}",
+        let end = format!(
+            "SELECT count(pg_catalog.pg_terminate_backend(pid)) FROM pg_catalog.pg_stat_activity WHERE datname = {}",
             literal(&self.planned.to)
         );
-        let _: (i64,) = session.row("end the sessions of the old database", &sql).await?;
         let both = format!(
             "BEGIN; COMMENT ON DATABASE {to} IS {}; {}; ALTER DATABASE {to} RENAME TO {}; ALTER DATABASE {name} RENAME TO {to}; COMMIT;",
             literal(OLD),
             self.comment(),
             ident(old)
         );
-        let mut attempt = 0;
+        let mut attempt = 1;
         loop {
+            let _: (i64,) = session.row("end the sessions of the old database", &end).await?;
             match session.run("put the new database in place", &both).await {
                 Ok(()) => return Ok(()),
-                // The sessions that were ended are still leaving.
-                Err(error) if error.kind() == ErrorKind::Locked && attempt < 20 => {
-                    session.run("put the new database in place", "ROLLBACK").await?;
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    attempt += 1;
-                    drop(error);
-                }
                 Err(error) => {
                     session.run("put the new database in place", "ROLLBACK").await?;
-                    return Err(error.with("hint", "programs must let go of the database that is to be replaced"));
+                    if error.kind() != ErrorKind::Locked || attempt == SWAPS {
+                        return Err(error.with("hint", "programs must let go of the database that is to be replaced"));
+                    }
                 }
             }
+            attempt += 1;
         }
     }
 
@@ -389,6 +366,27 @@ impl Building {
             )
         })
     }
+}
+
+/// Whether `pg_restore` ended well. If it sets what the server does not know yet, an error that it
+/// went on after is none if it is that one.
+fn judge(is_newer: bool, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
+    const HARMLESS: &str =
+        "error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
+    if status.success() {
+        return Ok(());
+    }
+    if is_newer && status.code() == Some(1) {
+        let count = |word: &str| said.lines().filter(|line| line.contains(word)).count();
+        let ignored = said
+            .lines()
+            .find_map(|line| line.split_once("errors ignored on restore: ")?.1.trim().parse::<usize>().ok());
+        let harmless = count(HARMLESS);
+        if ignored == Some(harmless) && harmless > 0 && count(": error: ") == harmless {
+            return Ok(());
+        }
+    }
+    Err(failure("pg_restore", &said).with("status", status))
 }
 
 /// A name for a database that is not in its place: the same beginning for the same target.
@@ -483,6 +481,25 @@ mod tests {
         assert_eq!(other("GRANT CONNECT ON DATABASE shop TO shop"), "GRANT CONNECT ON DATABASE \"new\" TO shop");
         assert_eq!(other("GRANT SELECT ON TABLE shop TO shop"), "GRANT SELECT ON TABLE shop TO shop");
         assert_eq!(other("COMMENT ON SCHEMA database IS 'x'"), "COMMENT ON SCHEMA database IS 'x'");
+    }
+
+    #[test]
+    fn an_error_is_an_error_but_for_one() {
+        use std::os::unix::process::ExitStatusExt;
+        let harmless = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+            Command was: SET transaction_timeout = 0;\n";
+        let other = "pg_restore: error: could not execute query: ERROR:  relation \"t\" already exists\n";
+        let judged = |is_newer, code: i32, said: String| {
+            judge(is_newer, (std::process::ExitStatus::from_raw(code << 8), said)).is_ok()
+        };
+        let ignored = |n| format!("pg_restore: warning: errors ignored on restore: {n}\n");
+        assert!(judged(false, 0, String::new()));
+        assert!(judged(true, 1, format!("{harmless}{}", ignored(1))));
+        assert!(!judged(false, 1, format!("{harmless}{}", ignored(1))), "a program of the server's version");
+        assert!(!judged(true, 1, format!("{harmless}{other}{}", ignored(2))));
+        assert!(!judged(true, 1, format!("{harmless}{}", ignored(2))), "one that was not heard");
+        assert!(!judged(true, 1, harmless.to_owned()) && !judged(true, 1, String::new()));
+        assert!(!judged(true, 9, format!("{harmless}{}", ignored(1))));
     }
 
     #[test]

@@ -117,8 +117,12 @@ impl Restore for PostgresRestore {
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
         let inner = self.inner.clone();
         let cancelled = inner.run.cancel.clone();
-        let done =
-            cancelled.run_until_cancelled(inner.finish()).await.unwrap_or_else(|| Err(super::error::cancelled()));
+        let checked = cancelled.run_until_cancelled(inner.complete()).await;
+        // From here on it is a matter of moments, and must not stop half way.
+        let done = match checked.unwrap_or_else(|| Err(super::error::cancelled())) {
+            Ok(outcome) => inner.put_in_place(outcome).await,
+            Err(error) => Err(error),
+        };
         self.is_over = true;
         if done.is_err() {
             inner.undo().await;
@@ -203,19 +207,18 @@ impl Inner {
         };
         match found {
             Some((_, session)) => Ok(session),
-            None => self.open(&building.name).await,
+            None => self.open(building).await,
         }
     }
 
-    async fn open(&self, name: &str) -> Result<Session> {
-        let mut session = self.settings.open(name).await?;
-        // What the last statement commits makes everything before it lasting.
-        session
-            .run(
-                "prepare the session",
-                "SET SESSION synchronous_commit = off; SET SESSION check_function_bodies = false",
-            )
-            .await?;
+    async fn open(&self, building: &Building) -> Result<Session> {
+        let mut session = self.settings.open(&building.name).await?;
+        let mut sql = "SET SESSION check_function_bodies = false".to_owned();
+        if building.how != How::InPlace {
+            // The rename at the end makes everything before it lasting.
+            sql.push_str("; SET SESSION synchronous_commit = off");
+        }
+        session.run("prepare the session", &sql).await?;
         Ok(session)
     }
 
@@ -254,7 +257,7 @@ impl Inner {
         for building in &self.buildings {
             building.create(&self.settings, &mut session).await?;
             // While someone is in it, nobody takes it for something that was left behind.
-            let inside = self.open(&building.name).await?;
+            let inside = self.open(building).await?;
             self.give_back(building, inside);
             if building.how != How::InPlace {
                 building.mark(&mut session).await?;
@@ -301,7 +304,8 @@ impl Inner {
         Some(tables)
     }
 
-    async fn finish(&self) -> Result<RestoreOutcome> {
+    /// Everything but the names.
+    async fn complete(&self) -> Result<RestoreOutcome> {
         let missing = self.request.streams.iter().find(|s| !locked(&self.written).contains(&s.info.name));
         if let Some(missing) = missing {
             return Err(
@@ -328,6 +332,13 @@ impl Inner {
         for building in &self.buildings {
             building.finish_settings(&self.settings, &mut session).await?;
         }
+        session.close().await;
+        Ok(outcome)
+    }
+
+    /// Gives the databases their names.
+    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        let mut session = self.settings.maintenance().await?;
         self.close().await;
         for building in &self.buildings {
             building.put_in_place(&mut session, &self.token).await.map_err(|e| Self::partly(e, &outcome))?;

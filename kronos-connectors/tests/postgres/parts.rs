@@ -1,5 +1,9 @@
 //! Parts of a backup, what is there already, who owns what.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
 use kronos_connectors::postgres::{Method, PostgresSource};
 use kronos_core::{Connector, ErrorKind, RestoreOptions, Secret};
 use libtest_mimic::Trial;
@@ -130,10 +134,22 @@ fn replacing(server: &Server) {
         back_up(&repository, &source.source()).await.unwrap();
         let error = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+        // Someone who is at work, and others who come again as soon as they are thrown out.
         let mut user =
             server.program("psql").args(["-X", "-d", &target.name, "-c", "SELECT pg_sleep(600)"]).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(300));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (name, other, stopped) = (target.name.clone(), server.clone(), stop.clone());
+        let insistent = std::thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let _ = other.try_sql(&name, "SELECT pg_sleep(600)");
+            }
+        });
+        std::thread::sleep(Duration::from_millis(300));
         bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();
+        stop.store(true, Ordering::Relaxed);
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname =";
+        server.sql("postgres", &format!("{end} '{}'", target.name));
+        insistent.join().unwrap();
         assert!(!user.wait().unwrap().success(), "whoever was in the old database is out");
         assert_eq!(target.all(), source.all());
         assert_eq!(beside(server, &target.name), "0");
