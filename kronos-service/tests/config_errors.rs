@@ -39,7 +39,7 @@ fn unknown_keys_name_the_nearest() {
 fn keys_of_later_versions_are_not_ignored() {
     for (text, key, line) in [
         ("[notify.ops]\non = ['failure']\n", "notify", "1"),
-        ("[databases.mysql]\ntls = 'verify-full'\n", "databases.mysql.tls", "2"),
+        ("[databases.mongodb]\nauth_database = 'admin'\n", "databases.mongodb.auth_database", "2"),
         ("[jobs.a]\nsource = 'x'\nschedule = '0 3 * * *'\n", "jobs.a.schedule", "3"),
         ("[jobs.a]\nsource = 'x'\nhooks = { before = 'x' }\n", "jobs.a.hooks", "3"),
         ("[jobs.a]\nsource = 'x'\nlimits = { timeout = '6h' }\n", "jobs.a.limits.timeout", "3"),

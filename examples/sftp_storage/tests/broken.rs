@@ -40,7 +40,7 @@ fn signal_sessions(place: &Place, signal: &str) {
 }
 
 async fn cut(place: Place) {
-    let storage = place.fresh();
+    let storage = place.clone().with("timeout", "10").fresh();
     let there = key("a/b");
     storage.put(&there, Bytes::from_static(b"content")).await.unwrap();
     // While nothing is under way, nobody notices.
@@ -60,7 +60,9 @@ async fn cut(place: Place) {
         signal_sessions(&place, "KILL");
         for call in calls {
             if let Err(error) = call.await.unwrap() {
-                assert_eq!((error.kind(), error.retry()), (ErrorKind::Io, Retry::Later), "{error:?}");
+                // A call that is made in the very moment of the cut may have to wait for its time to be up.
+                assert!(matches!(error.kind(), ErrorKind::Io | ErrorKind::Timeout), "{error:?}");
+                assert_eq!(error.retry(), Retry::Later, "{error:?}");
             }
         }
         assert_eq!(storage.get(&there).await.unwrap(), "content", "the next call connects again");

@@ -178,7 +178,7 @@ pub(super) struct Frames {
 }
 
 /// The longest frame that is believed.
-const LONGEST: usize = 1 << 24;
+const LONGEST: usize = 1 << 22;
 
 impl Frames {
     pub(super) fn push(&mut self, bytes: &[u8]) {
