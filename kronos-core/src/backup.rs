@@ -28,6 +28,7 @@ use crate::strategy::{BackupKind, Plan};
 use make::Making;
 use target::{Target, check_number, open, refuse_strangers};
 
+pub(crate) use options::COMPRESSION;
 pub use options::{BackupOptions, SlowStorage};
 pub use report::{BackupPlan, BackupReport, SeveralReport, StorageOutcome, StorageReport};
 

@@ -130,6 +130,15 @@ pub struct ConnectionReport {
     pub message: Option<String>,
 }
 
+/// What is known before a backup is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Preflight {
+    /// What would make a backup fail, one line each: privileges, tools, settings.
+    pub missing: Vec<String>,
+    /// What is good to know, one line each.
+    pub notes: Vec<String>,
+}
+
 /// One database of a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DatabaseInfo {
@@ -279,6 +288,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
     async fn fingerprint(&self) -> Result<Fingerprint>;
     /// Tries the connection. An unreachable server is a report, not an error.
     async fn test_connection(&self) -> Result<ConnectionReport>;
+    /// Looks for what would make a backup fail, in everything that it would read. Default: nothing
+    /// is known.
+    async fn preflight(&self) -> Result<Preflight> {
+        Ok(Preflight::default())
+    }
     /// The databases chosen, by name.
     async fn databases(&self) -> Result<Vec<DatabaseInfo>>;
     /// About how many bytes a full backup reads.

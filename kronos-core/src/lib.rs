@@ -87,7 +87,7 @@ pub use check::{CheckReport, Problem, ReadData, check};
 pub use compact::Compaction;
 pub use connector::{
     Capabilities, Checkpoint, ConnectionReport, ConnectionStatus, Connector, DatabaseInfo, Dump, DumpRequest, Engine,
-    Fingerprint, Outline, Previous, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport,
+    Fingerprint, Outline, Preflight, Previous, PreviousStream, Restore, RestoreOutcome, RestoreRequest, TargetReport,
 };
 pub use copy::{CopyReport, catch_up, copy};
 pub use diff::{Change, DiffReport, StreamDiff, diff};

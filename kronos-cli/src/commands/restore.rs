@@ -35,6 +35,9 @@ pub(crate) struct RestoreArgs {
     /// Do not restore who may do what
     #[arg(long)]
     no_privileges: bool,
+    /// Write so many streams at a time, and make so many indexes at a time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    parallel: Option<u16>,
     /// Tell only what would be done, and whether it can succeed
     #[arg(long)]
     dry_run: bool,
@@ -66,7 +69,9 @@ pub(crate) async fn run(app: &App, args: &RestoreArgs) -> Result<Exit> {
         app.out.result("restore", &restored, || restored.plan.as_ref().map(plan_text).unwrap_or_default())?;
         return ended.map(|()| Exit::Done);
     }
-    let report = kronos_core::restore(&repository, &backup, &*target, &options, &app.run).await?;
+    let mut run = app.run.clone();
+    run.limits.parallel = args.parallel.map_or(run.limits.parallel, usize::from);
+    let report = kronos_core::restore(&repository, &backup, &*target, &options, &run).await?;
     restored.report = Some(report);
     show(app, "restore", &restored)?;
     Ok(Exit::Done)

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use kronos_core::{ConnectionReport, ConnectionStatus, Error, ErrorKind, Result};
+use kronos_core::{ConnectionReport, ConnectionStatus, Connector, Error, ErrorKind, Result};
 use serde::Serialize;
 
 use crate::app::App;
@@ -88,11 +88,26 @@ async fn job(app: &App, name: &str, offline: bool) -> Finding {
     finding.details.push(connector.describe());
     if !offline {
         match connector.test_connection().await {
-            Ok(report) => connection(&report, &mut finding),
+            Ok(report) => {
+                connection(&report, &mut finding);
+                if report.status == ConnectionStatus::Connected {
+                    preflight(&*connector, &mut finding).await;
+                }
+            }
             Err(e) => finding.problems.push(told(&e)),
         }
     }
     finding
+}
+
+async fn preflight(connector: &dyn Connector, finding: &mut Finding) {
+    match connector.preflight().await {
+        Ok(found) => {
+            finding.problems.extend(found.missing.iter().map(|missing| format!("missing: {missing}")));
+            finding.details.extend(found.notes);
+        }
+        Err(e) => finding.problems.push(told(&e)),
+    }
 }
 
 fn connection(report: &ConnectionReport, finding: &mut Finding) {

@@ -11,6 +11,7 @@ use super::holder::Holder;
 use super::large_objects;
 use super::names::{self, shown};
 use super::plan::{Content, Parent, Range, Rows, is_excluded, ranges};
+use super::preflight::server_notes;
 use super::reading::{Common, Held, Reading, Task};
 use super::settings::{Method, PostgresSettings};
 use super::tools::{Tool, find};
@@ -63,6 +64,9 @@ pub(super) async fn begin(settings: &PostgresSettings, request: &DumpRequest, ru
     streams.push(globals.stream("globals".to_owned(), Phase::Before, Some(4096))?, None, task);
     if !server.may_read_passwords {
         notices.push("roles are backed up without their passwords: only a superuser may read those".to_owned());
+    }
+    if settings.method == Method::Native {
+        notices.extend(server_notes(&mut first).await?);
     }
     let mut holders = Vec::new();
     let mut position = None;

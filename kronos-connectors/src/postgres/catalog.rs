@@ -113,6 +113,18 @@ pub(super) async fn relations(session: &mut Session) -> Result<Vec<Relation>> {
     session.rows("list the tables", sql).await
 }
 
+/// How many large objects the user may not read, if there are any.
+pub(super) async fn unreadable_large_objects(session: &mut Session) -> Result<Option<i64>> {
+    let sql = "SELECT count(*) FROM pg_catalog.pg_largeobject_metadata m \
+        WHERE NOT (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) \
+            AND NOT current_setting('lo_compat_privileges')::bool \
+            AND NOT pg_catalog.pg_has_role(m.lomowner, 'USAGE') \
+            AND NOT EXISTS (SELECT FROM pg_catalog.aclexplode(m.lomacl) a WHERE a.privilege_type = 'SELECT' \
+                AND (a.grantee = 0 OR pg_catalog.pg_has_role(a.grantee, 'USAGE')))";
+    let (count,): (i64,) = session.row("look for large objects", sql).await?;
+    Ok((count > 0).then_some(count))
+}
+
 /// Sequences are asked for in batches of so many.
 const SEQUENCES: usize = 200;
 

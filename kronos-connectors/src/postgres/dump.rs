@@ -125,21 +125,26 @@ impl Dump for PostgresDump {
                 checkpoint.streams.insert(StreamId(place), end);
                 checkpoint.warnings.extend(warnings);
             }
+            let mut meanwhile = 0;
             for holder in &self.common.holders {
                 holder.check().await.map_err(|e| e.with("database", &holder.database))?;
+                meanwhile = meanwhile.max(holder.transactions().await?);
             }
-            Ok(())
+            Ok(meanwhile)
         }
         .await;
         self.release().await;
+        let meanwhile = ended?;
         let held = self.begun.elapsed();
-        if held > LONG && !self.common.holders.is_empty() {
-            checkpoint.warnings.push(format!(
-                "the snapshot was held for {} h: the server could not clean up rows that died meanwhile (VACUUM)",
-                held.as_secs() / 3600
-            ));
+        if !self.common.holders.is_empty() {
+            let message = effects(held, meanwhile);
+            if held > LONG {
+                checkpoint.warnings.push(message);
+            } else {
+                self.common.run.emit(&Event::Notice { message });
+            }
         }
-        ended.map(|()| checkpoint)
+        Ok(checkpoint)
     }
 
     async fn abort(self: Box<Self>) {
@@ -152,6 +157,19 @@ impl Dump for PostgresDump {
         }
         self.release().await;
     }
+}
+
+/// What the snapshot meant to the server.
+fn effects(held: Duration, transactions: i64) -> String {
+    let held = match held.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    };
+    format!(
+        "the snapshot was held for {held}, in which {transactions} transactions began: what they left behind \
+         VACUUM could not clean up until now"
+    )
 }
 
 fn named(error: kronos_core::Error, stream: &str) -> kronos_core::Error {

@@ -85,6 +85,15 @@ impl Holder {
 
 /// Refuses what could only be backed up in part.
 fn usable(relations: Vec<Relation>, is_standby: bool) -> Result<Vec<Relation>> {
+    match refusals(&relations, is_standby).into_iter().next() {
+        Some(error) => Err(error),
+        None => Ok(relations),
+    }
+}
+
+/// Why a backup would lack something.
+pub(super) fn refusals(relations: &[Relation], is_standby: bool) -> Vec<Error> {
+    let mut errors = Vec::new();
     let readable = |r: &&Relation| (r.has_rows() && !(r.is_unlogged && is_standby)) || r.kind == "S";
     let names = |wrong: fn(&Relation) -> bool| {
         let names: Vec<String> = relations.iter().filter(readable).filter(|r| wrong(r)).map(Relation::shown).collect();
@@ -93,17 +102,17 @@ fn usable(relations: Vec<Relation>, is_standby: bool) -> Result<Vec<Relation>> {
         (!names.is_empty()).then(|| if more > 0 { format!("{shown} and {more} more") } else { shown })
     };
     if let Some(tables) = names(|r| !r.is_readable) {
-        return Err(Error::new(ErrorKind::PermissionDenied, "tables cannot be read").with("tables", tables).with(
+        errors.push(Error::new(ErrorKind::PermissionDenied, "tables cannot be read").with("tables", tables).with(
             "hint",
             "GRANT pg_read_all_data TO the user (PostgreSQL 14 and newer), or SELECT on each and USAGE on its schema",
         ));
     }
     if let Some(tables) = names(|r| r.is_filtered) {
-        return Err(Error::new(ErrorKind::PermissionDenied, "row-level security would hide rows from the backup")
-            .with("tables", tables)
-            .with("hint", "ALTER ROLE the user BYPASSRLS, or back up as the tables' owner"));
+        let error = Error::new(ErrorKind::PermissionDenied, "row-level security would hide rows from the backup");
+        let hint = "ALTER ROLE the user BYPASSRLS, or back up as the tables' owner";
+        errors.push(error.with("tables", tables).with("hint", hint));
     }
-    Ok(relations)
+    errors
 }
 
 /// So that nobody drops or changes them until the end. Reading and writing go on.

@@ -16,6 +16,7 @@ mod holder;
 mod large_objects;
 mod names;
 mod plan;
+mod preflight;
 mod read_rows;
 mod reading;
 mod restore;

@@ -214,6 +214,16 @@ impl Held {
         if same { Ok(()) } else { Err(internal("the transaction that held the snapshot has ended")) }
     }
 
+    /// How many transactions have begun on the server since the snapshot was taken.
+    pub(super) async fn transactions(&self) -> Result<i64> {
+        let mut session = self.session.lock().await;
+        let session = session.as_mut().ok_or_else(|| internal("the snapshot has been given up"))?;
+        // In a transaction the present is what it is when it is first asked for; nobody has before.
+        let sql = "SELECT coalesce(max(pg_catalog.age(backend_xmin)), 0)::int8 FROM pg_catalog.pg_stat_activity \
+            WHERE pid = pg_catalog.pg_backend_pid()";
+        session.row("ask how many transactions there were", sql).await.map(|(count,)| count)
+    }
+
     /// Ends the transaction.
     pub(super) async fn release(&self) {
         if let Some(session) = self.session.lock().await.take() {

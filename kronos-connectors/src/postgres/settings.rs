@@ -111,8 +111,9 @@ pub struct PostgresSettings {
     pub export: Option<PathBuf>,
 }
 
-const OPTIONS: [&str; 15] = [
+const OPTIONS: [&str; 16] = [
     "host",
+    "port",
     "tls",
     "tls_ca",
     "tls_cert",
@@ -150,7 +151,7 @@ impl PostgresSettings {
         }
     }
 
-    /// Reads general settings. Options: `host` (a socket's directory), `tls` (`disable`, `prefer`,
+    /// Reads general settings. Options: `host` (a socket's directory), `port`, `tls` (`disable`, `prefer`,
     /// `require`, `verify-ca`, `verify-full`), `tls_ca`, `tls_cert`, `tls_key`, `method` (`native`,
     /// `tool`), `tools` (directories with colons between), `spool_dir`, `maintenance_database`,
     /// `connect_timeout` and `lock_timeout` (seconds), `tablespaces` (`on`, `off`), `export` (a directory).
@@ -164,6 +165,7 @@ impl PostgresSettings {
         for (key, value) in &settings.options {
             match key.as_str() {
                 "host" => read.host = Some(value.clone()),
+                "port" => read.port = port(value)?,
                 "tls" | "sslmode" => mode = Some(TlsMode::parse(value)?),
                 "tls_ca" | "sslrootcert" => read.tls.ca = Some(value.into()),
                 "tls_cert" => read.tls.certificate = Some(value.into()),
@@ -244,6 +246,11 @@ fn seconds(option: &'static str, text: &str) -> Result<Duration> {
     let number = text.strip_suffix('s').unwrap_or(text).parse::<u64>().ok().filter(|n| (1..=86_400).contains(n));
     let wrong = || config("not a number of seconds up to a day").with("option", option).with("value", text);
     number.map(Duration::from_secs).ok_or_else(wrong)
+}
+
+fn port(text: &str) -> Result<u16> {
+    let wrong = || config("not a port").with("option", "port").with("value", text);
+    text.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)
 }
 
 fn one_of<const N: usize>(option: &'static str, value: &str, known: [&str; N]) -> Error {

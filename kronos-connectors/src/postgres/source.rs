@@ -6,17 +6,17 @@ use std::time::Instant;
 use async_trait::async_trait;
 use kronos_core::{
     Capabilities, ConnectionReport, ConnectionStatus, Connector, DatabaseInfo, Dump, DumpRequest, Engine, Error,
-    ErrorKind, Fingerprint, Restore, RestoreRequest, Result, RunContext, SourceSettings, TargetReport,
+    ErrorKind, Fingerprint, Preflight, Restore, RestoreRequest, Result, RunContext, SourceSettings, TargetReport,
 };
 
 use super::catalog;
 use super::connect::shown as version_shown;
 use super::dump::PostgresDump;
 use super::names::shown;
+use super::preflight::preflight;
 use super::restore::PostgresRestore;
 use super::settings::PostgresSettings;
 use super::target;
-use super::tools::find;
 
 /// Databases of one PostgreSQL server: one backup.
 #[derive(Debug, Clone)]
@@ -123,14 +123,6 @@ impl Connector for PostgresSource {
             Ok(session) => {
                 report.latency = begun.elapsed();
                 report.version = Some(version_shown(session.version));
-                let major = session.version / 10_000;
-                for program in ["pg_dump", "pg_dumpall", "pg_restore"] {
-                    if let Err(error) = find(settings, program, major, major).await {
-                        report
-                            .missing
-                            .push(format!("{program} {major} or newer: {}", error.context("hint").unwrap_or_default()));
-                    }
-                }
                 session.close().await;
             }
             Err(error) => {
@@ -143,6 +135,10 @@ impl Connector for PostgresSource {
             }
         }
         Ok(report)
+    }
+
+    async fn preflight(&self) -> Result<Preflight> {
+        preflight(self.server()?).await
     }
 
     async fn databases(&self) -> Result<Vec<DatabaseInfo>> {

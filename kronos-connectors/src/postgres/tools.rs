@@ -1,6 +1,7 @@
 //! PostgreSQL's own programs: where they are, which version, and how they are run. Never by a
 //! shell, and never with a password among the arguments.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -49,18 +50,9 @@ pub(crate) const USED: [(&str, &str); 3] = [
 
 /// Every version of a program that can be found, in the order in which they were found.
 pub(crate) async fn installed(name: &'static str, directories: &[PathBuf]) -> Vec<Tool> {
-    let mut found: Vec<Tool> = Vec::new();
-    let usual = USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern)));
-    for directory in directories.iter().cloned().chain(usual) {
-        let path = directory.join(name);
-        if found.iter().any(|tool| tool.path == path) || !path.is_file() {
-            continue;
-        }
-        let asked = command(&path).arg("--version").output().await;
-        let Ok(answer) = asked else { continue };
-        if let Some((version, major)) = version(&String::from_utf8_lossy(&answer.stdout)) {
-            found.push(Tool { name, path, version, major });
-        }
+    let mut found = Vec::new();
+    for path in candidates(name, directories) {
+        found.extend(ask(name, path).await);
     }
     found
 }
@@ -68,11 +60,18 @@ pub(crate) async fn installed(name: &'static str, directories: &[PathBuf]) -> Ve
 /// The best version of a program for a server: the server's own, else the next newer one. An older
 /// one than `least` is of no use.
 pub(super) async fn find(settings: &PostgresSettings, name: &'static str, least: u32, best: u32) -> Result<Tool> {
-    let found = installed(name, &settings.tools).await;
+    let best = best.max(least);
+    let mut found: Vec<Tool> = Vec::new();
+    for path in candidates(name, &settings.tools) {
+        match ask(name, path).await {
+            // The first of equals: the user's own directories come first.
+            Some(tool) if tool.major == best => return Ok(tool),
+            other => found.extend(other),
+        }
+    }
     let older = found.iter().map(|tool| tool.version.clone()).collect::<Vec<_>>().join(" ");
     let fitting = found.into_iter().filter(|tool| tool.major >= least);
-    // The first of equals: the user's own directories come first.
-    let chosen = fitting.min_by_key(|tool| (tool.major.abs_diff(best.max(least)), u32::MAX - tool.major));
+    let chosen = fitting.min_by_key(|tool| (tool.major.abs_diff(best), u32::MAX - tool.major));
     chosen.ok_or_else(|| {
         let error = if older.is_empty() {
             Error::new(ErrorKind::ToolMissing, "a program of PostgreSQL is not installed")
@@ -81,6 +80,28 @@ pub(super) async fn find(settings: &PostgresSettings, name: &'static str, least:
         };
         error.with("program", name).with("needed", format!("{least} or newer")).with("hint", package(least))
     })
+}
+
+/// Where a program is, each place once.
+fn candidates(name: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
+    let usual = USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern)));
+    let mut seen = HashSet::new();
+    let paths = directories.iter().cloned().chain(usual).map(|directory| directory.join(name));
+    paths
+        .filter(|path| path.canonicalize().is_ok_and(|real| real.is_file() && is_one(&real) && seen.insert(real)))
+        .collect()
+}
+
+/// Not Debian's script, which starts one of the versions that are installed, by rules of its own.
+fn is_one(program: &Path) -> bool {
+    program.file_name().is_some_and(|name| name != "pg_wrapper")
+}
+
+/// Which version a program is; nothing when it is none of PostgreSQL's.
+async fn ask(name: &'static str, path: PathBuf) -> Option<Tool> {
+    let answer = command(&path).arg("--version").output().await.ok()?;
+    let (version, major) = version(&String::from_utf8_lossy(&answer.stdout))?;
+    Some(Tool { name, path, version, major })
 }
 
 /// What to install.
@@ -244,6 +265,23 @@ mod tests {
         assert_eq!(version("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(("15.18".into(), 15)));
         assert_eq!(version("pg_restore (PostgreSQL) 19beta1"), Some(("19beta1".into(), 19)));
         assert_eq!(version("something else 1.0"), None);
+    }
+
+    #[test]
+    fn a_program_is_one_however_many_names_it_has() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = |name: &str| {
+            let directory = place.path().join(name);
+            std::fs::create_dir(&directory).unwrap();
+            directory
+        };
+        let (one, two, script) = (directory("one"), directory("two"), directory("script"));
+        std::fs::write(one.join("pg_none"), "").unwrap();
+        std::os::unix::fs::symlink(one.join("pg_none"), two.join("pg_none")).unwrap();
+        std::fs::write(script.join("pg_wrapper"), "").unwrap();
+        std::os::unix::fs::symlink("pg_wrapper", script.join("pg_none")).unwrap();
+        let there = [script, two.clone(), one, place.path().join("nothing")];
+        assert_eq!(candidates("pg_none", &there), [two.join("pg_none")]);
     }
 
     #[test]

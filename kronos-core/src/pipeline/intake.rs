@@ -27,9 +27,20 @@ pub(crate) type ChunkPlace = (Id, u32, u16);
 /// The place of a chunk for each member that takes part.
 pub(super) type Places = Vec<(usize, ChunkPlace)>;
 
-/// The blocks that a stream is filling, by the members that they are for.
-#[derive(Debug, Default)]
-pub(crate) struct OpenPlace(pub(super) BTreeMap<Set, Building>);
+/// The blocks that a stream is filling.
+#[derive(Debug)]
+pub(crate) struct OpenPlace {
+    /// Bytes of a full one.
+    size: u32,
+    /// By the members that they are for.
+    blocks: BTreeMap<Set, Building>,
+}
+
+impl OpenPlace {
+    pub(crate) fn new(size: u32) -> Self {
+        Self { size, blocks: BTreeMap::new() }
+    }
+}
 
 /// What may be referenced instead of stored.
 #[derive(Debug, Default)]
@@ -62,7 +73,7 @@ pub(crate) struct Intake {
     pub(super) run_id: Id,
     pub(super) level: i32,
     pub(super) chunk_key: [u8; 32],
-    pub(super) chunker: ChunkerParameters,
+    pub(crate) chunker: ChunkerParameters,
     pub(super) party: Arc<Party>,
     /// By the numbers of the members that took part when it began.
     pub(super) to: Each<Destination>,
@@ -204,9 +215,9 @@ impl Intake {
             return Ok(());
         }
         let set = self.set_for(lacking);
-        let mut building = match open.0.remove(&set) {
+        let mut building = match open.blocks.remove(&set) {
             Some(building) => building,
-            None => self.new_block(set)?,
+            None => self.new_block(set, open.size)?,
         };
         let slot = building.block.push(id, chunk);
         let (pack, number) = (building.upload.id, building.number);
@@ -218,17 +229,17 @@ impl Intake {
             to.use_chunk(pack, length)?;
             places.push((member, (pack, u32::from(number), slot)));
         }
-        if building.block.is_full(self.chunker.block) {
+        if building.block.is_full(open.size) {
             self.dispatch(building).await
         } else {
-            open.0.insert(set, building);
+            open.blocks.insert(set, building);
             Ok(())
         }
     }
 
     /// Gives back the blocks that are not full, for others to fill.
-    pub(crate) fn leave(&self, open: OpenPlace) {
-        self.packing().spare.extend(open.0.into_values());
+    pub(crate) fn leave(&self, open: &mut OpenPlace) {
+        self.packing().spare.extend(std::mem::take(&mut open.blocks).into_values());
     }
 
     /// Stores a node of an index in the only repository, unless it is there.

@@ -17,7 +17,8 @@ use super::destination::Learning;
 use super::fetch::Fetcher;
 use super::meta::MetaWriter;
 
-/// More strata (packs of different runs) than this, and the sparsest are stored again.
+/// More strata (packs of different runs) than this, and the sparsest are stored again. A restore
+/// holds a block of each; where blocks are of twice the size, half as many are too many.
 pub(super) const STRATA: usize = 64;
 /// More metadata packs than this, and the nodes in the sparsest are written again.
 const META_PACKS: usize = 32;
@@ -101,7 +102,8 @@ impl Ledger {
                 Err(e) => return Err(e),
             }
         }
-        let strata = densest(strata.into_iter(), STRATA);
+        let is_cut_by_content = root.streams.iter().any(|stream| stream.chunk == 0);
+        let strata = densest(strata.into_iter(), if is_cut_by_content { STRATA / 2 } else { STRATA });
         let is_wanted = |pack: Id, stratum: Id| strata.contains(&stratum) && !avoid.contains(&pack);
         let short = {
             let common = learning.common();

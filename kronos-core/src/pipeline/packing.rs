@@ -30,6 +30,8 @@ struct OpenPack {
     upload: Arc<PackUpload>,
     reserved: u16,
     delivered: u16,
+    /// Bytes of the blocks that have a place and are not there yet, at most.
+    waiting: u64,
     written: u64,
     chunks: usize,
     closed: bool,
@@ -40,6 +42,8 @@ struct OpenPack {
 pub(super) struct Building {
     pub(super) upload: Arc<PackUpload>,
     pub(super) number: u16,
+    /// Bytes that were expected of it when it got its place.
+    size: u32,
     pub(super) block: OpenBlock,
 }
 
@@ -80,7 +84,7 @@ impl Intake {
     }
 
     /// A block that a finished stream left, or a new one with a place in the current pack.
-    pub(super) fn new_block(self: &Arc<Self>, set: Set) -> Result<Building> {
+    pub(super) fn new_block(self: &Arc<Self>, set: Set, size: u32) -> Result<Building> {
         let mut packing = self.packing();
         if let Some(at) = packing.spare.iter().position(|b| b.upload.set == set) {
             return Ok(packing.spare.swap_remove(at));
@@ -92,8 +96,7 @@ impl Intake {
         }
         if let Some(id) = packing.current.get(&set).copied() {
             let pack = packing.open.get_mut(&id).ok_or_else(|| Error::internal("the current pack is gone"))?;
-            let waiting = u64::from(pack.reserved - pack.delivered) * u64::from(self.chunker.block);
-            let full = pack.written + waiting >= u64::from(self.chunker.pack) || pack.chunks >= MOST_CHUNKS;
+            let full = pack.written + pack.waiting >= u64::from(self.chunker.pack) || pack.chunks >= MOST_CHUNKS;
             if full || pack.reserved == u16::MAX {
                 self.close_pack(&mut packing, set);
             }
@@ -105,7 +108,8 @@ impl Intake {
         let pack = packing.open.get_mut(&id).ok_or_else(|| Error::internal("the current pack is gone"))?;
         let number = pack.reserved;
         pack.reserved += 1;
-        Ok(Building { upload: pack.upload.clone(), number, block: OpenBlock::default() })
+        pack.waiting += u64::from(size);
+        Ok(Building { upload: pack.upload.clone(), number, size, block: OpenBlock::default() })
     }
 
     fn begin_pack(&self, packing: &mut Packing, set: Set) -> Result<Id> {
@@ -118,7 +122,7 @@ impl Intake {
         for member in set.iter() {
             self.to.get(&member).ok_or_else(nobody)?.begin_pack(id)?;
         }
-        let pack = OpenPack { upload, reserved: 0, delivered: 0, written: 0, chunks: 0, closed: false };
+        let pack = OpenPack { upload, reserved: 0, delivered: 0, waiting: 0, written: 0, chunks: 0, closed: false };
         packing.open.insert(id, pack);
         packing.current.insert(set, id);
         Ok(id)
@@ -134,7 +138,7 @@ impl Intake {
             open.chunks += building.block.slots.len();
         }
         packing.tasks.spawn(async move {
-            let Building { upload, number, block } = building;
+            let Building { upload, number, size, block } = building;
             let (key, level) = (upload.key.clone(), this.level);
             // Taken here, not by the threads that compute: each would keep a store of memory of its own.
             let room = Vec::with_capacity(block.bytes.len() + TAG);
@@ -148,6 +152,7 @@ impl Intake {
             let mut packing = this.packing();
             let Some(open) = packing.open.get_mut(&upload.id) else { return Ok(()) };
             open.delivered += 1;
+            open.waiting -= u64::from(size);
             open.written = open.written.max(written);
             if open.closed && open.delivered == open.reserved {
                 this.finish_pack(&mut packing, upload.id);

@@ -39,7 +39,7 @@ impl Intake {
             }
         });
         let mut named = std::pin::pin!(named.buffered(self.run.limits.threads + 1));
-        let mut sink = StreamSink::default();
+        let mut sink = StreamSink::new(self.chunker.block_of(info.cutting));
         let mut hasher = Box::new(blake3::Hasher::new());
         let mut length = 0;
         while let Some(batch) = named.next().await {
@@ -84,7 +84,7 @@ impl Intake {
         from: &Arc<Fetcher>,
         same_keys: bool,
     ) -> Result<StoredStream> {
-        let mut sink = StreamSink::default();
+        let mut sink = StreamSink::new(self.chunker.block_of(stored.info.cutting));
         let mut leaves = std::pin::pin!(from.leaves(&stored.top));
         let mut hasher = (!same_keys).then(|| Box::new(blake3::Hasher::new()));
         while let Some(leaf) = leaves.next().await {
@@ -138,7 +138,7 @@ impl Intake {
         end: StreamEnd,
         chunk: u32,
     ) -> Result<Each<StoredStream>> {
-        self.leave(sink.open);
+        self.leave(&mut sink.open);
         let mut each = Each::new();
         for (member, to) in self.members() {
             let tree = sink.trees.remove(&member).unwrap_or_default();
@@ -151,12 +151,18 @@ impl Intake {
 }
 
 /// What has been stored of one stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct StreamSink {
     trees: Each<TreeBuilder>,
     open: OpenPlace,
     /// Of the chunk that is being stored.
     places: Places,
+}
+
+impl StreamSink {
+    fn new(block: u32) -> Self {
+        Self { trees: Each::new(), open: OpenPlace::new(block), places: Places::new() }
+    }
 }
 
 enum Batch {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id::{Digest, Id};
 use crate::repository::keys::{Commitments, KeySet};
+use crate::stream::Cutting;
 use crate::time::Timestamp;
 
 /// The format that this version writes, and the newest it reads.
@@ -47,6 +48,15 @@ impl ChunkerParameters {
     #[cfg(feature = "testing")]
     pub fn tiny() -> Self {
         Self { content: [64, 256, 1024], max_chunks: 1 << 20, block: 512, pack: 2 << 10 }
+    }
+
+    /// Bytes of new chunks in a block of a stream. Of pages, some are read again later and others
+    /// are not, so their blocks are small; what the content cuts compresses better in larger ones.
+    pub(crate) fn block_of(&self, cutting: Cutting) -> u32 {
+        match cutting {
+            Cutting::Pages(_) => self.block,
+            Cutting::Content => self.block.saturating_mul(2),
+        }
     }
 
     pub(crate) fn check(&self) -> Result<()> {

@@ -47,7 +47,13 @@ pub(crate) struct SealedBlock {
 
 /// Contexts of the compressor, used again and again: each takes a megabyte.
 #[derive(Default)]
-pub(crate) struct Compressors(Mutex<Vec<Compressor<'static>>>);
+pub(crate) struct Compressors(Mutex<Vec<Context>>);
+
+struct Context {
+    compressor: Compressor<'static>,
+    /// Whether its last block became smaller. If so, the next one needs no trial.
+    gained: bool,
+}
 
 impl std::fmt::Debug for Compressors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -66,36 +72,39 @@ impl Compressors {
     fn compress(&self, plain: &[u8], level: i32, room: &mut Vec<u8>) -> bool {
         let pool = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = pool().pop();
-        let Some(mut compressor) = taken.or_else(|| Compressor::new(level).ok()) else { return false };
-        let gains = compress(&mut compressor, plain, level, room);
+        let new = || Some(Context { compressor: Compressor::new(level).ok()?, gained: false });
+        let Some(mut context) = taken.or_else(new) else { return false };
         // A context that has failed refuses what comes after.
-        if gains.is_ok() {
-            pool().push(compressor);
-        }
-        gains.unwrap_or(false)
+        let Ok(gained) = context.compress(plain, level, room) else { return false };
+        context.gained = gained;
+        pool().push(context);
+        gained
     }
 }
 
-fn compress(compressor: &mut Compressor<'_>, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
-    // What is compressed or encrypted already would cost a quarter of a backup's work for nothing.
-    if plain.len() >= SAMPLED && !gains(compressor, &samples(plain), 1, room)? {
-        return Ok(false);
+impl Context {
+    fn compress(&mut self, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
+        // What is compressed or encrypted already would cost a quarter of a backup's work for nothing.
+        let is_tried = !self.gained && plain.len() >= SAMPLED;
+        if is_tried && !self.gains(&samples(plain), 1, room)? {
+            return Ok(false);
+        }
+        self.gains(plain, level, room)
     }
-    gains(compressor, plain, level, room)
+
+    fn gains(&mut self, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
+        room.clear();
+        // Room for whatever comes out, and for what sealing appends.
+        room.reserve_exact(zstd::zstd_safe::compress_bound(plain.len()) + TAG);
+        self.compressor.set_compression_level(level)?;
+        let length = self.compressor.compress_to_buffer(plain, room)?;
+        Ok(length < plain.len() - plain.len() / 32)
+    }
 }
 
 fn samples(plain: &[u8]) -> Vec<u8> {
     let step = (plain.len() - SAMPLE) / (SAMPLES - 1);
     (0..SAMPLES).map(|n| &plain[n * step..n * step + SAMPLE]).collect::<Vec<_>>().concat()
-}
-
-fn gains(compressor: &mut Compressor<'_>, plain: &[u8], level: i32, room: &mut Vec<u8>) -> std::io::Result<bool> {
-    room.clear();
-    // Room for whatever comes out, and for what sealing appends.
-    room.reserve_exact(zstd::zstd_safe::compress_bound(plain.len()) + TAG);
-    compressor.set_compression_level(level)?;
-    let length = compressor.compress_to_buffer(plain, room)?;
-    Ok(length < plain.len() - plain.len() / 32)
 }
 
 /// Compresses a block, or keeps it as it is when that gains nothing, and seals it. `room` is memory
