@@ -9,9 +9,9 @@ import fetch as fetching
 # beside themselves, so that the ones that start others need no change.
 WRAPPERS = r'''
 set -eu
-to=$1 suite=$2 major=$3
+to=$1 suite=$2 package=$3 major=$4
 mmdebstrap --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
-  --aptopt='APT::Install-Recommends "false"' --include="postgresql-$major" "$suite" "$to/root"
+  --aptopt='APT::Install-Recommends "false"' --include="$package" "$suite" "$to/root"
 bin="$to/root/usr/lib/postgresql/$major/bin"
 mv "$bin" "$bin.real"
 mkdir "$bin"
@@ -31,8 +31,17 @@ done
 
 
 def fetch(major, suite):
+    return [os.path.join(programs(f"postgresql-{major}", major, suite), "initdb")]
+
+
+def clients(major, suite):
+    """The directory of the programs that need no server beside them."""
+    return programs(f"postgresql-client-{major}", major, suite)
+
+
+def programs(package, major, suite):
     if not shutil.which("mmdebstrap"):
         raise fetching.Unavailable("mmdebstrap is not installed, and it unpacks the other release")
-    root = fetching.fetched(f"postgresql-{major}-{suite}", "sh", lambda to: ["-c", WRAPPERS, "sh", to, suite, str(major)])
-    # The user that runs it must be able to get there.
-    return [os.path.join(root, "root", "usr", "lib", "postgresql", str(major), "bin", "initdb")]
+    root = fetching.fetched(f"{package}-{suite}", "sh",
+                            lambda to: ["-c", WRAPPERS, "sh", to, suite, package, str(major)])
+    return os.path.join(root, "root", "usr", "lib", "postgresql", str(major), "bin")

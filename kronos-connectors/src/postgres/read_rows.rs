@@ -1,7 +1,7 @@
 //! Rows of a table into a stream, over another connection when one breaks.
 
 use bytes::BytesMut;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kronos_core::{Digest, Error, ErrorKind, Event, Result, StreamSender};
 
 use super::catalog::Relation;
@@ -73,7 +73,7 @@ impl Reading {
         let holder = self.holder()?;
         let mut worker = self.dump.workers.take(&holder.database, &holder.snapshot).await?;
         if lock_at_once(&mut worker, relation).await? {
-            let rows = copy(&mut worker, sql, sender, sent).await?;
+            let rows = self.copy(&mut worker, sql, sender, sent).await?;
             self.dump.workers.give_back(&holder.snapshot, worker);
             return Ok(rows);
         }
@@ -82,8 +82,53 @@ impl Reading {
         self.dump.workers.give_back(&holder.snapshot, worker);
         let mut session = holder.session.lock().await;
         let session = session.as_mut().ok_or_else(|| super::error::internal("the snapshot has been given up"))?;
-        copy(session, sql, sender, sent).await
+        self.copy(session, sql, sender, sent).await
     }
+
+    /// Sends what a COPY gives, without what was sent before, which must be the same.
+    async fn copy(&self, session: &mut Session, sql: &str, sender: &mut StreamSender, sent: Sent) -> Result<u64> {
+        let what = "read rows";
+        let mut body = session.connection.copy_out_raw(sql).await.map_err(|e| failed(e, what))?;
+        let mut again = Again { left: sent.length, hasher: Box::default(), digest: sent.digest };
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let mut rows = 0;
+        let wait = self.dump.settings.read_timeout;
+        loop {
+            // The protocol has one row in each message. Most are there already, and need no clock.
+            let row = match body.next().now_or_never() {
+                Some(row) => row,
+                None => tokio::time::timeout(wait, body.next()).await.map_err(|_| silent(wait))?,
+            };
+            let Some(row) = row else { break };
+            let mut row = row.map_err(|e| failed(e, what))?;
+            rows += 1;
+            if again.left > 0 {
+                again.pass(&mut row)?;
+            }
+            if piece.len() + row.len() > PIECE && !piece.is_empty() {
+                sender.send(std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE)).freeze()).await?;
+            }
+            if row.len() > PIECE {
+                sender.send(row).await?;
+            } else {
+                piece.extend_from_slice(&row);
+            }
+        }
+        if again.left > 0 {
+            return Err(differs());
+        }
+        if !piece.is_empty() {
+            sender.send(piece.freeze()).await?;
+        }
+        Ok(rows)
+    }
+}
+
+/// A server that says nothing, and a network that has died without a word, look the same.
+pub(super) fn silent(after: std::time::Duration) -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "the server sends no more rows")
+        .with("after", format!("{} s", after.as_secs()))
+        .with_retry(kronos_core::Retry::Later)
 }
 
 fn echo_lost(error: &Error) -> Error {
@@ -103,38 +148,6 @@ async fn lock_at_once(worker: &mut Session, relation: &Relation) -> Result<bool>
         }
         Err(error) => Err(error),
     }
-}
-
-/// Sends what a COPY gives, without what was sent before, which must be the same.
-async fn copy(session: &mut Session, sql: &str, sender: &mut StreamSender, sent: Sent) -> Result<u64> {
-    let what = "read rows";
-    let mut body = session.connection.copy_out_raw(sql).await.map_err(|e| failed(e, what))?;
-    let mut again = Again { left: sent.length, hasher: Box::default(), digest: sent.digest };
-    let mut piece = BytesMut::with_capacity(PIECE);
-    let mut rows = 0;
-    // The protocol has one row in each message.
-    while let Some(row) = body.next().await {
-        let mut row = row.map_err(|e| failed(e, what))?;
-        rows += 1;
-        if again.left > 0 {
-            again.pass(&mut row)?;
-        }
-        if piece.len() + row.len() > PIECE && !piece.is_empty() {
-            sender.send(std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE)).freeze()).await?;
-        }
-        if row.len() > PIECE {
-            sender.send(row).await?;
-        } else {
-            piece.extend_from_slice(&row);
-        }
-    }
-    if again.left > 0 {
-        return Err(differs());
-    }
-    if !piece.is_empty() {
-        sender.send(piece.freeze()).await?;
-    }
-    Ok(rows)
 }
 
 /// What is read once more.

@@ -36,6 +36,8 @@ pub(super) struct Held {
     pub database: String,
     pub snapshot: String,
     pub encoding: String,
+    /// How long an answer is waited for.
+    pub wait: std::time::Duration,
     /// Has nothing to do but to hold; `None` once it was given up.
     pub session: Mutex<Option<Session>>,
 }
@@ -205,12 +207,12 @@ impl Held {
     pub(super) async fn check(&self) -> Result<()> {
         let mut session = self.session.lock().await;
         let session = session.as_mut().ok_or_else(|| internal("the snapshot has been given up"))?;
-        let (same,): (bool,) = session
-            .row(
-                "see whether the snapshot is still held",
-                "SELECT current_setting('transaction_isolation') = 'repeatable read'",
-            )
-            .await?;
+        let asked = session.row(
+            "see whether the snapshot is still held",
+            "SELECT current_setting('transaction_isolation') = 'repeatable read'",
+        );
+        let answer = tokio::time::timeout(self.wait, asked).await;
+        let (same,): (bool,) = answer.map_err(|_| super::read_rows::silent(self.wait))??;
         if same { Ok(()) } else { Err(internal("the transaction that held the snapshot has ended")) }
     }
 

@@ -105,13 +105,15 @@ pub struct PostgresSettings {
     pub connect_timeout: Duration,
     /// How long a lock on a table is waited for. Default 60 s.
     pub lock_timeout: Duration,
+    /// How long rows are waited for before a connection counts as lost. Default 300 s.
+    pub read_timeout: Duration,
     /// Whether tablespaces are kept by a restore. Default: yes.
     pub tablespaces: bool,
     /// The target of an export: not a server, but a directory for plain files.
     pub export: Option<PathBuf>,
 }
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "host",
     "port",
     "tls",
@@ -124,6 +126,7 @@ const OPTIONS: [&str; 16] = [
     "maintenance_database",
     "connect_timeout",
     "lock_timeout",
+    "read_timeout",
     "tablespaces",
     "export",
     "sslmode",
@@ -146,6 +149,7 @@ impl PostgresSettings {
             maintenance_database: "postgres".to_owned(),
             connect_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_mins(1),
+            read_timeout: Duration::from_mins(5),
             tablespaces: true,
             export: None,
         }
@@ -154,7 +158,7 @@ impl PostgresSettings {
     /// Reads general settings. Options: `host` (a socket's directory), `port`, `tls` (`disable`, `prefer`,
     /// `require`, `verify-ca`, `verify-full`), `tls_ca`, `tls_cert`, `tls_key`, `method` (`native`,
     /// `tool`), `tools` (directories with colons between), `spool_dir`, `maintenance_database`,
-    /// `connect_timeout` and `lock_timeout` (seconds), `tablespaces` (`on`, `off`), `export` (a directory).
+    /// `connect_timeout`, `lock_timeout` and `read_timeout` (seconds), `tablespaces` (`on`, `off`), `export` (a directory).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("", settings.user.clone().unwrap_or_default());
         read.host = settings.host.clone().filter(|host| !host.is_empty());
@@ -176,6 +180,7 @@ impl PostgresSettings {
                 "maintenance_database" => read.maintenance_database.clone_from(value),
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "lock_timeout" => read.lock_timeout = seconds("lock_timeout", value)?,
+                "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
                 "tablespaces" => read.tablespaces = switch("tablespaces", value)?,
                 "export" => read.export = Some(value.into()),
                 _ => return Err(unknown(key)),

@@ -1,5 +1,6 @@
 //! Writers beside a backup, locks, connections that are cut.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use crate::server::{Database, Server, back_up, block_on, bring_back, on_each, re
 pub(crate) fn trials() -> Vec<Trial> {
     [
         on_each("one_snapshot_while_writers_commit", snapshot),
+        on_each("balances_agree_with_the_history_under_pgbench", pgbench),
         on_each("a_table_that_is_emptied_meanwhile", emptied),
         on_each("a_lock_that_someone_waits_for", waiting_lock),
         on_each("a_lock_that_is_never_given_back", endless_lock),
@@ -90,6 +92,39 @@ fn snapshot(server: &Server) {
 }
 
 /// A snapshot that was taken before a TRUNCATE was committed would see neither its old nor its new rows.
+/// `pgbench` goes on all the while, and would give up if a lock kept it waiting for two seconds.
+fn pgbench(server: &Server) {
+    let source = server.database("");
+    let bench = |arguments: &[&str]| {
+        let mut command = server.program("pgbench");
+        command.args(arguments).arg(&source.name).env("PGOPTIONS", "-c lock_timeout=2000");
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    assert!(bench(&["-i", "-q", "-s", "3"]).wait().unwrap().success());
+    let mut load = bench(&["-n", "-c", "4", "-T", "600"]);
+    let history = |database: &Database| database.sql("SELECT count(*) FROM pgbench_history").parse::<u64>().unwrap();
+    block_on(async {
+        for method in [Method::Native, Method::Tool, Method::Native] {
+            let repository = repository().await;
+            let before = history(&source);
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            assert!(load.try_wait().unwrap().is_none(), "a writer was kept waiting");
+            let after = history(&source);
+            let target = server.new_name();
+            bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+            assert!(after > before && (before..=after).contains(&history(&target)), "{method:?}");
+            let sums = target.sql(
+                "SELECT (SELECT sum(abalance) FROM pgbench_accounts), (SELECT sum(bbalance) FROM pgbench_branches), \
+                    (SELECT sum(tbalance) FROM pgbench_tellers), (SELECT sum(delta) FROM pgbench_history)",
+            );
+            let sums: Vec<&str> = sums.split('|').collect();
+            assert!(sums.iter().all(|sum| *sum == sums[0]), "{method:?}: {sums:?}");
+        }
+    });
+    load.kill().unwrap();
+    load.wait().unwrap();
+}
+
 fn emptied(server: &Server) {
     let source = server.database("CREATE TABLE t(x int); INSERT INTO t VALUES (1), (2)");
     let name = source.name.clone();
@@ -153,14 +188,14 @@ fn endless_lock(server: &Server) {
     writer.join().unwrap();
 }
 
-fn big(server: &Server) -> Database {
+pub(crate) fn big(server: &Server) -> Database {
     server.database(
         "CREATE TABLE t(id int, body text); ALTER TABLE t ALTER body SET STORAGE PLAIN; \
          INSERT INTO t SELECT i, repeat(md5(i::text), 100) FROM generate_series(1, 20000) i",
     )
 }
 
-const SUM: &str = "SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t";
+pub(crate) const SUM: &str = "SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t";
 
 /// The server ends the sessions that read: others take their place, as the snapshot is still held.
 fn cut(server: &Server) {
@@ -276,7 +311,7 @@ fn cancelled(server: &Server) {
     no_session_is_left(server, &source.name);
 }
 
-fn no_session_is_left(server: &Server, database: &str) {
+pub(crate) fn no_session_is_left(server: &Server, database: &str) {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name LIKE 'kronos%'"
     );

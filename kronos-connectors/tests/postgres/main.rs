@@ -2,12 +2,15 @@
 //! schema, writers beside a backup, failures, names, rights.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod cluster;
 mod conformance;
 mod failures;
 mod fidelity;
 mod names;
+mod network;
 mod parts;
 mod server;
+mod servers;
 mod tls;
 
 use libtest_mimic::Arguments;
@@ -18,7 +21,9 @@ fn main() {
         failures::trials(),
         fidelity::trials(),
         names::trials(),
+        network::trials(),
         parts::trials(),
+        servers::trials(),
         tls::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();

@@ -27,12 +27,13 @@ pub(super) const KEYS: Keys = Keys {
         "maintenance_database",
         "connect_timeout",
         "lock_timeout",
+        "read_timeout",
         "tablespaces",
     ],
     later: &["auth_database"],
 };
 /// Keys that the engine itself reads, as text.
-const OPTIONS: [&str; 9] = [
+const OPTIONS: [&str; 10] = [
     "tls",
     "tls_ca",
     "tls_cert",
@@ -41,6 +42,7 @@ const OPTIONS: [&str; 9] = [
     "maintenance_database",
     "connect_timeout",
     "lock_timeout",
+    "read_timeout",
     "tablespaces",
 ];
 

@@ -1,0 +1,11 @@
+"""PostgreSQL 12, of npm, with the clients of Debian's bookworm."""
+
+import postgres_cluster
+import postgres_npm
+from versions import POSTGRES_12
+
+prepare, ready, exports = postgres_cluster.prepare, postgres_cluster.ready, postgres_cluster.exports
+
+
+def fetch():
+    return postgres_npm.fetch(POSTGRES_12, 15, "bookworm")
