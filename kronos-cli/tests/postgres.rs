@@ -11,6 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use common::Place;
+use common::small::Small;
 use libtest_mimic::Arguments;
 use server::{Database, Server, on_each};
 
@@ -21,6 +22,8 @@ fn main() {
         on_each("of_the_configuration", configuration),
         on_each("wrong_ones_are_told", wrong),
         on_each("killed_at_any_moment", killed),
+        on_each("onto_a_full_disk", full_disk),
+        on_each("what_may_not_be_read_is_told_beforehand", validate),
         on_each("what_is_installed", doctor),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
@@ -188,7 +191,10 @@ fn killed(server: &Server) {
     let target = server.new_name();
     let (from, to) = (url(&source), url(&target));
     ok(&place, server, &["backup", &from, "--to", "repo"]);
-    for pause in [20, 120, 250, 400, 700] {
+    // Other moments each time.
+    let moments = u64::from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos());
+    for n in 0..8 {
+        let pause = (moments + n * 104_729) % 900;
         for args in [&["backup", &from, "--to", "repo"][..], &["restore", "latest", "--from", "repo", "--to", &to]] {
             let mut child =
                 place.command(args).envs(variables(server)).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -208,22 +214,101 @@ fn killed(server: &Server) {
         }
     }
     ok(&place, server, &["check", "--from", "repo"]);
-    // Programs that were started by what was killed end by themselves.
-    let sessions = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kronos' AND datname LIKE ANY (ARRAY['{}%', '{}%'])",
-        source.name, target.name
-    );
-    for _ in 0..200 {
-        if server.sql("postgres", &sessions) == "0" {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    assert_eq!(server.sql("postgres", &sessions), "0", "a session is left");
+    no_session_is_left(server, &[&source, &target]);
     ok(&place, server, &["restore", "latest", "--from", "repo", "--to", &to]);
     assert_eq!(target.all(), source.all());
     let left = format!("SELECT count(*) FROM pg_database WHERE datname LIKE '{}\\_kronos%'", target.name);
     assert_eq!(server.sql("postgres", &left), "0");
+}
+
+/// Programs that were started by what was killed end by themselves.
+#[track_caller]
+fn no_session_is_left(server: &Server, databases: &[&Database]) {
+    let named: Vec<String> = databases.iter().map(|database| format!("'{}%'", database.name)).collect();
+    let sessions = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kronos' AND datname LIKE ANY (ARRAY[{}])",
+        named.join(", ")
+    );
+    let is_quiet = |_| {
+        std::thread::sleep(Duration::from_millis(100));
+        server.sql("postgres", &sessions) == "0"
+    };
+    assert!((0..200).any(is_quiet), "a session is left");
+}
+
+/// The server notices nothing of it but that a session ends.
+fn full_disk(server: &Server) {
+    let place = Place::new();
+    let small = match Small::mount(place.path("small"), 4) {
+        Ok(small) => small,
+        Err(reason) if std::env::var_os("KRONOS_TEST_REQUIRE").is_some() => panic!("no tmpfs: {reason}"),
+        Err(_) => return,
+    };
+    let source = server.database(
+        "CREATE TABLE t(id int, x text); INSERT INTO t SELECT i, string_agg(md5((i * 50 + j)::text), '') FROM \
+         generate_series(1, 200) i, generate_series(1, 50) j GROUP BY i",
+    );
+    for method in ["native", "tool"] {
+        let to = format!("small/{method}");
+        ok(&place, server, &["backup", &url(&source), "--to", &to, "--method", method]);
+    }
+    let before = source.all();
+    source.sql(
+        "INSERT INTO t SELECT i, string_agg(md5((i * 50 + j)::text), '') FROM generate_series(1000, 11000) i, generate_series(1, 50) j GROUP BY i",
+    );
+    for method in ["native", "tool"] {
+        let repo = format!("small/{method}");
+        let full = run(&place, server, &["backup", &url(&source), "--to", &repo, "--method", method]);
+        assert!(full.code == 1 && full.err.contains("No space left on device"), "{full:?}");
+        let listed = run(&place, server, &["list", "--from", &repo, "--json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+        assert_eq!(listed["backups"].as_array().map(Vec::len), Some(1));
+        no_session_is_left(server, &[&source]);
+    }
+    small.grow(200);
+    for method in ["native", "tool"] {
+        let (repo, target) = (format!("small/{method}"), server.new_name());
+        ok(&place, server, &["backup", &url(&source), "--to", &repo, "--method", method]);
+        ok(&place, server, &["check", "--read-data", "--from", &repo]);
+        ok(&place, server, &["restore", "latest", "--from", &repo, "--to", &url(&target)]);
+        assert_eq!(target.all(), source.all());
+        ok(&place, server, &["restore", "latest~1", "--from", &repo, "--to", &url(&target), "--replace"]);
+        assert_eq!(target.all(), before);
+    }
+}
+
+fn validate(server: &Server) {
+    let place = Place::new();
+    let role = server::fresh("reader");
+    let source = server.database(&format!(
+        "CREATE TABLE open(x int); CREATE TABLE secret(x int); CREATE TABLE mine(x int); ALTER TABLE mine ENABLE ROW LEVEL SECURITY; \
+         SELECT lo_from_bytea(0, 'x'); CREATE ROLE {role} LOGIN PASSWORD 'r'; GRANT SELECT ON open, mine TO {role}"
+    ));
+    let config = format!(
+        "[databases.shop]\nengine = \"postgres\"\nhost = \"127.0.0.1\"\nport = {}\nuser = \"{role}\"\npassword_env = \"READER\"\n\
+         databases = [\"{}\"]\n\n[storages.here]\nurl = \"repo\"\n\n[jobs.nightly]\ndatabase = \"shop\"\nstorages = [\"here\"]\n",
+        server.port, source.name
+    );
+    std::fs::write(place.path("kronos.toml"), config).unwrap();
+    let told = || {
+        let path = path(server);
+        place.run_with(&[("READER", "r"), ("PATH", path.as_str())], &["validate"])
+    };
+    let found = told();
+    assert_eq!(found.code, 1, "{found:?}");
+    for part in [
+        "tables cannot be read (public.secret)",
+        "row-level security",
+        "(public.mine)",
+        "1 large objects cannot be read",
+    ] {
+        assert!(found.out.contains(part), "{part}: {found:?}");
+    }
+    source.sql(&format!("GRANT SELECT ON secret TO {role}; ALTER TABLE mine DISABLE ROW LEVEL SECURITY; SELECT lo_unlink(oid) FROM pg_largeobject_metadata"));
+    let found = told();
+    assert_eq!(found.code, 0, "{found:?}");
+    assert!(found.out.contains("pg_dump "), "{found:?}");
+    source.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
 }
 
 fn doctor(server: &Server) {

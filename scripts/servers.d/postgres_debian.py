@@ -10,7 +10,9 @@ import fetch as fetching
 WRAPPERS = r'''
 set -eu
 to=$1 suite=$2 package=$3 major=$4
+# Until trixie libraries are in /lib too, which is a link from then on.
 mmdebstrap --variant=extract --aptopt='Acquire::Check-Valid-Until "false"' \
+  --setup-hook='mkdir -p "$1/usr/lib" && ln -s usr/lib "$1/lib"' \
   --aptopt='APT::Install-Recommends "false"' --include="$package" "$suite" "$to/root"
 bin="$to/root/usr/lib/postgresql/$major/bin"
 mv "$bin" "$bin.real"

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 pub mod bank;
+pub mod small;
 
 use std::collections::BTreeMap;
 use std::fs;

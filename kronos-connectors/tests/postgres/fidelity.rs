@@ -18,10 +18,30 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_each("a_thousand_columns_and_a_large_row", large),
         on_each("rows_of_a_hash_of_enums", hashed_enums),
         on_each("an_extensions_configuration", configuration),
+        on_each("a_sample_database", sample),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The media shop, without the commands by which its script makes a database of that name.
+fn sample(server: &Server) {
+    let script = include_str!("../../../examples/data/chinook-postgres.sql");
+    let is_of_database =
+        |line: &&str| ["DROP DATABASE", "CREATE DATABASE", "\\c "].iter().any(|word| line.starts_with(word));
+    let script: Vec<&str> = script.lines().filter(|line| !is_of_database(line)).collect();
+    let source = server.database(&script.join("\n"));
+    assert_eq!(source.sql("SELECT count(*) FROM track"), "3503");
+    for method in [Method::Native, Method::Tool] {
+        block_on(async {
+            let (repository, target) = (repository().await, server.new_name());
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+            let expected = if server.name == "postgres18" { server.reference(&source).all() } else { source.all() };
+            assert_same(&target.all(), &expected, &format!("{method:?}"));
+        });
+    }
 }
 
 pub(crate) fn roles(server: &Server) {
