@@ -209,7 +209,7 @@ fn killed(server: &Server) {
                 );
             }
             if server.exists(&target.name) {
-                server.sql("postgres", &format!("DROP DATABASE {} WITH (FORCE)", target.name));
+                server.drop_database(&target.name);
             }
         }
     }

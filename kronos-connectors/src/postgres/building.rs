@@ -2,6 +2,7 @@
 //! place by a rename.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -107,6 +108,11 @@ impl Building {
         *self.state().counts.entry(table).or_default() += rows;
     }
 
+    /// Notes what the user should know.
+    pub(super) fn warn(&self, warning: String) {
+        self.state().warnings.push(warning);
+    }
+
     pub(super) fn warnings(&self) -> Vec<String> {
         self.state().warnings.clone()
     }
@@ -144,17 +150,10 @@ impl Building {
     /// The statement of the archive that makes the database, under the name that it has for now.
     fn creation(&self, settings: &PostgresSettings, statement: &str) -> String {
         let mut sql = renamed(statement, &self.name);
-        let found = words(&sql);
-        let provider = found.iter().any(|word| word.is("LOCALE_PROVIDER"));
-        let tablespace = found.windows(3).find(|three| three[0].is("TABLESPACE")).map(|three| (three[0].at, three[2]));
-        let cut = tablespace.map(|(from, last)| from..last.at + last.text.len());
-        if let Some(cut) = cut.filter(|_| !settings.tablespaces) {
-            sql.replace_range(cut, "");
+        if !settings.tablespaces {
+            let _ = take_option(&mut sql, "TABLESPACE");
         }
-        // Servers before 15 had no other. The template of a newer one may have another.
-        if !provider && self.wishes.version >= 150_000 {
-            sql.push_str(" LOCALE_PROVIDER = libc");
-        }
+        fit(&mut sql, self.wishes.version);
         sql
     }
 
@@ -256,7 +255,12 @@ impl Building {
 
     /// Gives the database its name; what had it until then is dropped. Between the two there is no
     /// moment at which neither has it.
-    pub(super) async fn put_in_place(&self, session: &mut Session, token: &str) -> Result<()> {
+    pub(super) async fn put_in_place(
+        &self,
+        settings: &PostgresSettings,
+        session: &mut Session,
+        token: &str,
+    ) -> Result<()> {
         let (to, name) = (ident(&self.planned.to), ident(&self.name));
         match self.how {
             How::InPlace => return Ok(()),
@@ -271,11 +275,8 @@ impl Building {
         let old = beside(&self.planned.to, &format!("old_{token}"));
         self.swap(session, &old).await?;
         self.state().created = false;
-        let dropped = session.run("drop the old database", &format!("DROP DATABASE {}", ident(&old))).await;
-        if let Err(error) = dropped {
-            self.state()
-                .warnings
-                .push(format!("the database that was replaced is still there as {}: {error}", shown(&old)));
+        if let Err(error) = drop_database(settings, session, &old, "").await {
+            self.warn(format!("the database that was replaced is still there as {}: {error}", shown(&old)));
         }
         Ok(())
     }
@@ -317,14 +318,12 @@ impl Building {
     }
 
     /// Removes what was made, if it has not got its name.
-    pub(super) async fn undo(&self, session: &mut Session) -> Result<()> {
+    pub(super) async fn undo(&self, settings: &PostgresSettings, session: &mut Session) -> Result<()> {
         if !std::mem::take(&mut self.state().created) {
             return Ok(());
         }
         let force = if session.version >= 130_000 { " WITH (FORCE)" } else { "" };
-        session
-            .run("drop the unfinished database", &format!("DROP DATABASE IF EXISTS {}{force}", ident(&self.name)))
-            .await
+        drop_database(settings, session, &self.name, force).await
     }
 
     /// Removes what restores to the same target have left that were killed: what bears a mark, and
@@ -343,10 +342,9 @@ impl Building {
                 inside.close().await;
                 objects.is_empty()
             };
-            if is_remains {
-                session
-                    .run("drop what a restore has left", &format!("DROP DATABASE IF EXISTS {}", ident(&name)))
-                    .await?;
+            if is_remains && let Err(error) = drop_database(settings, session, &name, "").await {
+                // Nobody needs its name.
+                self.warn(format!("what an earlier restore left could not be dropped, {}: {error}", shown(&name)));
             }
         }
         Ok(())
@@ -368,25 +366,63 @@ impl Building {
     }
 }
 
+/// Drops a database that is not in its place. Its subscriptions are in the way: they go first, and
+/// leave what they have on other servers to those that have taken their place.
+async fn drop_database(settings: &PostgresSettings, session: &mut Session, name: &str, how: &str) -> Result<()> {
+    let sql = format!("DROP DATABASE IF EXISTS {}{how}", ident(name));
+    let done = session.run("drop a database", &sql).await;
+    let Err(error) = &done else { return done };
+    let listed = format!(
+        "SELECT subname::text FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
+            WHERE d.datname = {}",
+        literal(name)
+    );
+    // Only a superuser may look.
+    let subscriptions: Vec<(String,)> = session.rows("look for subscriptions", &listed).await.unwrap_or_default();
+    if error.context("sqlstate") != Some("55006") || subscriptions.is_empty() {
+        return done;
+    }
+    let mut inside = settings.open(name).await?;
+    for (subscription,) in subscriptions {
+        let subscription = ident(&subscription);
+        for what in [
+            format!("ALTER SUBSCRIPTION {subscription} DISABLE"),
+            format!("ALTER SUBSCRIPTION {subscription} SET (slot_name = NONE)"),
+            format!("DROP SUBSCRIPTION {subscription}"),
+        ] {
+            inside.run("drop a subscription", &what).await?;
+        }
+    }
+    inside.close().await;
+    session.run("drop a database", &sql).await
+}
+
 /// Whether `pg_restore` ended well. If it sets what the server does not know yet, an error that it
-/// went on after is none if it is that one.
+/// went on after is none if it is that one. Each of its processes says so once, only one of them
+/// counts, and they may speak at the same time.
 fn judge(is_newer: bool, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
-    const HARMLESS: &str =
-        "error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
+    const HARMLESS: &str = "ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
     if status.success() {
         return Ok(());
     }
-    if is_newer && status.code() == Some(1) {
-        let count = |word: &str| said.lines().filter(|line| line.contains(word)).count();
-        let ignored = said
-            .lines()
-            .find_map(|line| line.split_once("errors ignored on restore: ")?.1.trim().parse::<usize>().ok());
-        let harmless = count(HARMLESS);
-        if ignored == Some(harmless) && harmless > 0 && count(": error: ") == harmless {
-            return Ok(());
-        }
+    if !is_newer {
+        return Err(failure("pg_restore", &said).with("status", status));
     }
-    Err(failure("pg_restore", &said).with("status", status))
+    let harmless = said.matches(HARMLESS).count();
+    let ignored = said.split_once("errors ignored on restore: ").map(|(_, after)| {
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        after[..digits].parse().unwrap_or(usize::MAX)
+    });
+    let others = said.replace(HARMLESS, "");
+    let is_other = ["ERROR:", "FATAL:", "PANIC:", "fatal: "].iter().any(|word| others.contains(word));
+    let counted = ignored.is_some_and(|ignored| (1..=harmless).contains(&ignored));
+    if status.code() == Some(1) && counted && !is_other && said.matches("error: ").count() == harmless {
+        return Ok(());
+    }
+    Err(failure("pg_restore", &others).with("status", status).with(
+        "hint",
+        "pg_restore is newer than the server, which does not know all that it says: install the one of the server's version",
+    ))
 }
 
 /// A name for a database that is not in its place: the same beginning for the same target.
@@ -422,6 +458,31 @@ fn database_word<'a>(words: &[Word<'a>]) -> Option<Word<'a>> {
         () => return None,
     };
     words.get(at).copied()
+}
+
+/// Makes the statement that makes a database one that a server of a version knows.
+fn fit(sql: &mut String, version: u32) {
+    if version < 150_000 {
+        // There is no other than the system's.
+        let _ = take_option(sql, "LOCALE_PROVIDER");
+    } else if !words(sql).iter().any(|word| word.is("LOCALE_PROVIDER")) {
+        // Servers before 15 had no other. The template of a newer one may have another.
+        sql.push_str(" LOCALE_PROVIDER = libc");
+    }
+    if version < 130_000
+        && let Some(locale) = take_option(sql, "LOCALE")
+    {
+        let _ = write!(sql, " LC_COLLATE = {locale} LC_CTYPE = {locale}");
+    }
+}
+
+/// Takes `NAME = value` out of a statement; gives the value as it was written.
+fn take_option(sql: &mut String, name: &str) -> Option<String> {
+    let found = words(sql);
+    let at = found.windows(3).find(|three| three[0].is(name) && three[1].text == "=")?;
+    let (cut, value) = (at[0].at..at[2].at + at[2].text.len(), at[2].text.to_owned());
+    sql.replace_range(cut, "");
+    Some(value)
 }
 
 /// A statement about a database, about one of another name.
@@ -484,6 +545,23 @@ mod tests {
     }
 
     #[test]
+    fn a_database_is_made_in_the_words_of_its_server() {
+        let made = |version| {
+            let mut sql =
+                "CREATE DATABASE x WITH TEMPLATE = template0 ENCODING = 'UTF8' LOCALE_PROVIDER = libc LOCALE = 'C.UTF-8'".to_owned();
+            fit(&mut sql, version);
+            words(&sql).iter().map(|word| word.text).collect::<Vec<_>>().join(" ")
+        };
+        let begin = "CREATE DATABASE x WITH TEMPLATE = template0 ENCODING = 'UTF8'";
+        assert_eq!(made(120_022), format!("{begin} LC_COLLATE = 'C.UTF-8' LC_CTYPE = 'C.UTF-8'"));
+        assert_eq!(made(140_000), format!("{begin} LOCALE = 'C.UTF-8'"));
+        assert!(made(150_000).starts_with(&format!("{begin} LOCALE_PROVIDER = libc LOCALE = 'C.UTF-8'")));
+        let mut old = format!("{begin} LOCALE = 'C'");
+        fit(&mut old, 150_000);
+        assert_eq!(old, format!("{begin} LOCALE = 'C' LOCALE_PROVIDER = libc"));
+    }
+
+    #[test]
     fn an_error_is_an_error_but_for_one() {
         use std::os::unix::process::ExitStatusExt;
         let harmless = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
@@ -498,6 +576,11 @@ mod tests {
         assert!(!judged(false, 1, format!("{harmless}{}", ignored(1))), "a program of the server's version");
         assert!(!judged(true, 1, format!("{harmless}{other}{}", ignored(2))));
         assert!(!judged(true, 1, format!("{harmless}{}", ignored(2))), "one that was not heard");
+        // Of four processes, two of them at the same time.
+        let mixed = "pg_restore: pg_restore: error: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+            could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\nCommand was: SET transaction_timeout = 0;\n";
+        assert!(judged(true, 1, format!("{harmless}{mixed}{harmless}{}", ignored(2))));
+        assert!(!judged(true, 1, format!("{harmless}{mixed}{other}{}", ignored(2))));
         assert!(!judged(true, 1, harmless.to_owned()) && !judged(true, 1, String::new()));
         assert!(!judged(true, 9, format!("{harmless}{}", ignored(1))));
     }

@@ -94,7 +94,7 @@ impl PostgresSettings {
         let error = failed(error, "connect");
         match error.context("sqlstate") {
             // What TLS has to do with it is in the message only.
-            Some("28000") if text.contains("no encryption") => {
+            Some("28000") if text.contains("no encryption") || text.contains("SSL off") => {
                 error.with("hint", "the server wants TLS: `tls = \"require\"` or, better, \"verify-full\"")
             }
             Some("28P01" | "28000") if self.password.is_none() => error

@@ -124,10 +124,13 @@ impl Export {
         let mut outcome = RestoreOutcome::default();
         for (name, content) in &self.contents {
             match content {
-                Content::Schema { database, tool, .. } if !is_whole(&self.contents, database) => {
+                Content::Schema { database, tool, server, .. } if !is_whole(&self.contents, database) => {
                     let folder = self.directory.join(folder(database));
                     for section in ["pre-data", "post-data"] {
-                        self.script(&folder, section, *tool).await?;
+                        let path = self.script(&folder, section, *tool).await?;
+                        if *server < 170_000 {
+                            without_newer(&path)?;
+                        }
                     }
                     let path = folder.join("restore.sql");
                     std::fs::write(&path, self.all(database, &written)).map_err(|e| io(e, &path))?;
@@ -142,12 +145,13 @@ impl Export {
         Ok(outcome)
     }
 
-    async fn script(&self, folder: &Path, section: &str, tool: u32) -> Result<()> {
+    async fn script(&self, folder: &Path, section: &str, tool: u32) -> Result<PathBuf> {
         let tool = find(&self.settings, "pg_restore", tool, tool).await?;
         let mut command = tool.command(&self.settings);
-        command.arg(format!("--section={section}")).arg("--file").arg(folder.join(format!("{section}.sql")));
+        let path = folder.join(format!("{section}.sql"));
+        command.arg(format!("--section={section}")).arg("--file").arg(&path);
         command.arg(folder.join("schema.dump"));
-        Running::start(&tool, &mut command)?.ended().await.map(drop)
+        Running::start(&tool, &mut command)?.ended().await.map(|_| path)
     }
 
     fn all(&self, database: &str, written: &BTreeMap<String, PathBuf>) -> String {
@@ -165,6 +169,19 @@ impl Export {
         script.push_str("\\i post-data.sql\nANALYZE;\n");
         script
     }
+}
+
+/// Takes out what programs since 17 say and servers before do not know.
+fn without_newer(path: &Path) -> Result<()> {
+    const NEWER: &[u8] = b"\nSET transaction_timeout = 0;\n";
+    let mut script = std::fs::read(path).map_err(|e| io(e, path))?;
+    // It is said at the beginning, before anything that may look like it.
+    let found = script.windows(NEWER.len()).take(4096).position(|line| line == NEWER);
+    if let Some(at) = found {
+        script.drain(at..at + NEWER.len() - 1);
+        std::fs::write(path, script).map_err(|e| io(e, path))?;
+    }
+    Ok(())
 }
 
 #[async_trait]

@@ -66,6 +66,9 @@ pub(super) async fn apply(session: &mut Session, script: &str, wanted: Wanted<'_
         if !apply {
             continue;
         }
+        // Who granted it may be nobody here: then it is whoever restores.
+        let granted = granted_by(statement).filter(|(_, by)| !known(by));
+        let statement = granted.map_or(statement, |(at, _)| statement[..at].trim_end());
         session
             .run("make roles and tablespaces", statement)
             .await
@@ -77,6 +80,13 @@ pub(super) async fn apply(session: &mut Session, script: &str, wanted: Wanted<'_
         }
     }
     Ok(())
+}
+
+/// Where a statement says who granted it, and who that was.
+fn granted_by(statement: &str) -> Option<(usize, String)> {
+    let words = words(statement);
+    let at = words.windows(2).position(|two| two[0].is("GRANTED") && two[1].is("BY"))?;
+    Some((words[at].at, words.get(at + 2)?.name()))
 }
 
 /// Removes again what was made, as far as the server lets it.
@@ -132,6 +142,14 @@ fn about(words: &[Word<'_>]) -> About {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_granted_is_found_at_the_end() {
+        let statement = "GRANT \"granted by\" TO b WITH ADMIN OPTION GRANTED BY \"C c\"";
+        let (at, by) = granted_by(statement).unwrap();
+        assert_eq!((&statement[..at], by.as_str()), ("GRANT \"granted by\" TO b WITH ADMIN OPTION ", "C c"));
+        assert_eq!(granted_by("GRANT a TO b"), None);
+    }
 
     #[test]
     fn every_form_of_statement_is_known() {

@@ -323,10 +323,12 @@ impl Inner {
                 building.section(&self.settings, "post-data", self.run.limits.parallel.max(1)).await?;
             }
             self.analyze(building).await?;
-            let tables = building.expected().len();
-            outcome
-                .checks
-                .push(format!("{}: {tables} tables, {rows} rows, as in the backup", shown(&building.planned.to)));
+            let (database, tables) = (shown(&building.planned.to), building.expected().len());
+            outcome.checks.push(if self.has_schema(&building.planned.from) {
+                format!("{database}: {tables} tables, {rows} rows, as in the backup")
+            } else {
+                format!("{database}: pg_restore ended without an error; rows are not counted in backups by it")
+            });
         }
         let mut session = self.settings.maintenance().await?;
         for building in &self.buildings {
@@ -341,7 +343,10 @@ impl Inner {
         let mut session = self.settings.maintenance().await?;
         self.close().await;
         for building in &self.buildings {
-            building.put_in_place(&mut session, &self.token).await.map_err(|e| Self::partly(e, &outcome))?;
+            building
+                .put_in_place(&self.settings, &mut session, &self.token)
+                .await
+                .map_err(|e| Self::partly(e, &outcome))?;
             outcome.created.push(format!("database {}", shown(&building.planned.to)));
             outcome.warnings.extend(building.warnings());
         }
@@ -369,7 +374,8 @@ impl Inner {
         let Ok(mut session) = self.settings.maintenance().await else { return };
         let mut in_place = false;
         for building in &self.buildings {
-            let _ = building.undo(&mut session).await;
+            // What is still there bears a mark, and the next restore removes it.
+            let _ = building.undo(&self.settings, &mut session).await;
             in_place |= building.how == How::InPlace;
         }
         let made = std::mem::take(&mut *locked(&self.made));

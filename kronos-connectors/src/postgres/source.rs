@@ -144,7 +144,9 @@ impl Connector for PostgresSource {
     async fn databases(&self) -> Result<Vec<DatabaseInfo>> {
         let settings = self.server()?;
         let (chosen, _) = settings.chosen().await?;
-        let mut session = settings.open(&chosen[0]).await?;
+        // Of all databases the first may be gone by now.
+        let known = if settings.databases.is_empty() { &settings.maintenance_database } else { &chosen[0] };
+        let mut session = settings.open(known).await?;
         let found = catalog::databases(&mut session).await?;
         session.close().await;
         let info = |name: &String| {

@@ -105,6 +105,8 @@ pub(super) fn choose(listing: &str, tables: &BTreeSet<u32>) -> Choice {
         left_out: entries
             .iter()
             .filter(|e| left_out.contains(&e.id) && !chosen.contains(&e.id))
+            // A part without the whole was asked for.
+            .filter(|e| !e.text.starts_with("TABLE ATTACH ") && !e.text.starts_with("INDEX ATTACH "))
             .map(|e| e.text.clone())
             .collect(),
     }
@@ -132,15 +134,27 @@ fn parse(listing: &str) -> Vec<Entry> {
             entries.push(entry);
         }
     }
-    // A part of a partitioned table is made as a table of its own, and attached then.
-    let attached: Vec<Vec<u32>> =
-        entries.iter().filter(|e| e.text.starts_with("TABLE ATTACH ")).map(|e| e.needs.clone()).collect();
-    for entry in entries.iter_mut().filter(|e| e.text.starts_with("TABLE ") && !e.text.starts_with("TABLE ATTACH ")) {
-        for both in attached.iter().filter(|both| both.contains(&entry.id)) {
+    // A part of a partitioned table is made as a table of its own, and attached then; and so are its
+    // indexes, which need no index of the whole.
+    detach(&mut entries, "TABLE ATTACH ", &["TABLE "]);
+    detach(&mut entries, "INDEX ATTACH ", &["INDEX ", "CONSTRAINT "]);
+    entries
+}
+
+/// What is attached to another of its kind does not need it to be made.
+fn detach(entries: &mut [Entry], attach: &str, kinds: &[&str]) {
+    let is_one = |e: &Entry| kinds.iter().any(|kind| e.text.starts_with(kind)) && !e.text.starts_with(attach);
+    let alike: BTreeSet<u32> = entries.iter().filter(|e| is_one(e)).map(|e| e.id).collect();
+    let pairs: Vec<BTreeSet<u32>> = entries
+        .iter()
+        .filter(|e| e.text.starts_with(attach))
+        .map(|e| e.needs.iter().copied().filter(|id| alike.contains(id)).collect())
+        .collect();
+    for entry in entries.iter_mut().filter(|e| alike.contains(&e.id)) {
+        for both in pairs.iter().filter(|both| both.contains(&entry.id)) {
             entry.needs.retain(|needed| !both.contains(needed));
         }
     }
-    entries
 }
 
 /// `215; 1259 16387 TABLE app t owner`.
@@ -198,6 +212,12 @@ mod tests {
 ;\tdepends on: 30 5
 32; 0 0 TABLE ATTACH app parts1 me
 ;\tdepends on: 31 30
+33; 2606 502 CONSTRAINT app parts parts_pkey me
+;\tdepends on: 30
+34; 2606 503 CONSTRAINT app parts1 parts1_pkey me
+;\tdepends on: 31 31 33
+35; 0 0 INDEX ATTACH app parts1_pkey me
+;\tdepends on: 34 33 33 31 30
 ";
 
     #[test]
@@ -214,8 +234,8 @@ mod tests {
             let choice = choose(LISTING, &tables.iter().copied().collect());
             choice.list.lines().map(|l| l.split(';').next().unwrap().parse().unwrap()).collect::<Vec<u32>>()
         };
-        assert_eq!(ids(&[501]), [5, 31]);
-        assert_eq!(ids(&[500, 501]), [5, 30, 31, 32]);
+        assert_eq!(ids(&[501]), [5, 31, 34]);
+        assert_eq!(ids(&[500, 501]), [5, 30, 31, 32, 33, 34, 35]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::building::{Building, Table};
 use super::connect::Session;
-use super::error::{failed, internal};
+use super::error::{failed, internal, is_lost};
 use super::large_objects::{Frames, Meta};
 use super::names::{conninfo, ident, literal, qualified};
 use super::plan::{Rows, Sequence};
@@ -186,19 +186,33 @@ impl Inner {
         counts.try_fold(0, |sum, rows| async move { Ok(sum + rows) }).await
     }
 
-    /// Tells the planner what is in the tables, several at a time.
+    /// Tells the planner what is in the tables, several at a time. That is no part of the backup: what
+    /// cannot be done is told. Tables above foreign ones are left to the user, for it would ask those.
     pub(super) async fn analyze(&self, building: &Building) -> Result<()> {
         let mut session = self.take(building).await?;
-        let sql = "SELECT n.nspname::text, c.relname::text FROM pg_catalog.pg_class c \
+        let sql = "WITH RECURSIVE above AS ( \
+                SELECT i.inhparent AS oid FROM pg_catalog.pg_inherits i \
+                    JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid AND c.relkind = 'f' \
+                UNION SELECT i.inhparent FROM above a JOIN pg_catalog.pg_inherits i ON i.inhrelid = a.oid) \
+            SELECT n.nspname::text, c.relname::text, c.oid IN (SELECT oid FROM above) FROM pg_catalog.pg_class c \
             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
                 AND c.oid >= 16384 ORDER BY c.relpages DESC";
-        let tables: Vec<(String, String)> = session.rows("list the tables", sql).await?;
+        let tables: Vec<(String, String, bool)> = session.rows("list the tables", sql).await?;
         self.give_back(building, session);
-        let work = tables.into_iter().map(|(schema, table)| async move {
+        let work = tables.into_iter().map(|(schema, table, is_above_foreign)| async move {
+            let name = qualified(&schema, &table);
+            if is_above_foreign {
+                building
+                    .warn(format!("no statistics were gathered of {name}, which has foreign tables below it: ANALYZE"));
+                return Ok(());
+            }
             let mut session = self.take(building).await?;
-            let sql = format!("ANALYZE {}", qualified(&schema, &table));
-            session.run("gather statistics", &sql).await?;
+            match session.run("gather statistics", &format!("ANALYZE {name}")).await {
+                Ok(()) => {}
+                Err(error) if is_lost(&error) || error.context("sqlstate").is_none() => return Err(error),
+                Err(error) => building.warn(format!("no statistics could be gathered of {name}: {error}")),
+            }
             self.give_back(building, session);
             Ok::<_, Error>(())
         });

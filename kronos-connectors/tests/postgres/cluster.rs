@@ -73,7 +73,7 @@ impl Cluster {
 
     /// Runs one of the server's programs as the server's user.
     fn run(&self, program: &str, arguments: &[&str]) {
-        let program = format!("{}/{program}", self.server.bin);
+        let program = self.server.path(program);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
             command

@@ -78,7 +78,11 @@ fn snapshot(server: &Server) {
         for _ in 0..3 {
             let repository = repository().await;
             let backup = back_up(&repository, &source.source()).await.unwrap();
-            assert!(backup.streams > 4, "the table is read in ranges: {}", backup.streams);
+            assert!(
+                backup.streams > 4 || server.version() < 140_000,
+                "the table is read in ranges: {}",
+                backup.streams
+            );
             let target = server.new_name();
             bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
             let wrong = target.sql(

@@ -52,7 +52,7 @@ pub(crate) fn roles(server: &Server) {
 
 fn nasty(server: &Server) -> Database {
     roles(server);
-    server.database(include_str!("nasty.sql"))
+    server.database(&server.nasty())
 }
 
 fn everything(server: &Server) {
@@ -90,8 +90,8 @@ fn round_trip(server: &Server, method: Method) {
 }
 
 fn to_newer(server: &Server) {
-    for newer in SERVERS.into_iter().skip_while(|name| *name != server.name).skip(1) {
-        let Ok(newer) = Server::named(newer) else { continue };
+    let version = server.version();
+    for newer in SERVERS.into_iter().filter_map(|name| Server::named(name).ok()).filter(|s| s.version() > version) {
         roles(&newer);
         let source = nasty(server);
         for method in [Method::Native, Method::Tool] {

@@ -46,7 +46,8 @@ VALUES (true, -32768, 2147483647 / 2, 9223372036854775807, 'NaN', '-Infinity', '
     '0001-01-01 00:00:00+00 BC', '0', NULL, 'null', 'null', NULL, NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
     NULL, NULL, '', NULL, NULL, NULL, 'empty', NULL, NULL, NULL, '', NULL, '{}', '[0:1]={1,2}', '{}', NULL, '', NULL, NULL, NULL, NULL);
 INSERT INTO app.everything (t, pos) SELECT repeat(md5(i::text), i * 40), i FROM generate_series(1, 50) i;
-ALTER TABLE app.everything ALTER t SET STORAGE EXTERNAL, ALTER i4 SET STATISTICS 77, ALTER j SET COMPRESSION pglz;
+ALTER TABLE app.everything ALTER t SET STORAGE EXTERNAL, ALTER i4 SET STATISTICS 77;
+ALTER TABLE app.everything ALTER j SET COMPRESSION pglz;
 COMMENT ON COLUMN app.everything.t IS 'a ''comment''';
 CREATE INDEX ON app.everything USING gin (t app.gin_trgm_ops);
 CREATE INDEX "an ""index""" ON app.everything (app.twice(i4)) WHERE b;

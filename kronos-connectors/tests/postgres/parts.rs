@@ -8,12 +8,17 @@ use kronos_connectors::postgres::{Method, PostgresSource};
 use kronos_core::{Connector, ErrorKind, RestoreOptions, Secret};
 use libtest_mimic::Trial;
 
+use crate::cluster::Cluster;
 use crate::fidelity::roles;
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, fresh, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
         on_each("only_a_table", only_a_table),
+        on_each("only_a_part_of_a_table", only_a_part),
+        on_each("statistics_that_cannot_be_gathered", no_statistics),
+        on_each("subscriptions", subscriptions),
+        on_each("roles_that_someone_unknown_granted", granted_by),
         on_each("only_a_database", only_a_database),
         on_each("all_databases_of_a_server", all),
         on_each("replacing_a_database_in_use", replacing),
@@ -88,6 +93,82 @@ fn only_a_table(server: &Server) {
     });
 }
 
+/// A part of a partitioned table is a table with its own keys.
+fn only_a_part(server: &Server) {
+    let source = server.database(
+        "CREATE TABLE p(a int PRIMARY KEY, b int) PARTITION BY RANGE (a); CREATE INDEX ON p (b); \
+         CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10); INSERT INTO p VALUES (1, 2)",
+    );
+    block_on(async {
+        let (repository, target) = (repository().await, server.new_name());
+        back_up(&repository, &source.source()).await.unwrap();
+        let report = bring_back(&repository, &target.source(), &only(["public.p1"])).await.unwrap();
+        assert!(report.outcome.warnings.is_empty(), "{:?}", report.outcome.warnings);
+        let indexes =
+            "SELECT string_agg(indexname, ' ' ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public'";
+        assert_eq!(target.sql(indexes), "p1_b_idx p1_pkey");
+    });
+}
+
+/// Statistics are no part of the backup: that they cannot be gathered is told.
+fn no_statistics(server: &Server) {
+    let source = server.database(
+        "CREATE EXTENSION postgres_fdw; CREATE SERVER old FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1'); \
+         CREATE USER MAPPING FOR CURRENT_USER SERVER old; CREATE TABLE log(a int); INSERT INTO log VALUES (1); \
+         CREATE FOREIGN TABLE log_2019() INHERITS (log) SERVER old; \
+         CREATE FUNCTION number(text) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1::int'; \
+         CREATE TABLE t(a text); CREATE INDEX ON t (length(a)) WHERE number(a) > 0; ALTER TABLE t SET (autovacuum_enabled = off)",
+    );
+    if server.version() >= 140_000 {
+        source.sql("DROP INDEX t_length_idx; INSERT INTO t VALUES ('x'); CREATE STATISTICS s ON (number(a)) FROM t");
+    }
+    for method in [Method::Native, Method::Tool] {
+        block_on(async {
+            let (repository, target) = (repository().await, server.new_name());
+            back_up(&repository, &source.source_by(method)).await.unwrap();
+            let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+            let warnings = report.outcome.warnings.join("\n");
+            assert!(warnings.contains("\"log\", which has foreign tables below it"), "{method:?}: {warnings}");
+            assert!(
+                warnings.contains("could be gathered of \"public\".\"t\"") || server.version() < 140_000,
+                "{method:?}: {warnings}"
+            );
+            assert_eq!(target.sql("SELECT count(*) FROM ONLY log"), "1");
+        });
+    }
+}
+
+/// A subscription would keep its database from being dropped.
+fn subscriptions(server: &Server) {
+    let source = server.database(
+        "CREATE TABLE t(a int); CREATE SUBSCRIPTION sub CONNECTION 'dbname=nosuch' PUBLICATION p WITH (connect = false);",
+    );
+    let (target, left) = (server.new_name(), "SELECT count(*) FROM pg_database WHERE datname LIKE");
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        for _ in 0..3 {
+            let options = RestoreOptions::new().with_replace();
+            let report = bring_back(&repository, &target.source(), &options).await.unwrap();
+            assert!(report.outcome.warnings.is_empty(), "{:?}", report.outcome.warnings);
+            assert_eq!(server.sql("postgres", &format!("{left} '{}%'", target.name)), "1");
+            assert_eq!(target.sql("SELECT subname, subenabled FROM pg_subscription JOIN pg_database d ON d.oid = subdbid AND datname = current_database()"), "sub|f");
+        }
+        // One that fails, and has to be removed.
+        source.sql("CREATE TABLE u(x int); CREATE VIEW v AS SELECT 1 / count(*) AS one FROM u; CREATE MATERIALIZED VIEW m AS SELECT 1 / count(*) FROM u WITH NO DATA; \
+             INSERT INTO u VALUES (1); REFRESH MATERIALIZED VIEW m; DELETE FROM u");
+        back_up(&repository, &source.source()).await.unwrap();
+        let other = server.new_name();
+        bring_back(&repository, &other.source(), &RestoreOptions::new()).await.unwrap_err();
+        assert_eq!(server.sql("postgres", &format!("{left} '{}%'", other.name)), "0");
+    });
+    for database in [&source, &target] {
+        database.sql(
+            "ALTER SUBSCRIPTION sub DISABLE; ALTER SUBSCRIPTION sub SET (slot_name = NONE); DROP SUBSCRIPTION sub",
+        );
+    }
+}
+
 fn only_a_database(server: &Server) {
     let (one, two) = (server.database("CREATE TABLE a(x int)"), server.database("CREATE TABLE b(x int)"));
     block_on(async {
@@ -107,6 +188,9 @@ fn only_a_database(server: &Server) {
 }
 
 fn all(server: &Server) {
+    // Elsewhere databases come and go.
+    let cluster = Cluster::new(server);
+    let server = &cluster.server;
     let one = server.database("CREATE TABLE a(x int)");
     let template = server.database("");
     let closed = server.database("");
@@ -325,7 +409,7 @@ fn remains(server: &Server) {
 
 fn export(server: &Server) {
     roles(server);
-    let source = server.database(include_str!("nasty.sql"));
+    let source = server.database(&server.nasty());
     block_on(async {
         for method in [Method::Native, Method::Tool] {
             let repository = repository().await;
@@ -355,4 +439,28 @@ fn export(server: &Server) {
             assert!(std::fs::read_to_string(place.join("globals.sql")).unwrap().contains("CREATE ROLE kt_owner"));
         }
     });
+}
+
+/// Who granted a role is not needed for anything else.
+fn granted_by(server: &Server) {
+    let (a, b, c) = (fresh("group"), fresh("member"), fresh("grantor"));
+    server.sql("postgres", &format!("CREATE ROLE {a}; CREATE ROLE {b}; CREATE ROLE {c} CREATEROLE"));
+    if server.version() >= 160_000 {
+        server.sql("postgres", &format!("GRANT {a} TO {c} WITH ADMIN OPTION"));
+    }
+    server.sql("postgres", &format!("SET ROLE {c}; GRANT {a} TO {b}"));
+    let sql = format!("CREATE TABLE t(x int); ALTER TABLE t OWNER TO {a}; GRANT SELECT ON t TO {b}");
+    let source = server.database(&sql);
+    let member =
+        format!("SELECT count(*) FROM pg_auth_members WHERE roleid = '{a}'::regrole AND member = '{b}'::regrole");
+    block_on(async {
+        let (repository, target) = (repository().await, server.new_name());
+        back_up(&repository, &source.source()).await.unwrap();
+        server.drop_database(&source.name);
+        server.sql("postgres", &format!("DROP ROLE {b}; DROP ROLE {a}; DROP ROLE {c}"));
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        assert_eq!(server.sql("postgres", &member), "1");
+        server.drop_database(&target.name);
+    });
+    server.sql("postgres", &format!("DROP ROLE {b}; DROP ROLE {a}"));
 }

