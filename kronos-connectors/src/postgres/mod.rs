@@ -15,6 +15,7 @@ mod globals;
 mod holder;
 mod large_objects;
 mod names;
+mod own_sql;
 mod plan;
 mod preflight;
 mod read_rows;

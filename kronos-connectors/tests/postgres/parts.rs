@@ -425,7 +425,7 @@ fn export(server: &Server) {
             let target = server.database("");
             let (program, arguments, inside) = match method {
                 Method::Native => ("psql", vec!["-X", "-q", "-f", "restore.sql"], place.join(&source.name)),
-                Method::Tool => ("pg_restore", vec!["--exit-on-error"], place.clone()),
+                Method::Tool => ("pg_restore", vec![], place.clone()),
             };
             let mut command = server.program(program);
             command.args(arguments).args(["-d", &target.name]).current_dir(inside);
@@ -433,7 +433,10 @@ fn export(server: &Server) {
                 command.arg(format!("{}.dump", source.name));
             }
             let done = command.output().unwrap();
-            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+            let said = String::from_utf8_lossy(&done.stderr);
+            // A program of 17 goes on after what an older server does not know, and says so.
+            let is_newer = method == Method::Tool && said.contains("transaction_timeout");
+            assert!(done.status.success() || is_newer, "{said}");
             let before = if server.name == "postgres18" { server.reference(&source).all() } else { source.all() };
             assert_same(&target.all(), &before, &format!("{method:?}"));
             assert!(std::fs::read_to_string(place.join("globals.sql")).unwrap().contains("CREATE ROLE kt_owner"));
