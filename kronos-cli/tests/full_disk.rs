@@ -8,7 +8,7 @@ mod common;
 use std::fs;
 
 use common::Place;
-use common::small::Small;
+use common::small::{Small, mounting};
 use libtest_mimic::{Arguments, Failed, Trial};
 use rusqlite::Connection;
 
@@ -16,24 +16,12 @@ const MEGABYTE: u32 = 1 << 20;
 /// How every such failure ends.
 const FULL: &str = "No space left on device (os error 28)\nhint: make room";
 
-type Test = fn() -> Result<(), Failed>;
-
 fn main() {
-    let tests: [(&str, Test); 2] = [
-        ("a_backup_onto_a_full_disk_fails_and_harms_nothing", backup),
-        ("a_restore_onto_a_full_disk_fails_and_leaves_the_target", restore),
+    let tests = vec![
+        Trial::test("a_backup_onto_a_full_disk_fails_and_harms_nothing", backup),
+        Trial::test("a_restore_onto_a_full_disk_fails_and_leaves_the_target", restore),
     ];
-    let probe = tempfile::tempdir().unwrap();
-    let trials = match (Small::mount(probe.path().join("small"), 1), std::env::var_os("KRONOS_TEST_REQUIRE")) {
-        (Ok(_), _) => tests.map(|(name, test)| Trial::test(name, test)),
-        (Err(reason), Some(_)) => tests.map(|(name, _)| {
-            let failed = Failed::from(reason.clone());
-            Trial::test(name, || Err(failed))
-        }),
-        (Err(reason), None) => tests
-            .map(|(name, _)| Trial::test(format!("{name} (no tmpfs: {reason})"), || Ok(())).with_ignored_flag(true)),
-    };
-    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit();
+    libtest_mimic::run(&Arguments::from_args(), mounting(tests)).exit();
 }
 
 /// So many megabytes of noise more.

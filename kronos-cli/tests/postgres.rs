@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use common::Place;
-use common::small::Small;
+use common::small::{Small, mounting};
 use libtest_mimic::Arguments;
 use server::{Database, Server, on_each};
 
@@ -22,7 +22,7 @@ fn main() {
         on_each("of_the_configuration", configuration),
         on_each("wrong_ones_are_told", wrong),
         on_each("killed_at_any_moment", killed),
-        on_each("onto_a_full_disk", full_disk),
+        mounting(on_each("onto_a_full_disk", full_disk)),
         on_each("what_may_not_be_read_is_told_beforehand", validate),
         on_each("what_is_installed", doctor),
     ];
@@ -214,36 +214,17 @@ fn killed(server: &Server) {
         }
     }
     ok(&place, server, &["check", "--from", "repo"]);
-    no_session_is_left(server, &[&source, &target]);
+    server.no_session_is_left(&[&source.name, &target.name]);
     ok(&place, server, &["restore", "latest", "--from", "repo", "--to", &to]);
     assert_eq!(target.all(), source.all());
     let left = format!("SELECT count(*) FROM pg_database WHERE datname LIKE '{}\\_kronos%'", target.name);
     assert_eq!(server.sql("postgres", &left), "0");
 }
 
-/// Programs that were started by what was killed end by themselves.
-#[track_caller]
-fn no_session_is_left(server: &Server, databases: &[&Database]) {
-    let named: Vec<String> = databases.iter().map(|database| format!("'{}%'", database.name)).collect();
-    let sessions = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'kronos' AND datname LIKE ANY (ARRAY[{}])",
-        named.join(", ")
-    );
-    let is_quiet = |_| {
-        std::thread::sleep(Duration::from_millis(100));
-        server.sql("postgres", &sessions) == "0"
-    };
-    assert!((0..200).any(is_quiet), "a session is left");
-}
-
 /// The server notices nothing of it but that a session ends.
 fn full_disk(server: &Server) {
     let place = Place::new();
-    let small = match Small::mount(place.path("small"), 4) {
-        Ok(small) => small,
-        Err(reason) if std::env::var_os("KRONOS_TEST_REQUIRE").is_some() => panic!("no tmpfs: {reason}"),
-        Err(_) => return,
-    };
+    let small = Small::mount(place.path("small"), 4).unwrap();
     let source = server.database(
         "CREATE TABLE t(id int, x text); INSERT INTO t SELECT i, string_agg(md5((i * 50 + j)::text), '') FROM \
          generate_series(1, 200) i, generate_series(1, 50) j GROUP BY i",
@@ -263,7 +244,7 @@ fn full_disk(server: &Server) {
         let listed = run(&place, server, &["list", "--from", &repo, "--json"]);
         let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
         assert_eq!(listed["backups"].as_array().map(Vec::len), Some(1));
-        no_session_is_left(server, &[&source]);
+        server.no_session_is_left(&[&source.name]);
     }
     small.grow(200);
     for method in ["native", "tool"] {

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::announce::{announce, interrupted_packs, keep_announcing, withdraw};
-use crate::backup::COMPRESSION;
 use crate::bugs::Bug;
 use crate::error::Result;
 use crate::id::Id;
@@ -106,7 +105,7 @@ pub(crate) async fn compact(job: &Job, state: State, plan: Plan, run: &RunContex
     };
     let objects: Vec<_> = going.iter().map(|id| name_of(job, packs[id].info.class, *id)).collect();
     let fetcher = Fetcher::new(job, packs.into_values(), run.limits.memory, run);
-    let (intake, _abort) = Intake::begin(job, run_id, COMPRESSION, offer, run).await?;
+    let (intake, _abort) = Intake::begin(job, run_id, offer, run).await?;
     let copying = Copying { going, intake: intake.clone(), open: OpenPlace::new(intake.chunker.block) };
     let mut moving = Moving::new(job, run_id, copying, fetcher, intake, run);
     let work = async {

@@ -144,7 +144,7 @@ async fn copy_one(
         avoid: state.doomed.keys().chain(&state.swept).copied().collect(),
         damage,
     };
-    let (intake, _abort) = Intake::begin(target, run_id, 3, offer, run).await?;
+    let (intake, _abort) = Intake::begin(target, run_id, offer, run).await?;
     let same_keys = source.repository().shares_keys_with(target.repository());
     run.emit(&Event::Estimated { bytes: from.bytes });
     let work = futures::stream::iter(&root.streams)

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::announce::{announce, keep_announcing, withdraw};
-use crate::backup::COMPRESSION;
 use crate::error::{ErrorKind, Result};
 use crate::event::Event;
 use crate::id::Id;
@@ -48,7 +47,7 @@ async fn heal(job: &Job, state: State, made: &Record, run: &RunContext) -> Resul
     }
     let (run_id, started) = (Id(run.random()), run.now());
     announce(job, run_id, started, run).await?;
-    let (intake, _abort) = Intake::begin(job, run_id, COMPRESSION, Offer::default(), run).await?;
+    let (intake, _abort) = Intake::begin(job, run_id, Offer::default(), run).await?;
     let mut moving = Moving::new(job, run_id, found, fetcher, intake, run);
     let work = async {
         for (was, root) in &patients {

@@ -5,6 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 
+use libtest_mimic::{Failed, Trial};
+
 /// A file system of some megabytes, unmounted when this is dropped.
 #[derive(Debug)]
 pub struct Small {
@@ -35,6 +37,25 @@ impl Drop for Small {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.at).status();
     }
+}
+
+/// Tests that mount one, as they are; where that is not allowed they are ignored with the reason, or
+/// fail where it is required.
+pub fn mounting(tests: Vec<Trial>) -> Vec<Trial> {
+    let probe = tempfile::tempdir().unwrap();
+    let Err(reason) = Small::mount(probe.path().join("small"), 1) else { return tests };
+    let is_required = std::env::var_os("KRONOS_TEST_REQUIRE").is_some();
+    let instead = |test: Trial| {
+        if test.has_ignored_flag() {
+            test
+        } else if is_required {
+            let failed = Failed::from(reason.clone());
+            Trial::test(test.name(), || Err(failed))
+        } else {
+            Trial::test(format!("{} (no tmpfs: {reason})", test.name()), || Ok(())).with_ignored_flag(true)
+        }
+    };
+    tests.into_iter().map(instead).collect()
 }
 
 fn mount(arguments: &[&str]) -> Result<(), String> {

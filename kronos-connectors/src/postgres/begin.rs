@@ -82,8 +82,7 @@ pub(super) async fn begin(settings: &PostgresSettings, request: &DumpRequest, ru
         let left_out = native(&mut holder, holders.len(), &dump, request, &server, &mut streams).await?;
         warnings.extend(left_out.into_iter().map(|line| format!("{}: {line}", shown(database))));
         let Holder { database, session, snapshot, encoding, .. } = holder;
-        let wait = settings.read_timeout;
-        holders.push(Held { database, snapshot, encoding, wait, session: Mutex::new(Some(session)) });
+        holders.push(Held { database, snapshot, encoding, session: Mutex::new(Some(session)) });
     }
     first.run("end the session", "SELECT 1").await?;
     first.close().await;

@@ -18,7 +18,7 @@ use super::settings::PostgresSettings;
 use super::statements::{statements, words};
 use super::target::{Planned, There};
 use super::toc;
-use super::tools::{Running, Tool, failure};
+use super::tools::{Running, Tool, judge};
 
 /// Says that a database is the work of a restore that may have been killed.
 const MARK: &str = "kronos: being restored";
@@ -371,7 +371,9 @@ impl Building {
 async fn drop_database(settings: &PostgresSettings, session: &mut Session, name: &str, how: &str) -> Result<()> {
     let sql = format!("DROP DATABASE IF EXISTS {}{how}", ident(name));
     let done = session.run("drop a database", &sql).await;
-    let Err(error) = &done else { return done };
+    if done.as_ref().map_or_else(|e| e.context("sqlstate") != Some("55006"), |()| true) {
+        return done;
+    }
     let listed = format!(
         "SELECT subname::text FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid \
             WHERE d.datname = {}",
@@ -379,7 +381,7 @@ async fn drop_database(settings: &PostgresSettings, session: &mut Session, name:
     );
     // Only a superuser may look.
     let subscriptions: Vec<(String,)> = session.rows("look for subscriptions", &listed).await.unwrap_or_default();
-    if error.context("sqlstate") != Some("55006") || subscriptions.is_empty() {
+    if subscriptions.is_empty() {
         return done;
     }
     let mut inside = settings.open(name).await?;
@@ -395,34 +397,6 @@ async fn drop_database(settings: &PostgresSettings, session: &mut Session, name:
     }
     inside.close().await;
     session.run("drop a database", &sql).await
-}
-
-/// Whether `pg_restore` ended well. If it sets what the server does not know yet, an error that it
-/// went on after is none if it is that one. Each of its processes says so once, only one of them
-/// counts, and they may speak at the same time.
-fn judge(is_newer: bool, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
-    const HARMLESS: &str = "ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
-    if status.success() {
-        return Ok(());
-    }
-    if !is_newer {
-        return Err(failure("pg_restore", &said).with("status", status));
-    }
-    let harmless = said.matches(HARMLESS).count();
-    let ignored = said.split_once("errors ignored on restore: ").map(|(_, after)| {
-        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
-        after[..digits].parse().unwrap_or(usize::MAX)
-    });
-    let others = said.replace(HARMLESS, "");
-    let is_other = ["ERROR:", "FATAL:", "PANIC:", "fatal: "].iter().any(|word| others.contains(word));
-    let counted = ignored.is_some_and(|ignored| (1..=harmless).contains(&ignored));
-    if status.code() == Some(1) && counted && !is_other && said.matches("error: ").count() == harmless {
-        return Ok(());
-    }
-    Err(failure("pg_restore", &others).with("status", status).with(
-        "hint",
-        "pg_restore is newer than the server, which does not know all that it says: install the one of the server's version",
-    ))
 }
 
 /// A name for a database that is not in its place: the same beginning for the same target.
@@ -474,30 +448,6 @@ pub(super) fn token(run: &kronos_core::RunContext) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_error_is_an_error_but_for_one() {
-        use std::os::unix::process::ExitStatusExt;
-        let harmless = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
-            Command was: SET transaction_timeout = 0;\n";
-        let other = "pg_restore: error: could not execute query: ERROR:  relation \"t\" already exists\n";
-        let judged = |is_newer, code: i32, said: String| {
-            judge(is_newer, (std::process::ExitStatus::from_raw(code << 8), said)).is_ok()
-        };
-        let ignored = |n| format!("pg_restore: warning: errors ignored on restore: {n}\n");
-        assert!(judged(false, 0, String::new()));
-        assert!(judged(true, 1, format!("{harmless}{}", ignored(1))));
-        assert!(!judged(false, 1, format!("{harmless}{}", ignored(1))), "a program of the server's version");
-        assert!(!judged(true, 1, format!("{harmless}{other}{}", ignored(2))));
-        assert!(!judged(true, 1, format!("{harmless}{}", ignored(2))), "one that was not heard");
-        // Of four processes, two of them at the same time.
-        let mixed = "pg_restore: pg_restore: error: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
-            could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\nCommand was: SET transaction_timeout = 0;\n";
-        assert!(judged(true, 1, format!("{harmless}{mixed}{harmless}{}", ignored(2))));
-        assert!(!judged(true, 1, format!("{harmless}{mixed}{other}{}", ignored(2))));
-        assert!(!judged(true, 1, harmless.to_owned()) && !judged(true, 1, String::new()));
-        assert!(!judged(true, 9, format!("{harmless}{}", ignored(1))));
-    }
 
     #[test]
     fn a_name_beside_fits_and_begins_alike() {

@@ -127,7 +127,10 @@ impl Dump for PostgresDump {
             }
             let mut meanwhile = 0;
             for holder in &self.common.holders {
-                holder.check().await.map_err(|e| e.with("database", &holder.database))?;
+                holder
+                    .check(self.common.settings.read_timeout)
+                    .await
+                    .map_err(|e| e.with("database", &holder.database))?;
                 meanwhile = meanwhile.max(holder.transactions().await?);
             }
             Ok(meanwhile)

@@ -10,7 +10,7 @@ use super::connect::{Session, shown as version_shown};
 use super::holder;
 use super::names::shown;
 use super::settings::{Method, PostgresSettings};
-use super::tools::find;
+use super::tools::{USED, find};
 
 /// Transactions that are older than this hold the server's cleaning back by themselves.
 const OLD: &str = "1 hour";
@@ -33,7 +33,7 @@ pub(super) async fn preflight(settings: &PostgresSettings) -> Result<Preflight> 
 }
 
 async fn programs(settings: &PostgresSettings, major: u32, found: &mut Preflight) {
-    for program in ["pg_dump", "pg_dumpall", "pg_restore"] {
+    for (program, _) in USED {
         match find(settings, program, major, major).await {
             Ok(tool) => found.notes.push(format!("{program} {} ({})", tool.version, tool.path.display())),
             Err(error) => {

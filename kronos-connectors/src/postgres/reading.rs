@@ -1,6 +1,7 @@
 //! One stream being read: what it holds decides how.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use kronos_core::{Error, Result, RunContext, StreamSender};
@@ -36,8 +37,6 @@ pub(super) struct Held {
     pub database: String,
     pub snapshot: String,
     pub encoding: String,
-    /// How long an answer is waited for.
-    pub wait: std::time::Duration,
     /// Has nothing to do but to hold; `None` once it was given up.
     pub session: Mutex<Option<Session>>,
 }
@@ -120,7 +119,7 @@ impl Reading {
 
     /// An error when the snapshot is gone.
     pub(super) async fn still_held(&self) -> Result<()> {
-        self.holder()?.check().await
+        self.holder()?.check(self.dump.settings.read_timeout).await
     }
 
     async fn sequences(&self, sequences: &[Relation], sender: &mut StreamSender) -> Result<()> {
@@ -203,16 +202,16 @@ impl Reading {
 }
 
 impl Held {
-    /// An error when the snapshot is gone.
-    pub(super) async fn check(&self) -> Result<()> {
+    /// An error when the snapshot is gone, or nothing is heard of it for so long.
+    pub(super) async fn check(&self, wait: Duration) -> Result<()> {
         let mut session = self.session.lock().await;
         let session = session.as_mut().ok_or_else(|| internal("the snapshot has been given up"))?;
         let asked = session.row(
             "see whether the snapshot is still held",
             "SELECT current_setting('transaction_isolation') = 'repeatable read'",
         );
-        let answer = tokio::time::timeout(self.wait, asked).await;
-        let (same,): (bool,) = answer.map_err(|_| super::read_rows::silent(self.wait))??;
+        let answer = tokio::time::timeout(wait, asked).await;
+        let (same,): (bool,) = answer.map_err(|_| super::read_rows::silent(wait))??;
         if same { Ok(()) } else { Err(internal("the transaction that held the snapshot has ended")) }
     }
 

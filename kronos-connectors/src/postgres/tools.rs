@@ -219,6 +219,34 @@ pub(super) fn failure(name: &'static str, said: &str) -> Error {
     Error::new(kind, "a program of PostgreSQL failed").with("program", name).with("said", one_line(&text))
 }
 
+/// Whether `pg_restore` ended well. If it sets what the server does not know yet, an error that it
+/// went on after is none if it is that one. Each of its processes says so once, only one of them
+/// counts, and they may speak at the same time.
+pub(super) fn judge(is_newer: bool, (status, said): (std::process::ExitStatus, String)) -> Result<()> {
+    const HARMLESS: &str = "ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
+    if status.success() {
+        return Ok(());
+    }
+    if !is_newer {
+        return Err(failure("pg_restore", &said).with("status", status));
+    }
+    let harmless = said.matches(HARMLESS).count();
+    let ignored = said.split_once("errors ignored on restore: ").map(|(_, after)| {
+        let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+        after[..digits].parse().unwrap_or(usize::MAX)
+    });
+    let others = said.replace(HARMLESS, "");
+    let is_other = ["ERROR:", "FATAL:", "PANIC:", "fatal: "].iter().any(|word| others.contains(word));
+    let counted = ignored.is_some_and(|ignored| (1..=harmless).contains(&ignored));
+    if status.code() == Some(1) && counted && !is_other && said.matches("error: ").count() == harmless {
+        return Ok(());
+    }
+    Err(failure("pg_restore", &others).with("status", status).with(
+        "hint",
+        "pg_restore is newer than the server, which does not know all that it says: install the one of the server's version",
+    ))
+}
+
 /// What follows a word in the lines that have it.
 fn lines(said: &str, word: &str) -> Vec<String> {
     said.lines().filter_map(|line| Some(one_line(line.split_once(word)?.1))).collect()
@@ -282,6 +310,30 @@ mod tests {
         std::os::unix::fs::symlink("pg_wrapper", script.join("pg_none")).unwrap();
         let there = [script, two.clone(), one, place.path().join("nothing")];
         assert_eq!(candidates("pg_none", &there), [two.join("pg_none")]);
+    }
+
+    #[test]
+    fn an_error_is_an_error_but_for_one() {
+        use std::os::unix::process::ExitStatusExt;
+        let harmless = "pg_restore: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+            Command was: SET transaction_timeout = 0;\n";
+        let other = "pg_restore: error: could not execute query: ERROR:  relation \"t\" already exists\n";
+        let judged = |is_newer, code: i32, said: String| {
+            judge(is_newer, (std::process::ExitStatus::from_raw(code << 8), said)).is_ok()
+        };
+        let ignored = |n| format!("pg_restore: warning: errors ignored on restore: {n}\n");
+        assert!(judged(false, 0, String::new()));
+        assert!(judged(true, 1, format!("{harmless}{}", ignored(1))));
+        assert!(!judged(false, 1, format!("{harmless}{}", ignored(1))), "a program of the server's version");
+        assert!(!judged(true, 1, format!("{harmless}{other}{}", ignored(2))));
+        assert!(!judged(true, 1, format!("{harmless}{}", ignored(2))), "one that was not heard");
+        // Of four processes, two of them at the same time.
+        let mixed = "pg_restore: pg_restore: error: error: could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\n\
+            could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"\nCommand was: SET transaction_timeout = 0;\n";
+        assert!(judged(true, 1, format!("{harmless}{mixed}{harmless}{}", ignored(2))));
+        assert!(!judged(true, 1, format!("{harmless}{mixed}{other}{}", ignored(2))));
+        assert!(!judged(true, 1, harmless.to_owned()) && !judged(true, 1, String::new()));
+        assert!(!judged(true, 9, format!("{harmless}{}", ignored(1))));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Clusters of a test's own: made with a server's programs, restarted and thrown away at will.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tempfile::TempDir;
@@ -42,7 +42,7 @@ impl Cluster {
         let place = tempfile::Builder::new().prefix("kronos-cluster-").tempdir().unwrap();
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let made = Self { server: Server { port: free, ..server.clone() }, place };
-        made.owned(&made.place.path().to_owned());
+        give_to_server(made.place.path());
         made
     }
 
@@ -50,21 +50,8 @@ impl Cluster {
     pub(crate) fn directory(&self, name: &str) -> String {
         let path = self.place.path().join(name);
         std::fs::create_dir_all(&path).unwrap();
-        self.owned(&path);
+        give_to_server(&path);
         path.to_str().unwrap().to_owned()
-    }
-
-    fn owned(&self, path: &PathBuf) {
-        if is_root() {
-            let done = Command::new("chown").arg(self.user()).arg(path).status().unwrap();
-            assert!(done.success());
-        }
-    }
-
-    #[allow(clippy::unused_self, reason = "beside its kin")]
-    fn user(&self) -> &'static str {
-        let known = Command::new("id").arg("postgres").output().is_ok_and(|done| done.status.success());
-        if known { "postgres" } else { "nobody" }
     }
 
     fn data(&self) -> String {
@@ -76,11 +63,8 @@ impl Cluster {
         let program = self.server.path(program);
         let mut command = if is_root() {
             let mut command = Command::new("setpriv");
-            command
-                .arg(format!("--reuid={}", self.user()))
-                .arg(format!("--regid={}", self.group()))
-                .arg("--clear-groups");
-            command.arg(program);
+            let (user, group) = user();
+            command.args([&format!("--reuid={user}"), &format!("--regid={group}"), "--clear-groups", &program]);
             command
         } else {
             Command::new(program)
@@ -92,10 +76,6 @@ impl Cluster {
         let done = command.status().unwrap();
         let said = std::fs::read_to_string(self.place.path().join("said")).unwrap();
         assert!(done.success(), "{command:?}: {said}");
-    }
-
-    fn group(&self) -> &'static str {
-        if self.user() == "postgres" { "postgres" } else { "nogroup" }
     }
 
     pub(crate) fn start(&self) {
@@ -129,6 +109,19 @@ impl Drop for Cluster {
         if running {
             self.stop("immediate");
         }
+    }
+}
+
+/// Who the server runs as where it must not be root, and his group.
+fn user() -> (&'static str, &'static str) {
+    let known = Command::new("id").arg("postgres").output().is_ok_and(|done| done.status.success());
+    if known { ("postgres", "postgres") } else { ("nobody", "nogroup") }
+}
+
+fn give_to_server(path: &Path) {
+    if is_root() {
+        let done = Command::new("chown").arg(user().0).arg(path).status().unwrap();
+        assert!(done.success());
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use kronos_connectors::postgres::{Method, PostgresSource};
 use kronos_core::{
-    Connector, DumpRequest, ErrorKind, Outline, RestoreOptions, RunContext, StreamId, find_backup, list, restore,
+    Connector, DumpRequest, ErrorKind, Outline, Repository, RestoreOptions, RunContext, StreamId, find_backup, list,
+    restore,
 };
 use libtest_mimic::Trial;
 
@@ -201,6 +202,17 @@ pub(crate) fn big(server: &Server) -> Database {
 
 pub(crate) const SUM: &str = "SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t";
 
+/// Every backup of a repository brings the big table back.
+pub(crate) async fn assert_each_is_whole(repository: &Repository, server: &Server, expected: &str) {
+    let run = RunContext::new();
+    for backup in list(repository, None, &run).await.unwrap().backups {
+        let target = server.new_name();
+        let found = find_backup(repository, &backup.id.to_string(), &run).await.unwrap();
+        restore(repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
+        assert_eq!(target.sql(SUM), expected);
+    }
+}
+
 /// The server ends the sessions that read: others take their place, as the snapshot is still held.
 fn cut(server: &Server) {
     let source = big(server);
@@ -259,14 +271,9 @@ fn lost_snapshot(server: &Server) {
         killer.join().unwrap();
         // Whatever was committed is whole.
         let expected = source.sql(SUM);
-        for backup in list(&repository, None, &run).await.unwrap().backups {
-            let target = server.new_name();
-            let found = find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
-            restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
-            assert_eq!(target.sql(SUM), expected);
-        }
+        assert_each_is_whole(&repository, server, &expected).await;
     });
-    no_session_is_left(server, &source.name);
+    server.no_session_is_left(&[&source.name]);
 }
 
 fn cut_restore(server: &Server) {
@@ -312,16 +319,5 @@ fn cancelled(server: &Server) {
             }
         }
     });
-    no_session_is_left(server, &source.name);
-}
-
-pub(crate) fn no_session_is_left(server: &Server, database: &str) {
-    let sql = format!(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = '{database}' AND application_name LIKE 'kronos%'"
-    );
-    let begun = Instant::now();
-    while server.sql("postgres", &sql) != "0" {
-        assert!(begun.elapsed() < Duration::from_secs(20), "a session is left");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    server.no_session_is_left(&[&source.name]);
 }

@@ -10,7 +10,7 @@ use kronos_connectors::postgres::{Method, PostgresSettings, PostgresSource};
 use kronos_core::{ErrorKind, RestoreOptions, RunContext, find_backup, list, restore};
 use libtest_mimic::Trial;
 
-use crate::failures::{SUM, big, no_session_is_left};
+use crate::failures::{SUM, assert_each_is_whole, big};
 use crate::server::{Server, back_up, block_on, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -172,14 +172,9 @@ fn random_cuts(server: &Server) {
             assert_eq!(there, committed, "{trouble:?} after {bytes} bytes");
         }
         assert!(committed > 0 && failed > 0, "{committed} committed, {failed} failed");
-        for backup in list(&repository, None, &run).await.unwrap().backups {
-            let target = server.new_name();
-            let found = find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
-            restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
-            assert_eq!(target.sql(SUM), expected);
-        }
+        assert_each_is_whole(&repository, server, &expected).await;
     });
-    no_session_is_left(server, &source.name);
+    server.no_session_is_left(&[&source.name]);
 }
 
 /// No word and no end: after a while the connection counts as lost, and another one reads on.
@@ -197,7 +192,7 @@ fn silence(server: &Server) {
         crate::server::bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
         assert_eq!(target.sql(SUM), expected);
     });
-    no_session_is_left(server, &source.name);
+    server.no_session_is_left(&[&source.name]);
 }
 
 /// The target is there whole, or not at all.

@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use kronos_connectors::postgres::{Method, PostgresSettings, PostgresSource};
 use kronos_core::testing::MemoryStorage;
@@ -65,7 +66,13 @@ impl Server {
     }
 
     pub(crate) fn source<const N: usize>(&self, databases: [&str; N]) -> PostgresSource {
-        PostgresSource::new(self.settings(databases)).unwrap()
+        self.source_by(databases, Method::default())
+    }
+
+    pub(crate) fn source_by<const N: usize>(&self, databases: [&str; N], method: Method) -> PostgresSource {
+        let mut settings = self.settings(databases);
+        settings.method = method;
+        PostgresSource::new(settings).unwrap()
     }
 
     /// As in 150018.
@@ -86,6 +93,21 @@ impl Server {
         let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname";
         let text = name.replace('\'', "''");
         let _ = self.try_sql("postgres", &format!("{end} = '{text}'; DROP DATABASE IF EXISTS {}", quoted(name)));
+    }
+
+    /// What was started for databases whose names begin so ends by itself.
+    #[track_caller]
+    pub(crate) fn no_session_is_left(&self, names: &[&str]) {
+        let patterns: Vec<String> = names.iter().map(|name| format!("'{name}%'")).collect();
+        let sql = format!(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'kronos%' AND datname LIKE ANY (ARRAY[{}])",
+            patterns.join(", ")
+        );
+        let begun = Instant::now();
+        while self.sql("postgres", &sql) != "0" {
+            assert!(begun.elapsed() < Duration::from_secs(20), "a session is left");
+            std::thread::sleep(Duration::from_millis(100));
+        }
     }
 
     /// Where a program is. What a package of an old version lacks is taken from the installed one.
@@ -195,9 +217,7 @@ impl Database {
     }
 
     pub(crate) fn source_by(&self, method: Method) -> PostgresSource {
-        let mut settings = self.server.settings([&self.name]);
-        settings.method = method;
-        PostgresSource::new(settings).unwrap()
+        self.server.source_by([&self.name], method)
     }
 
     /// Everything that `pg_dump` sees.

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use kronos_connectors::postgres::Method;
-use kronos_core::{Connector, ErrorKind, RestoreOptions, RunContext, find_backup, list, restore};
+use kronos_core::{Connector, ErrorKind, RestoreOptions, RunContext, list};
 use libtest_mimic::Trial;
 
 use crate::cluster::Cluster;
+use crate::failures::{SUM, assert_each_is_whole, big};
 use crate::server::{Server, assert_same, back_up, block_on, bring_back, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -64,19 +65,14 @@ fn whole(server: &Server) {
         let (expected, expected_databases) = (all(&source), databases(&source));
         block_on(async {
             let repository = repository().await;
-            let mut settings = source.server.settings([]);
-            settings.method = method;
-            let everything = kronos_connectors::postgres::PostgresSource::new(settings).unwrap();
-            back_up(&repository, &everything).await.unwrap();
+            back_up(&repository, &source.server.source_by([], method)).await.unwrap();
             // The directory of the tablespace cannot belong to two clusters at a time.
             std::mem::forget([nasty, shop]);
             source.stop("fast");
             std::fs::remove_dir_all(&place).unwrap();
             source.directory("fast disks");
             let target = Cluster::new(server);
-            let mut settings = target.server.settings([]);
-            settings.method = method;
-            let empty = kronos_connectors::postgres::PostgresSource::new(settings).unwrap();
+            let empty = target.server.source_by([], method);
             let report = bring_back(&repository, &empty, &RestoreOptions::new()).await.unwrap();
             assert!(report.outcome.warnings.is_empty(), "{:?}", report.outcome.warnings);
             let found = all(&target);
@@ -106,9 +102,7 @@ fn standby(server: &Server) {
     for method in [Method::Native, Method::Tool] {
         block_on(async {
             let repository = repository().await;
-            let mut settings = standby.server.settings(["shop"]);
-            settings.method = method;
-            let reading = kronos_connectors::postgres::PostgresSource::new(settings).unwrap();
+            let reading = standby.server.source_by(["shop"], method);
             let found = reading.preflight().await.unwrap();
             assert!(
                 found.missing.is_empty() && found.notes.iter().any(|note| note.contains("is a standby")),
@@ -130,12 +124,8 @@ fn standby(server: &Server) {
 /// Nothing is committed that is not whole, and the next backup works.
 fn restarted(server: &Server) {
     let cluster = Cluster::new(server);
-    let source = cluster.server.database_named(
-        "shop",
-        "CREATE TABLE t(id int, body text); ALTER TABLE t ALTER body SET STORAGE PLAIN; \
-         INSERT INTO t SELECT i, repeat(md5(i::text), 100) FROM generate_series(1, 20000) i",
-    );
-    let expected = source.sql("SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t");
+    let source = big(&cluster.server);
+    let expected = source.sql(SUM);
     block_on(async {
         let (repository, run) = (repository().await, RunContext::new());
         let mut committed = 0;
@@ -162,11 +152,6 @@ fn restarted(server: &Server) {
             assert_eq!(here.len(), committed, "{method:?}, {pause} ms");
         }
         back_up(&repository, &source.source()).await.unwrap();
-        for backup in list(&repository, None, &run).await.unwrap().backups {
-            let target = cluster.server.new_name();
-            let found = find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
-            restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
-            assert_eq!(target.sql("SELECT count(*), md5(string_agg(md5(body), '' ORDER BY id)) FROM t"), expected);
-        }
+        assert_each_is_whole(&repository, &cluster.server, &expected).await;
     });
 }

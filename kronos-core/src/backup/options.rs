@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::strategy::{Incremental, Strategy};
 
-/// The zstd level that is used unless another is asked for: of the fast ones the last, before the
-/// next takes half as long again for two hundredths of the space.
+/// The zstd level of backups unless another is asked for, and of all that is stored again: of the
+/// fast ones the last, before the next takes half as long again for two hundredths of the space.
 pub(crate) const COMPRESSION: i32 = 2;
 
 /// How a backup is to be made.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
 
+use crate::backup::COMPRESSION;
 use crate::error::{Error, Result};
 use crate::id::Id;
 use crate::party::{Party, Set};
@@ -98,14 +99,13 @@ impl Intake {
     pub(crate) async fn begin(
         job: &Job,
         run_id: Id,
-        level: i32,
         offer: Offer,
         run: &RunContext,
     ) -> Result<(Arc<Self>, AbortOnDrop)> {
         let party = Arc::new(Party::of_one(job.repository(), run));
         let common = Mutex::new(Common::new(run.limits.memory / 16 * 7, false));
         let to = Destination::learn((0, job), run_id, offer, run.limits.memory, &common, run).await?;
-        Self::new(party, run_id, level, (Each::from([(0, to)]), common), run)
+        Self::new(party, run_id, COMPRESSION, (Each::from([(0, to)]), common), run)
     }
 
     /// Begins one for several, which share keys and chunker. `offers` are their jobs and what is
