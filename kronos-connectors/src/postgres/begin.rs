@@ -10,7 +10,7 @@ use super::connect::{Session, shown as version_shown};
 use super::holder::Holder;
 use super::large_objects;
 use super::names::{self, shown};
-use super::plan::{Content, Parent, Range, Rows, is_excluded, ranges};
+use super::plan::{Content, Named, Range, Rows, is_excluded, ranges};
 use super::preflight::server_notes;
 use super::reading::{Common, Held, Reading, Task};
 use super::settings::{Method, PostgresSettings};
@@ -154,7 +154,14 @@ async fn native(
 ) -> Result<Vec<String>> {
     let (database, prefix) = (holder.database.clone(), shown(&holder.database));
     let roles = catalog::roles(&mut holder.session).await?;
-    let schema = Content::Schema { database: database.clone(), tool: tool.major, server: server.version, roles };
+    let without_rows = holder.relations.iter().filter(|r| r.is_without_rows()).map(named).collect();
+    let schema = Content::Schema {
+        database: database.clone(),
+        tool: tool.major,
+        server: server.version,
+        roles,
+        without_rows,
+    };
     streams.push(
         schema.stream(format!("{prefix}/schema"), Phase::Before, None)?,
         Some(at),
@@ -198,15 +205,13 @@ async fn native(
 
 fn rows_of(holder: &Holder, relation: &Relation, server: &Server) -> Result<Vec<(StreamInfo, Task)>> {
     let find = |oid: i64| holder.relations.iter().find(|r| r.oid == oid);
-    let number = |relation: &Relation| u32::try_from(relation.oid).unwrap_or_default();
     let root = relation.root.and_then(find);
-    let parent = |r: &Relation| Parent { schema: r.schema.clone(), table: r.name.clone(), oid: number(r) };
     let content = Content::Rows(Rows {
         database: holder.database.clone(),
         schema: relation.schema.clone(),
         table: relation.name.clone(),
         oid: number(relation),
-        parents: relation.parents.iter().filter_map(|oid| find(*oid)).map(parent).collect(),
+        parents: relation.parents.iter().filter_map(|oid| find(*oid)).map(named).collect(),
         adds: relation.is_of_extension,
         columns: relation.columns.clone(),
         encoding: holder.encoding.clone(),
@@ -219,6 +224,14 @@ fn rows_of(holder: &Holder, relation: &Relation, server: &Server) -> Result<Vec<
         Ok((info, Task::Rows { relation: relation.clone(), range }))
     };
     ranges(relation, server.block, server.version).into_iter().enumerate().map(stream).collect()
+}
+
+fn number(relation: &Relation) -> u32 {
+    u32::try_from(relation.oid).unwrap_or_default()
+}
+
+fn named(relation: &Relation) -> Named {
+    Named { schema: relation.schema.clone(), table: relation.name.clone(), oid: number(relation) }
 }
 
 /// The first part has the plain name; what grows keeps it.
@@ -244,7 +257,15 @@ async fn whole(
     }
     let (database, prefix, roles) = (database.to_owned(), shown(database), catalog::roles(session).await?);
     // What the database itself is like has to be known before its archive can be read.
-    let schema = Content::Schema { database: database.clone(), tool: tool.major, server: server.version, roles };
+    // Chosen by database only, as one program reads all of it.
+    let without_rows = Vec::new();
+    let schema = Content::Schema {
+        database: database.clone(),
+        tool: tool.major,
+        server: server.version,
+        roles,
+        without_rows,
+    };
     let task = Task::Definition { tool: tool.clone(), database: database.clone() };
     streams.push(schema.stream(format!("{prefix}/schema"), Phase::Before, None)?, None, task);
     let content = Content::Dump { database: database.clone() };

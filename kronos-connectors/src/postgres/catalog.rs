@@ -32,7 +32,8 @@ pub(super) struct Relation {
     pub oid: i64,
     pub schema: String,
     pub name: String,
-    /// As in `pg_class.relkind`: `r` table, `p` partitioned table, `f` foreign table, `S` sequence.
+    /// As in `pg_class.relkind`: `r` table, `p` partitioned table, `f` foreign table, `S` sequence,
+    /// `v` view, `m` materialized view.
     pub kind: String,
     pub is_unlogged: bool,
     /// Bytes of its main fork.
@@ -69,9 +70,14 @@ impl Relation {
     pub(super) fn has_rows(&self) -> bool {
         self.kind == "r"
     }
+
+    /// Whether it is in the schema only, and can be chosen by name all the same.
+    pub(super) fn is_without_rows(&self) -> bool {
+        ["p", "f", "v", "m"].contains(&self.kind.as_str())
+    }
 }
 
-/// Tables and sequences as `pg_dump` chooses them: not the system's own, not temporary ones, and of
+/// Tables, sequences and views as `pg_dump` chooses them: not the system's own, not temporary ones, and of
 /// those that belong to an extension only the configuration that it says is the user's.
 ///
 /// Rows of a leaf beneath a table that is partitioned by the hash of an enum go through that table:
@@ -105,7 +111,7 @@ pub(super) async fn relations(session: &mut Session) -> Result<Vec<Relation>> {
             g.oid IS NOT NULL AS is_of_extension \
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
             LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam LEFT JOIN config g ON g.oid = c.oid \
-        WHERE c.relkind IN ('r', 'p', 'f', 'S') AND c.relpersistence <> 't' \
+        WHERE c.relkind IN ('r', 'p', 'f', 'S', 'v', 'm') AND c.relpersistence <> 't' \
             AND (g.oid IS NOT NULL OR n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS ( \
                 SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_class'::regclass \
                 AND d.objid = c.oid AND d.deptype = 'e')) \

@@ -34,6 +34,9 @@ pub(super) enum Content {
         server: u32,
         /// The roles that it speaks of.
         roles: Vec<String>,
+        /// What has no rows of its own: views, foreign and partitioned tables.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        without_rows: Vec<Named>,
     },
     /// Rows, in the text format of COPY.
     Rows(Rows),
@@ -55,7 +58,7 @@ pub(super) struct Rows {
     pub oid: u32,
     /// The partitioned tables of which it is a part, the nearest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub parents: Vec<Parent>,
+    pub parents: Vec<Named>,
     /// There are rows already, which the extension made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub adds: bool,
@@ -68,9 +71,9 @@ pub(super) struct Rows {
     pub root: Option<(String, String)>,
 }
 
-/// A partitioned table.
+/// A table or view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Parent {
+pub(super) struct Named {
     pub schema: String,
     pub table: String,
     pub oid: u32,
@@ -117,7 +120,13 @@ impl Content {
                     info.aliases.extend(table_names(&rows.database, schema, table));
                 }
             }
-            Self::Globals { .. } | Self::Schema { .. } | Self::Sequences { .. } => info.shared = true,
+            Self::Schema { database, without_rows, .. } => {
+                info.shared = true;
+                for named in without_rows {
+                    info.aliases.extend(table_names(database, &named.schema, &named.table));
+                }
+            }
+            Self::Globals { .. } | Self::Sequences { .. } => info.shared = true,
             Self::LargeObjects { .. } | Self::Dump { .. } => {}
         }
         if let Some(database) = self.database() {

@@ -286,16 +286,24 @@ impl Inner {
         if only.is_empty() || only.iter().any(|pattern| names.iter().any(|name| kronos_core::matches(pattern, name))) {
             return None;
         }
+        let is_named = |name: &str| only.iter().any(|pattern| kronos_core::matches(pattern, name));
+        let chosen = |schema: &str, table: &str| {
+            super::plan::table_names(database, schema, table).iter().any(|name| is_named(name))
+        };
         let mut tables = BTreeSet::new();
+        for content in self.contents.values() {
+            if let Content::Schema { database: of, without_rows, .. } = content
+                && of == database
+            {
+                let named = without_rows.iter().filter(|named| chosen(&named.schema, &named.table));
+                tables.extend(named.map(|named| named.oid));
+            }
+        }
         for stream in &self.request.streams {
             if let Some(Content::Rows(rows)) = self.contents.get(&stream.info.name)
                 && rows.database == database
             {
                 tables.insert(rows.oid);
-                let is_named = |name: &str| only.iter().any(|pattern| kronos_core::matches(pattern, name));
-                let chosen = |schema: &str, table: &str| {
-                    super::plan::table_names(database, schema, table).iter().any(|n| is_named(n))
-                };
                 // Of a partitioned table that was chosen, it is a part; chosen itself, a table of its own.
                 let farthest = rows.parents.iter().rposition(|parent| chosen(&parent.schema, &parent.table));
                 tables.extend(rows.parents.iter().take(farthest.map_or(0, |at| at + 1)).map(|parent| parent.oid));

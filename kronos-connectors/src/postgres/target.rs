@@ -135,7 +135,7 @@ impl PostgresSettings {
 fn named(settings: &PostgresSettings, request: &RestoreRequest) -> Result<Vec<Planned>> {
     let mut databases = Vec::new();
     for content in contents(request)?.into_values() {
-        if let Content::Schema { database, tool, server, roles } = content {
+        if let Content::Schema { database, tool, server, roles, .. } = content {
             let (to, roles) = (database.clone(), roles.into_iter().collect());
             databases.push(Planned { from: database, to, there: There::Nothing, tool, server, roles });
         }

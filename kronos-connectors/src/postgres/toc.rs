@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The number of `pg_class`: the catalog of tables.
 const TABLES: u32 = 1259;
 /// What belongs to a table, and comes with it if all that it needs does.
-const BELONGS: [&str; 19] = [
+const BELONGS: [&str; 20] = [
     "INDEX ",
     "CONSTRAINT ",
     "CHECK CONSTRAINT ",
@@ -26,7 +26,10 @@ const BELONGS: [&str; 19] = [
     "INDEX ATTACH ",
     "SECURITY LABEL ",
     "STATISTICS DATA ",
+    REFRESH,
 ];
+/// Fills a materialized view.
+const REFRESH: &str = "MATERIALIZED VIEW DATA ";
 /// What has rows, or shows those of others: not dragged in by what belongs to a table.
 const RELATIONS: [&str; 4] = ["TABLE ", "VIEW ", "MATERIALIZED VIEW ", "FOREIGN TABLE "];
 
@@ -52,7 +55,8 @@ impl Entry {
     }
 
     fn is_relation(&self) -> bool {
-        RELATIONS.iter().any(|kind| self.text.starts_with(kind)) && !self.text.starts_with("TABLE ATTACH ")
+        let is_more_than_one = ["TABLE ATTACH ", REFRESH].iter().any(|kind| self.text.starts_with(kind));
+        RELATIONS.iter().any(|kind| self.text.starts_with(kind)) && !is_more_than_one
     }
 }
 
@@ -63,6 +67,8 @@ pub(super) struct Choice {
     pub list: String,
     /// What belongs to a chosen table and needs another one that is not: foreign keys, above all.
     pub left_out: Vec<String>,
+    /// Tables that a chosen view needs and that were not chosen: they come without rows.
+    pub empty: Vec<String>,
 }
 
 /// What it takes to restore the tables with these numbers.
@@ -99,6 +105,9 @@ pub(super) fn choose(listing: &str, tables: &BTreeSet<u32>) -> Choice {
             break;
         }
     }
+    let is_empty = |e: &&Entry| {
+        chosen.contains(&e.id) && e.is_relation() && e.text.starts_with("TABLE ") && !tables.contains(&e.oid)
+    };
     let line = |entry: &&Entry| format!("{}; {} {} {}\n", entry.id, entry.catalog, entry.oid, entry.text);
     Choice {
         list: entries.iter().filter(|e| chosen.contains(&e.id)).collect::<Vec<_>>().iter().map(line).collect(),
@@ -109,6 +118,7 @@ pub(super) fn choose(listing: &str, tables: &BTreeSet<u32>) -> Choice {
             .filter(|e| !e.text.starts_with("TABLE ATTACH ") && !e.text.starts_with("INDEX ATTACH "))
             .map(|e| e.text.clone())
             .collect(),
+        empty: entries.iter().filter(is_empty).map(|e| e.text.clone()).collect(),
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     [
         on_each("only_a_table", only_a_table),
         on_each("only_a_part_of_a_table", only_a_part),
+        on_each("only_what_has_no_rows", only_without_rows),
         on_each("statistics_that_cannot_be_gathered", no_statistics),
         on_each("subscriptions", subscriptions),
         on_each("roles_that_someone_unknown_granted", granted_by),
@@ -90,6 +91,41 @@ fn only_a_table(server: &Server) {
 
         let error = bring_back(&repository, &server.new_name().source(), &only(["s.nothing"])).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
+    });
+}
+
+/// Views, foreign tables and partitioned tables without parts can be chosen, too.
+fn only_without_rows(server: &Server) {
+    let source = server.database(
+        "CREATE SCHEMA s; CREATE TABLE s.t(a int PRIMARY KEY); INSERT INTO s.t SELECT generate_series(1, 5); \
+         CREATE VIEW s.v AS SELECT a FROM s.t WHERE a > 3; CREATE VIEW s.w AS SELECT a + 1 AS b FROM s.v; \
+         CREATE MATERIALIZED VIEW s.m AS SELECT sum(b) AS c FROM s.w; CREATE UNIQUE INDEX ON s.m (c); \
+         CREATE TABLE s.parts(k int) PARTITION BY LIST (k); CREATE TABLE s.other(); \
+         CREATE EXTENSION postgres_fdw; CREATE SERVER far FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1'); \
+         CREATE FOREIGN TABLE s.f(a int) SERVER far",
+    );
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        // What a view needs is there, and its rows are missing unless they were chosen.
+        for (patterns, relations, warnings) in [
+            (vec!["s.w"], "t:r v:v w:v", 1),
+            (vec!["s.w", "s.t"], "t:r t_pkey:i v:v w:v", 0),
+            (vec!["s.parts"], "parts:p", 0),
+            (vec!["s.f"], "f:f", 0),
+        ] {
+            let target = server.new_name();
+            let mut options = RestoreOptions::new();
+            options.only = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+            let report = bring_back(&repository, &target.source(), &options).await.unwrap();
+            assert_eq!(target.sql(RELATIONS), relations, "{patterns:?}");
+            let told = report.outcome.warnings.iter().filter(|line| line.contains("without its rows")).count();
+            assert_eq!(told, warnings, "{:?}", report.outcome.warnings);
+        }
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &only(["s.m", "s.t"])).await.unwrap();
+        assert_eq!(target.sql("SELECT c FROM s.m"), "11", "it was refreshed");
+        assert_eq!(target.sql(RELATIONS), "m:m m_c_idx:i t:r t_pkey:i v:v w:v");
     });
 }
 
