@@ -295,8 +295,8 @@ impl Inner {
             if let Content::Schema { database: of, without_rows, .. } = content
                 && of == database
             {
-                let named = without_rows.iter().filter(|named| chosen(&named.schema, &named.table));
-                tables.extend(named.map(|named| named.oid));
+                let wanted = without_rows.iter().filter(|named| chosen(&named.schema, &named.table));
+                tables.extend(wanted.map(|named| named.oid));
             }
         }
         for stream in &self.request.streams {
