@@ -2,48 +2,30 @@
 
 import getpass
 import os
-import platform
 import pwd
 import shlex
 import shutil
 import subprocess
 import sys
 
+import debs
 import place
 import ports
-from fetch import Unavailable, fetched
 
-# The server with the libraries that a small Debian lacks. A program of an older release does not
-# always start on a newer one: the directory is named after it.
+# The server with the libraries that a small Debian lacks.
 PACKAGES = ("openssh-server", "openssh-sftp-server", "openssh-client", "libwrap0", "libnsl2", "libtirpc3",
             "libgssapi-krb5-2", "libkrb5-3", "libk5crypto3", "libkrb5support0", "libkeyutils1", "libcom-err2",
             "libnss-wrapper")
-UNPACK = ('mkdir debs && cd debs && { apt-get download "$@" || { apt-get update && apt-get download "$@"; }; } '
-          "&& for deb in *.deb; do dpkg -x \"$deb\" ..; done && cd .. && rm -r debs")
 
 
 def fetch():
-    try:
-        release = platform.freedesktop_os_release()
-    except OSError as error:
-        raise Unavailable(f"not a known Linux: {error}") from error
-    if not shutil.which("apt-get") or not shutil.which("dpkg"):
-        raise Unavailable("apt-get and dpkg are not there, and it is fetched by them")
-    name = f"openssh-{release['ID']}-{release.get('VERSION_CODENAME', 'rolling')}"
-    root = fetched(name, "sh", lambda to: ["-c", UNPACK, "sh", *packages(release)])
-    return [os.path.join(root, "usr", "sbin", "sshd")]
-
-
-def packages(release):
-    # Debian 13 renamed what depends on the size of a time.
-    renamed = {"libtirpc3": "libtirpc3t64"} if int(release.get("VERSION_ID", "13").split(".")[0]) >= 13 else {}
-    return [renamed.get(name, name) for name in PACKAGES]
+    return [os.path.join(debs.unpacked("openssh", PACKAGES), "usr", "sbin", "sshd")]
 
 
 def prepare(server, program):
     root = os.path.dirname(os.path.dirname(os.path.dirname(program[0])))
     port, user = ports.free(), getpass.getuser()
-    libraries = [os.path.join(root, *parts, f"{platform.machine()}-linux-gnu") for parts in (("usr", "lib"), ("lib",))]
+    libraries = debs.libraries(root)
     server.facts = {"endpoint": f"sftp://{user}@127.0.0.1:{port}", "user": user, "port": port,
                     "ssh": shutil.which("ssh") or os.path.join(root, "usr", "bin", "ssh")}
     server.environment = {"LD_LIBRARY_PATH": ":".join(libraries)}
