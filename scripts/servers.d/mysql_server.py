@@ -33,36 +33,39 @@ GRANT ALL ON *.* TO certified@'%' WITH GRANT OPTION;
 
 
 def prepare(server, program):
-    base = os.path.dirname(os.path.dirname(program[0]))
     home = households.make(server, "mysql")
+    base = os.path.dirname(os.path.dirname(program[0]))
+    inside = os.path.relpath(program[0], base)
     if os.getuid() == 0 and not base.startswith(("/usr", "/opt")):
         base = households.within_reach(base, "usr", home)
-    maria = os.path.basename(program[0]) == "mariadbd"
-    daemon = os.path.join(base, os.path.relpath(program[0], os.path.dirname(os.path.dirname(program[0]))))
+    daemon, programs, port = os.path.join(base, inside), os.path.join(base, "bin"), ports.free()
+    maria = os.path.basename(daemon) == "mariadbd"
     scheme = "mariadb" if maria else "mysql"
-    port = ports.free()
-    server.facts |= {"bin": os.path.join(base, "bin"), "client": os.path.join(base, "bin", scheme), "port": port,
+    server.facts |= {"bin": programs, "client": os.path.join(programs, scheme), "port": port,
                      "socket": os.path.join(home, "socket"), "endpoint": f"{scheme}://root@127.0.0.1:{port}"}
     certificates.make(home)
+    owner = os.stat(home)
     for name in ("data", "temporary"):
         os.mkdir(os.path.join(home, name), 0o700)
-        os.chown(os.path.join(home, name), os.stat(home).st_uid, os.stat(home).st_gid)
-    file = os.path.join(home, "my.cnf")
-    with open(file, "w") as out:
-        out.write("[mysqld]\n")
-        for name, value in (settings(server, base) | (MARIADB if maria else MYSQL)).items():
-            out.write(f"{name} = {value}\n")
-    users = os.path.join(home, "users.sql")
-    with open(users, "w") as out:
-        quoted = "'" + PASSWORD.replace("'", "''") + "'"
-        out.write((MARIADB_FIRST if maria else MYSQL_FIRST) + USERS.format(password=quoted))
+        os.chown(os.path.join(home, name), owner.st_uid, owner.st_gid)
+    options = settings(server, base) | (MARIADB if maria else MYSQL)
+    file = write(home, "my.cnf", "[mysqld]\n" + "".join(f"{name} = {value}\n" for name, value in options.items()))
+    quoted = "'" + PASSWORD.replace("'", "''") + "'"
+    users = write(home, "users.sql", (MARIADB_FIRST if maria else MYSQL_FIRST) + USERS.format(password=quoted))
     if maria:
-        households.run(server, os.path.join(base, "bin", "mariadb-install-db"), f"--defaults-file={file}",
+        households.run(server, os.path.join(programs, "mariadb-install-db"), f"--defaults-file={file}",
                        f"--basedir={base}", f"--extra-file={users}", "--auth-root-authentication-method=normal",
                        "--skip-test-db", "--skip-name-resolve")
     else:
         households.run(server, daemon, f"--defaults-file={file}", "--initialize-insecure", f"--init-file={users}")
     server.command = [*server.facts["as"], daemon, f"--defaults-file={file}"]
+
+
+def write(home, name, text):
+    path = os.path.join(home, name)
+    with open(path, "w") as file:
+        file.write(text)
+    return path
 
 
 def settings(server, base):
@@ -71,6 +74,7 @@ def settings(server, base):
                   if os.path.isdir(os.path.join(path, "charsets"))), None)
     if not share:
         raise Unavailable(f"no charsets below {base}/share")
+    # What makes a crash safe costs time, and here nobody needs it.
     return {
         "basedir": base, "lc_messages_dir": share, "character_sets_dir": os.path.join(share, "charsets"),
         "datadir": os.path.join(home, "data"), "tmpdir": os.path.join(home, "temporary"),

@@ -14,8 +14,8 @@ CREATE TABLE typed_json (id INT NOT NULL PRIMARY KEY, j JSON) ;;
 INSERT INTO typed_json VALUES (1, CAST(18446744073709551615 AS JSON)), (2, JSON_ARRAY(1.0e0, 1, TRUE, NULL)), (3, '[0.1, 1e300, -0.0]') ;;
 CREATE TABLE places_with_srid (id INT NOT NULL PRIMARY KEY, p POINT NOT NULL SRID 4326, q GEOMETRY NOT NULL SRID 0, r POINT SRID 3857, SPATIAL KEY p (p), SPATIAL KEY q (q)) ;;
 INSERT INTO places_with_srid VALUES (1, ST_GeomFromText('POINT(52.5 13.4)', 4326), ST_GeomFromText('POINT(1 1)'), ST_GeomFromText('POINT(1 1)', 3857)) ;;
-CREATE TABLE vectors (id INT NOT NULL PRIMARY KEY, v VECTOR(3), w VECTOR) ;;
-INSERT INTO vectors VALUES (1, STRING_TO_VECTOR('[1, 2.5, -3e38]'), NULL), (2, 0x095C4E0A0A0A005C27275C5C, STRING_TO_VECTOR('[0]')) ;;
+/*!90000 CREATE TABLE vectors (id INT NOT NULL PRIMARY KEY, v VECTOR(3), w VECTOR) */ ;;
+/*!90000 INSERT INTO vectors VALUES (1, STRING_TO_VECTOR('[1, 2.5, -3e38]'), NULL), (2, 0x095C4E0A0A0A005C27275C5C, STRING_TO_VECTOR('[0]')) */ ;;
 SET sql_generate_invisible_primary_key = ON ;;
 CREATE TABLE key_generated (a INT, b VARCHAR(10)) ;;
 SET sql_generate_invisible_primary_key = OFF ;;
@@ -50,11 +50,12 @@ ALTER TABLE histograms ADD COLUMN d INT FIRST, DROP COLUMN b, ALGORITHM = INSTAN
 CREATE PROCEDURE with_signal () BEGIN DECLARE x CONDITION FOR SQLSTATE '45000'; SIGNAL x SET MESSAGE_TEXT = 'it''s'; END ;;
 CREATE VIEW with_cte AS WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3) SELECT i, ROW_NUMBER() OVER w AS r FROM n WINDOW w AS (ORDER BY i DESC) ;;
 CREATE VIEW with_table AS SELECT t.* FROM JSON_TABLE('[{"a": "it''s"}]', '$[*]' COLUMNS (a VARCHAR(10) PATH '$.a')) AS t ;;
-/*!90400 CREATE LIBRARY `lib ``1` COMMENT 'it''s a library' LANGUAGE JAVASCRIPT AS $$export function twice(n) { return n * 2 /* 'it''s;' */ }$$ */ ;;
+/*!90400 CREATE LIBRARY `lib ``1` COMMENT 'it''s a library' LANGUAGE JAVASCRIPT AS $$export function twice(n) { return n * 2 // 'it''s;'
+}$$ */ ;;
 /*!90400 CREATE FUNCTION in_javascript (n INT) RETURNS INT DETERMINISTIC LANGUAGE JAVASCRIPT USING (`lib ``1` AS l) AS $js$ return l.twice(n) + '$$'.length $js$ */ ;;
 /*!90400 CREATE JSON RELATIONAL DUALITY VIEW duality AS SELECT JSON_DUALITY_OBJECT('_id': id, 'it''s': a) FROM functional */ ;;
 CREATE TRIGGER on_computed BEFORE INSERT ON computed_more FOR EACH ROW SET NEW.a = NEW.a + 0 ;;
-CREATE EVENT e_replica ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DISABLE ON REPLICA DO SELECT 1 ;;
+CREATE EVENT e_replica ON SCHEDULE EVERY 1 DAY STARTS '2037-01-01' DISABLE ON SLAVE DO SELECT 1 ;;
 
 DROP ROLE IF EXISTS nasty_reader, 'nasty role; it''s', nasty_outer ;;
 DROP USER IF EXISTS nasty_plain@'%', 'nasty it''s "q" \\ `x`'@'10.0.0.0/255.255.255.0', nasty_limits@localhost, nasty_expired@'%.example.com',
