@@ -155,13 +155,8 @@ async fn native(
     let (database, prefix) = (holder.database.clone(), shown(&holder.database));
     let roles = catalog::roles(&mut holder.session).await?;
     let without_rows = holder.relations.iter().filter(|r| r.is_without_rows()).map(named).collect();
-    let schema = Content::Schema {
-        database: database.clone(),
-        tool: tool.major,
-        server: server.version,
-        roles,
-        without_rows,
-    };
+    let schema =
+        Content::Schema { database: database.clone(), tool: tool.major, server: server.version, roles, without_rows };
     streams.push(
         schema.stream(format!("{prefix}/schema"), Phase::Before, None)?,
         Some(at),
@@ -259,13 +254,8 @@ async fn whole(
     // What the database itself is like has to be known before its archive can be read.
     // Chosen by database only, as one program reads all of it.
     let without_rows = Vec::new();
-    let schema = Content::Schema {
-        database: database.clone(),
-        tool: tool.major,
-        server: server.version,
-        roles,
-        without_rows,
-    };
+    let schema =
+        Content::Schema { database: database.clone(), tool: tool.major, server: server.version, roles, without_rows };
     let task = Task::Definition { tool: tool.clone(), database: database.clone() };
     streams.push(schema.stream(format!("{prefix}/schema"), Phase::Before, None)?, None, task);
     let content = Content::Dump { database: database.clone() };

@@ -197,7 +197,8 @@ impl Building {
         state.list = Some(file);
         let left = choice.left_out.iter().map(|text| format!("left out, as it needs what was not chosen: {text}"));
         state.warnings.extend(left);
-        let empty = choice.empty.iter().map(|text| format!("without its rows, as only a view of it was chosen: {text}"));
+        let empty =
+            choice.empty.iter().map(|text| format!("without its rows, as only a view of it was chosen: {text}"));
         state.warnings.extend(empty);
         Ok(())
     }
