@@ -16,6 +16,8 @@
 
 #[cfg(feature = "mocks")]
 pub mod mock;
+#[cfg(feature = "mysql")]
+pub mod mysql;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -36,9 +38,14 @@ pub fn register(registry: &mut Registry) {
     registry.add_connector(&Engine::POSTGRES, |settings| {
         Ok(std::sync::Arc::new(postgres::PostgresSource::from_source(settings)?))
     });
+    #[cfg(feature = "mysql")]
+    registry.add_connector(&Engine::MYSQL, |settings| {
+        Ok(std::sync::Arc::new(mysql::MysqlSource::from_source(settings)?))
+    });
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
     registry.leave_out_connector(&Engine::POSTGRES, "postgres");
+    registry.leave_out_connector(&Engine::MYSQL, "mysql");
 
     if let Ok(mock) = Engine::new("mock") {
         #[cfg(feature = "mocks")]

@@ -1,0 +1,181 @@
+//! Turns errors of the driver and of the server into Kronos's.
+
+use kronos_core::{Error, ErrorKind, Retry};
+use mysql_async::{DriverError, IoError};
+
+/// What the server says is shown up to so many characters.
+const MOST: usize = 300;
+
+/// An error of the driver while doing `what`.
+pub(super) fn failed(error: mysql_async::Error, what: &'static str) -> Error {
+    match error {
+        mysql_async::Error::Server(server) => {
+            let (kind, retry) = of_code(server.code);
+            let mut mapped = Error::new(kind, one_line(&without_data(server.code, &server.message)))
+                .with("while", what)
+                .with("code", server.code)
+                .with_retry(retry);
+            if let Some(hint) = hint(server.code) {
+                mapped = mapped.with("hint", hint);
+            }
+            mapped
+        }
+        mysql_async::Error::Io(IoError::Tls(tls)) => untrusted(&tls, what),
+        // What rustls says of a certificate comes by this way as well.
+        mysql_async::Error::Io(IoError::Io(io)) if io.kind() == std::io::ErrorKind::InvalidData => untrusted(&io, what),
+        mysql_async::Error::Io(IoError::Io(io)) => lost(what).with("system", &io).with_source(io),
+        mysql_async::Error::Driver(DriverError::ConnectionClosed) => lost(what),
+        mysql_async::Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
+            Error::new(ErrorKind::Unsupported, "the server wants a login of a kind that Kronos does not know")
+                .with("plugin", name)
+        }
+        mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            untrusted(&"the server does not offer TLS", what)
+        }
+        // Shows what was read, which may be anything.
+        mysql_async::Error::Driver(DriverError::FromRow { .. } | DriverError::FromValue { .. }) => {
+            Error::new(ErrorKind::Unsupported, "the server answered with values of another type than expected")
+                .with("while", what)
+        }
+        mysql_async::Error::Driver(driver) => {
+            Error::new(ErrorKind::ConnectionFailed, "the server is no MySQL or MariaDB server, or answered wrongly")
+                .with("while", what)
+                .with("driver", one_line(&driver.to_string()))
+        }
+        other => Error::new(ErrorKind::QueryFailed, "the driver failed")
+            .with("while", what)
+            .with("driver", one_line(&other.to_string())),
+    }
+}
+
+fn lost(what: &'static str) -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "the connection to the server broke or failed")
+        .with("while", what)
+        .with_retry(Retry::Later)
+}
+
+fn untrusted(error: &impl std::fmt::Display, what: &'static str) -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "no secure connection to the server")
+        .with("while", what)
+        .with("tls", one_line(&error.to_string()))
+        .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without")
+}
+
+/// A server that says nothing, and a network that has died without a word, look the same.
+pub(super) fn silent(after: std::time::Duration) -> Error {
+    Error::new(ErrorKind::ConnectionFailed, "the server does not answer any more")
+        .with("after", format!("{} s", after.as_secs()))
+        .with_retry(Retry::Later)
+}
+
+/// Whether the connection is gone, so that the same may be tried over another one.
+pub(super) fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::ConnectionFailed && error.retry() == Retry::Later
+}
+
+/// Whether the server refused with one of these codes.
+pub(super) fn has_code(error: &Error, codes: &[u16]) -> bool {
+    error.context("code").and_then(|code| code.parse().ok()).is_some_and(|code| codes.contains(&code))
+}
+
+/// A promise inside this connector was broken.
+pub(super) fn internal(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Internal, message)
+}
+
+/// The backup is not one that this connector made.
+pub(super) fn corrupt(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Corrupt, message)
+}
+
+/// The run was stopped.
+pub(super) fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run was cancelled")
+}
+
+/// A second error that says the same: one goes into the stream, one to whoever finishes the dump.
+pub(super) fn echo(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.message()).with_retry(error.retry());
+    error.contexts().fold(copy, |copy, (key, value)| copy.with(key, value))
+}
+
+pub(super) fn one_line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// Messages about values begin with the value, which is the user's.
+fn without_data(code: u16, message: &str) -> String {
+    let is_about_data = matches!(code, 1062 | 1264 | 1265 | 1292 | 1366 | 1406 | 1416);
+    match (message.find('\''), message.rfind("' for ")) {
+        (Some(begin), Some(end)) if is_about_data && begin < end => {
+            format!("{}'…{}", &message[..begin], &message[end..])
+        }
+        _ => message.to_owned(),
+    }
+}
+
+/// Kinds by the server's error codes, which both flavors share.
+fn of_code(code: u16) -> (ErrorKind, Retry) {
+    let kind = match code {
+        1045 | 1130 | 1251 | 1698 | 1862 | 3118 | 4151 => ErrorKind::Authentication,
+        1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 1449 | 3878 => ErrorKind::PermissionDenied,
+        1049 | 1051 | 1146 => ErrorKind::NotFound,
+        1007 | 1050 | 1304 | 1359 | 1396 => ErrorKind::AlreadyExists,
+        1205 | 3572 => ErrorKind::Locked,
+        1317 | 1969 | 3024 => ErrorKind::Timeout,
+        1021 | 1041 | 1114 | 3675 => ErrorKind::StorageFull,
+        1034 | 1194 | 1195 | 1712 => ErrorKind::Corrupt,
+        1412 => ErrorKind::Conflict,
+        // The server ends the session, or takes no more of them; the next one may be let in.
+        1040 | 1053 | 1077 | 1079 | 1152 | 1158..=1161 | 1203 | 1226 | 1927 | 3169 => {
+            return (ErrorKind::ConnectionFailed, Retry::Later);
+        }
+        _ => ErrorKind::QueryFailed,
+    };
+    let passing = matches!(kind, ErrorKind::Locked) || matches!(code, 1213 | 1412);
+    (kind, if passing { Retry::Later } else { Retry::Never })
+}
+
+fn hint(code: u16) -> Option<&'static str> {
+    match code {
+        1412 => Some("a table was changed by ALTER TABLE, TRUNCATE or the like after the backup began; run it again"),
+        1227 | 1410 => Some("`--no-owner` restores views, routines, triggers and events as the user's own"),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(code: u16, message: &str) -> mysql_async::Error {
+        mysql_async::ServerError { code, message: message.to_owned(), state: "HY000".to_owned() }.into()
+    }
+
+    #[test]
+    fn codes_get_the_kinds_that_callers_branch_on() {
+        assert_eq!(of_code(1045), (ErrorKind::Authentication, Retry::Never));
+        assert_eq!(of_code(1927), (ErrorKind::ConnectionFailed, Retry::Later));
+        assert_eq!(of_code(1213), (ErrorKind::QueryFailed, Retry::Later));
+        let changed = failed(server(1412, "Table definition has changed"), "read rows");
+        assert_eq!((changed.kind(), changed.retry()), (ErrorKind::Conflict, Retry::Later));
+        assert!(has_code(&changed, &[1146, 1412]) && !has_code(&changed, &[1146]));
+    }
+
+    #[test]
+    fn values_stay_out_of_messages() {
+        let shown = failed(server(1062, "Duplicate entry 'a'b@x.org' for key 'PRIMARY'"), "write rows").to_string();
+        assert!(shown.contains("for key 'PRIMARY'") && !shown.contains("x.org"), "{shown}");
+    }
+
+    #[test]
+    fn a_broken_connection_is_worth_another_one() {
+        let broken = failed(std::io::Error::from(std::io::ErrorKind::BrokenPipe).into(), "read");
+        assert!(is_lost(&broken) && is_lost(&echo(&broken)));
+        assert!(!is_lost(&failed(DriverError::PacketOutOfOrder.into(), "read")));
+    }
+}

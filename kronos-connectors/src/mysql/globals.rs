@@ -1,0 +1,193 @@
+//! Users and roles with their rights: one line of JSON for each, read from the server's own words,
+//! and what of them a restore makes.
+
+use std::collections::BTreeSet;
+
+use kronos_core::Result;
+use mysql_async::Row;
+use serde::{Deserialize, Serialize};
+
+use super::connect::Session;
+use super::error::{corrupt, has_code, internal};
+use super::names::{account, ident};
+use super::rewrite::{Part, moved, names_database};
+
+/// Accounts that every server has for itself.
+const OWN: [&str; 5] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC"];
+/// What may be asked only by users with certain rights is refused with these.
+const DENIED: [u16; 3] = [1044, 1142, 1227];
+
+/// A user or a role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Account {
+    pub user: String,
+    pub host: String,
+    /// A role of MariaDB; in MySQL a role is a user.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub role: bool,
+    pub create: String,
+    pub grants: Vec<String>,
+}
+
+impl Account {
+    fn sql(&self) -> String {
+        if self.role { ident(&self.user) } else { format!("{}@{}", ident(&self.user), ident(&self.host)) }
+    }
+}
+
+/// Every account, as lines; and what the user should know.
+pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)> {
+    let sql = if session.server.is_mariadb {
+        "SELECT user, host, is_role = 'Y', default_role FROM mysql.user ORDER BY is_role = 'Y' DESC, user, host"
+    } else {
+        "SELECT user, host, 0, '' FROM mysql.user ORDER BY user, host"
+    };
+    let found: Result<Vec<(String, String, bool, String)>> = session.rows("list the users", sql).await;
+    let found = match found {
+        Err(error) if has_code(&error, &DENIED) => {
+            let told = "users and their rights are not backed up, as the user may not read them: GRANT SELECT ON mysql.*";
+            return Ok((Vec::new(), vec![told.to_owned()]));
+        }
+        found => found?,
+    };
+    if !session.server.is_mariadb {
+        // Hashes have bytes that are no text.
+        session.run("prepare the session", "SET SESSION print_identified_with_as_hex = ON").await?;
+    }
+    let mut accounts = Vec::new();
+    for (user, host, role, default) in found {
+        if OWN.contains(&user.as_str()) {
+            continue;
+        }
+        let mut account = Account { user, host, role, create: String::new(), grants: Vec::new() };
+        let name = account.sql();
+        account.create = if role {
+            format!("CREATE ROLE {name}")
+        } else {
+            shown(session, &format!("SHOW CREATE USER {name}")).await?.pop().unwrap_or_default()
+        };
+        account.grants = shown(session, &format!("SHOW GRANTS FOR {name}")).await?;
+        if !default.is_empty() && !account.grants.iter().any(|grant| grant.starts_with("SET DEFAULT ROLE")) {
+            account.grants.push(format!("SET DEFAULT ROLE {} FOR {name}", ident(&default)));
+        }
+        accounts.push(account);
+    }
+    // What has a default role comes after the roles.
+    accounts.sort_by_key(|account| account.create.contains(" DEFAULT ROLE "));
+    let mut lines = Vec::new();
+    for account in &accounts {
+        serde_json::to_writer(&mut lines, account).map_err(|e| internal("JSON").with_source(e))?;
+        lines.push(b'\n');
+    }
+    Ok((lines, Vec::new()))
+}
+
+async fn shown(session: &mut Session, sql: &str) -> Result<Vec<String>> {
+    let rows: Vec<Row> = session.rows("ask for a user's rights", sql).await?;
+    // MariaDB has the statement in the only column, MySQL too.
+    Ok(rows.iter().filter_map(|row| row.get_opt::<String, _>(0)?.ok()).collect())
+}
+
+/// The accounts of a stream.
+pub(super) fn parse(text: &str) -> Result<Vec<Account>> {
+    let wrong = |e| corrupt("the users of the backup are malformed").with_source(e);
+    text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
+}
+
+/// What of the accounts is wanted.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// All of them: the whole server is restored.
+    pub all: bool,
+    /// Users and hosts that objects name as their definers.
+    pub definers: BTreeSet<(String, String)>,
+    /// Databases of the backup and the names that they get.
+    pub databases: Vec<(String, String)>,
+    /// Restore who may do what.
+    pub privileges: bool,
+}
+
+impl Wanted {
+    fn wants(&self, account: &Account) -> bool {
+        let is_definer = self.definers.contains(&(account.user.clone(), account.host.clone()));
+        let is_granted = |grant: &String| self.databases.iter().any(|(from, _)| is_about(grant, from));
+        self.all || is_definer || (self.privileges && account.grants.iter().any(is_granted))
+    }
+}
+
+/// Whether a right is one in a database.
+fn is_about(grant: &str, database: &str) -> bool {
+    names_database(grant, database) || names_database(grant, &pattern(database))
+}
+
+/// The name of a database as rights have it, where `_` and `%` would be patterns.
+fn pattern(database: &str) -> String {
+    database.replace('_', "\\_").replace('%', "\\%")
+}
+
+/// Makes the accounts that are wanted and not there; gives their names as they go.
+pub(super) async fn apply(session: &mut Session, text: &str, wanted: &Wanted, made: &mut Vec<String>) -> Result<()> {
+    let all = parse(text)?;
+    let mut new = Vec::new();
+    for account in all.iter().filter(|account| wanted.wants(account)) {
+        if exists(session, account).await? {
+            continue;
+        }
+        check(&account.create, &["CREATE USER", "CREATE ROLE"])?;
+        run(session, account, &account.create).await?;
+        made.push(account.sql());
+        new.push(account);
+    }
+    for account in new.iter().filter(|_| wanted.privileges) {
+        for grant in &account.grants {
+            check(grant, &["GRANT", "REVOKE", "SET DEFAULT ROLE"])?;
+            let other = wanted.databases.iter().find(|(from, _)| is_about(grant, from));
+            let grant = match other {
+                Some((from, to)) if from != to => {
+                    moved(&moved(grant, from, to, Part::All), &pattern(from), &pattern(to), Part::All)
+                }
+                // A right in a database that is not restored.
+                None if !wanted.all && !is_global(grant) => continue,
+                _ => grant.clone(),
+            };
+            run(session, account, &grant).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a right is one in no database: of the whole server, or a role.
+fn is_global(grant: &str) -> bool {
+    grant.contains(" ON *.* ") || !grant.contains(" ON ")
+}
+
+async fn exists(session: &mut Session, account: &Account) -> Result<bool> {
+    let sql = format!("SHOW GRANTS FOR {}", account.sql());
+    let found: Result<Vec<Row>> = session.rows("look for a user", &sql).await;
+    match found {
+        Ok(_) => Ok(true),
+        // No such grant; a role that is not there.
+        Err(error) if has_code(&error, &[1141, 1959, 3523, 3530]) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Nothing of a forged backup but what it is said to be.
+fn check(sql: &str, begins: &[&str]) -> Result<()> {
+    if begins.iter().any(|begin| sql.starts_with(begin)) { Ok(()) } else { Err(corrupt("a user of the backup is none")) }
+}
+
+async fn run(session: &mut Session, account: &Account, sql: &str) -> Result<()> {
+    let hint = "`--no-owner --no-privileges` leaves users out";
+    let done = session.run("make a user", sql).await;
+    done.map_err(|e| e.with("user", self::account(&account.user, &account.host)).with("hint", hint))
+}
+
+/// Removes accounts that were made.
+pub(super) async fn undo(session: &mut Session, made: &[String]) -> Result<()> {
+    for name in made.iter().rev() {
+        let kind = if name.contains('@') { "USER" } else { "ROLE" };
+        session.run("remove a user", &format!("DROP {kind} IF EXISTS {name}")).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,143 @@
+//! What a restore is about to do, written down on the target itself: whoever comes after one that was
+//! killed finishes it, or undoes it.
+
+use kronos_core::{Error, ErrorKind, Result};
+use serde::{Deserialize, Serialize};
+
+use super::connect::Session;
+use super::error::{corrupt, internal};
+use super::names::{ident, literal, qualified, token_of};
+use super::objects::Object;
+
+/// The table in the database that is being made.
+pub(super) const TABLE: &str = "kronos journal";
+
+/// How far a restore is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case")]
+pub(super) enum Step {
+    /// It fills a database beside the target.
+    Building,
+    /// It puts tables into their place.
+    Swapping(Box<Swap>),
+    /// Everything is in its place; what was replaced is not needed any more.
+    Done { old: String },
+}
+
+/// Tables that change their places, and what cannot go along.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Swap {
+    /// The database of the backup, by whose name statements may call it.
+    pub from: String,
+    /// The target.
+    pub to: String,
+    /// Where the new tables are made.
+    pub beside: String,
+    /// Where the old tables go.
+    pub old: String,
+    /// How the database was made; `None` if it was not there.
+    pub former: Option<String>,
+    /// How it is made now; `None` to leave it as it is.
+    pub options: Option<String>,
+    pub tables: Vec<String>,
+    pub old_tables: Vec<String>,
+    pub code: Vec<Object>,
+    pub old_code: Vec<Object>,
+    /// Table, column, and the sequence's next value that is its default.
+    pub defaults: Vec<(String, String, String)>,
+    /// Definers are kept.
+    pub owners: bool,
+}
+
+/// Makes the journal of a database that was just made.
+pub(super) async fn begin(session: &mut Session, beside: &str) -> Result<()> {
+    let sql = format!(
+        "CREATE TABLE {} (id INT PRIMARY KEY, state LONGTEXT CHARACTER SET utf8mb4 NOT NULL) ENGINE = InnoDB",
+        qualified(beside, TABLE)
+    );
+    session.run("begin the journal", &sql).await?;
+    write(session, beside, &Step::Building).await
+}
+
+/// Writes down what comes next.
+pub(super) async fn write(session: &mut Session, beside: &str, step: &Step) -> Result<()> {
+    let text = serde_json::to_string(step).map_err(|e| internal("JSON").with_source(e))?;
+    let sql = format!("REPLACE INTO {} VALUES (1, {})", qualified(beside, TABLE), literal(&text));
+    session.run("write the journal", &sql).await
+}
+
+/// What is written there; `None` if there is no journal.
+async fn read(session: &mut Session, beside: &str) -> Result<Option<Step>> {
+    if !tables(session, beside).await?.iter().any(|name| name == TABLE) {
+        return Ok(None);
+    }
+    let sql = format!("SELECT state FROM {}", qualified(beside, TABLE));
+    let rows: Vec<(String,)> = session.rows("read the journal", &sql).await?;
+    let Some((text,)) = rows.into_iter().next() else { return Ok(Some(Step::Building)) };
+    let wrong = |e| corrupt("the journal of an earlier restore is malformed").with("database", beside).with_source(e);
+    serde_json::from_str(&text).map(Some).map_err(wrong)
+}
+
+/// Tables and sequences of a database, whether it is there or not.
+pub(super) async fn tables(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let sql = format!(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = {} AND table_type <> 'VIEW' ORDER BY 1",
+        literal(database)
+    );
+    let found: Vec<(String,)> = session.rows("list the tables", &sql).await?;
+    Ok(found.into_iter().map(|(name,)| name).collect())
+}
+
+/// The name of the lock that a restore holds as long as it lives.
+fn lock(token: &str) -> String {
+    format!("'kronos restore {token}'")
+}
+
+/// Says that the restore of this token is alive, as long as the session is.
+pub(super) async fn live(session: &mut Session, token: &str) -> Result<()> {
+    let got: Option<i64> = session.value("mark the restore", &format!("SELECT GET_LOCK({}, 0)", lock(token))).await?;
+    if got == Some(1) { Ok(()) } else { Err(internal("the name of a restore is taken")) }
+}
+
+/// What earlier restores to a target left that were killed.
+#[derive(Debug)]
+pub(super) struct Remains {
+    /// What was being made.
+    pub beside: String,
+    pub step: Step,
+}
+
+/// Looks for remains of restores to a target. Of one that is still at work there are none.
+pub(super) async fn remains(session: &mut Session, to: &str) -> Result<Vec<Remains>> {
+    let sql = "SELECT schema_name FROM information_schema.schemata ORDER BY 1";
+    let databases: Vec<(String,)> = session.rows("look for remains", sql).await?;
+    let mut remains = Vec::new();
+    for (beside,) in databases {
+        let Some(token) = token_of(to, &beside) else { continue };
+        // Where the old tables are, the journal of the new ones says.
+        if beside.ends_with(&format!("_kronos_old_{token}")) {
+            continue;
+        }
+        let free: Option<i64> =
+            session.value("look for remains", &format!("SELECT IS_FREE_LOCK({})", lock(token))).await?;
+        if free != Some(1) {
+            return Err(Error::new(ErrorKind::Locked, "another restore to the same database is at work")
+                .with("database", beside)
+                .with_retry(kronos_core::Retry::Later));
+        }
+        match read(session, &beside).await? {
+            Some(step) => remains.push(Remains { beside, step }),
+            // Nobody has got further than to make it.
+            None if tables(session, &beside).await?.is_empty() => remains.push(Remains { beside, step: Step::Building }),
+            // Not ours, whatever its name looks like.
+            None => {}
+        }
+    }
+    Ok(remains)
+}
+
+/// Drops a database that a restore has made.
+pub(super) async fn drop_database(session: &mut Session, name: &str) -> Result<()> {
+    let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
+    session.run("remove what a restore has made", &sql).await.map_err(|e| e.with("database", name))
+}

@@ -1,0 +1,38 @@
+//! MySQL, 8.0 and newer, and MariaDB, 10.6 and newer.
+//!
+//! A backup reads several snapshots that were opened while commits were held back for a moment, so
+//! that they are one: definitions by `SHOW CREATE`, rows by `SELECT` in the format of `LOAD DATA`,
+//! large tables in ranges of their primary keys. The place in the binary log is of the same moment.
+
+mod begin;
+mod building;
+mod catalog;
+mod code;
+mod connect;
+mod ddl;
+mod dump;
+mod error;
+mod globals;
+mod insert;
+mod journal;
+mod lines;
+mod moment;
+mod names;
+mod objects;
+mod place;
+mod plan;
+mod preflight;
+mod ranges;
+mod read_rows;
+mod reading;
+mod restore;
+mod rewrite;
+mod settings;
+mod source;
+mod swap;
+mod target;
+mod workers;
+mod write_rows;
+
+pub use settings::{Check, Consistency, Method, MysqlSettings, Tls, TlsMode};
+pub use source::MysqlSource;

@@ -1,0 +1,238 @@
+//! One moment of a server, seen by several sessions: snapshots that are opened while no transaction
+//! can commit, or opened again until all are of one place in the binary log.
+
+use std::time::{Duration, Instant};
+
+use futures::future::try_join_all;
+use kronos_core::{Error, ErrorKind, Event, Result, Retry, RunContext};
+
+use super::connect::Session;
+use super::error::{has_code, internal};
+use super::place::Place;
+use super::settings::{Consistency, MysqlSettings};
+
+/// What a session sees from then on is what was committed before.
+const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
+/// How often it is tried to hold commits back. In between, others get through.
+const LOCKS: u32 = 3;
+/// How often snapshots are opened again until they are of one place.
+const OPENINGS: u32 = 30;
+/// What may be done only by users with certain rights is refused with these.
+const DENIED: [u16; 4] = [1044, 1045, 1142, 1227];
+
+/// Sessions that see the same state.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub sessions: Vec<Session>,
+    /// Keeps others from changing tables (MySQL); nothing else.
+    pub guard: Option<Session>,
+    pub place: Option<Place>,
+    /// How long commits were held back.
+    pub held: Option<Duration>,
+    pub warnings: Vec<String>,
+    pub notices: Vec<String>,
+}
+
+/// Opens so many snapshots of one moment.
+pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContext) -> Result<Moment> {
+    let mut holder = settings.open().await?;
+    let sessions = try_join_all((0..count.max(1)).map(|_| settings.open())).await?;
+    let mut moment = Moment {
+        sessions,
+        guard: None,
+        place: None,
+        held: None,
+        warnings: Vec::new(),
+        notices: Vec::new(),
+    };
+    let is_guarded = guard(&mut holder, &mut moment.notices).await?;
+    match settings.consistency {
+        Consistency::Nothing => {
+            // One after another, as slowly as it may come on a busy server.
+            for session in &mut moment.sessions {
+                session.run("open a snapshot", SNAPSHOT).await?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            moment.place = Place::now(&mut holder).await?;
+        }
+        Consistency::Positions => compare(&mut holder, &mut moment, run).await?,
+        Consistency::Lock => holder = hold(settings, holder, &mut moment, run).await?,
+        Consistency::Auto => match hold(settings, holder, &mut moment, run).await {
+            Ok(held) => holder = held,
+            Err(error) if has_code(&error, &DENIED) => {
+                holder = settings.open().await?;
+                moment.notices.push(format!(
+                    "commits were not held back, as the user may not do that ({}): {}",
+                    error.message(),
+                    grant(&holder)
+                ));
+                compare(&mut holder, &mut moment, run).await?;
+            }
+            Err(error) => return Err(error),
+        },
+    }
+    if is_guarded {
+        moment.guard = Some(holder);
+    } else {
+        holder.close().await;
+    }
+    Ok(moment)
+}
+
+/// The right to hold commits back.
+pub(super) fn grant(session: &Session) -> &'static str {
+    if session.server.is_mariadb { "GRANT RELOAD ON *.*" } else { "GRANT RELOAD, BACKUP_ADMIN ON *.*" }
+}
+
+/// Keeps tables from being changed while they are read, where the server and the user can do that.
+/// It does not stop commits.
+async fn guard(holder: &mut Session, notices: &mut Vec<String>) -> Result<bool> {
+    if holder.server.is_mariadb {
+        return Ok(false);
+    }
+    match holder.run("keep tables from being changed", "LOCK INSTANCE FOR BACKUP").await {
+        Ok(()) => Ok(true),
+        Err(error) if has_code(&error, &DENIED) => {
+            notices.push(
+                "nothing keeps tables from being changed by ALTER TABLE and the like while they are read; the backup \
+                 fails if one is: GRANT BACKUP_ADMIN ON *.*"
+                    .to_owned(),
+            );
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Holds commits back, opens the snapshots, asks for the position, lets commits go on.
+async fn hold(settings: &MysqlSettings, mut holder: Session, moment: &mut Moment, run: &RunContext) -> Result<Session> {
+    let mut attempt = 1;
+    loop {
+        run.check_cancelled()?;
+        let id = holder.connection.id();
+        let most = settings.lock_timeout + Duration::from_secs(5);
+        let done = tokio::time::timeout(most, held(&mut holder, moment)).await;
+        let error = match done {
+            Ok(Ok(())) => return Ok(holder),
+            Ok(Err(error)) => error,
+            Err(_) => Error::new(ErrorKind::Locked, "commits could not be held back in time").with_retry(Retry::Later),
+        };
+        // Whatever it holds, it holds no longer: neither a lock, nor a place in the queue for one.
+        end(settings, id).await;
+        if error.kind() != ErrorKind::Locked || attempt == LOCKS {
+            return Err(error.with("hint", "a long statement is in the way; `lock_timeout` says how long it is waited for"));
+        }
+        run.emit(&Event::Retrying { what: "hold commits back".to_owned(), attempt, error: error.to_string() });
+        tokio::time::sleep(run.limits.backoff * (10 << attempt)).await;
+        attempt += 1;
+        holder = settings.open().await?;
+        if !holder.server.is_mariadb {
+            let mut told = Vec::new();
+            guard(&mut holder, &mut told).await?;
+        }
+    }
+}
+
+async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
+    let what = "hold commits back";
+    let (locks, free): (&[&str], &str) = if holder.server.is_mariadb {
+        // Stage by stage: only the last one stops commits.
+        holder.run(what, "BACKUP STAGE START").await?;
+        holder.run(what, "BACKUP STAGE FLUSH").await?;
+        (&["BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"], "BACKUP STAGE END")
+    } else {
+        (&["FLUSH TABLES WITH READ LOCK"], "UNLOCK TABLES")
+    };
+    let begun = Instant::now();
+    for lock in locks {
+        holder.run(what, lock).await?;
+    }
+    let openings = moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT));
+    try_join_all(openings).await?;
+    moment.place = match Place::now(holder).await {
+        Ok(place) => place,
+        Err(error) if has_code(&error, &DENIED) => {
+            let right = if holder.server.is_mariadb { "BINLOG MONITOR" } else { "REPLICATION CLIENT" };
+            moment.warnings.push(format!("the position in the binary log is not known: GRANT {right} ON *.*"));
+            None
+        }
+        Err(error) => return Err(error),
+    };
+    holder.run(what, free).await?;
+    moment.held = Some(begun.elapsed());
+    agree(moment).await
+}
+
+/// A snapshot of MariaDB knows of which place it is: all must be of the one that was asked for.
+async fn agree(moment: &mut Moment) -> Result<()> {
+    let Some(file) = moment.place.as_ref().and_then(|place| place.file.clone()) else { return Ok(()) };
+    for session in moment.sessions.iter_mut().filter(|session| session.server.is_mariadb) {
+        let own = Place::of_snapshot(session).await?.and_then(|place| place.file);
+        if own.as_ref() != Some(&file) {
+            return Err(internal("a snapshot is of another place than the server said")
+                .with("place", format!("{file:?}"))
+                .with("snapshot", format!("{own:?}")));
+        }
+    }
+    Ok(())
+}
+
+/// Opens snapshots until all are of one place, without holding anything back.
+async fn compare(holder: &mut Session, moment: &mut Moment, run: &RunContext) -> Result<()> {
+    if holder.server.is_mariadb {
+        for attempt in 1..=OPENINGS {
+            run.check_cancelled()?;
+            try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await?;
+            let places = try_join_all(moment.sessions.iter_mut().map(Place::of_snapshot)).await?;
+            let Some(Some(place)) = places.first().cloned() else { return alone(moment, "the server keeps no binary log").await };
+            if places.iter().all(|other| other.as_ref() == Some(&place)) {
+                moment.place = Some(place.complete(holder).await?);
+                return Ok(());
+            }
+            tokio::time::sleep(run.limits.backoff / 10 * (attempt % 10)).await;
+        }
+        return Err(busy(holder));
+    }
+    let keeps: String = holder.value("ask how transactions are told apart", "SELECT @@global.gtid_mode").await?;
+    if keeps != "ON" {
+        return alone(moment, "gtid_mode is not ON").await;
+    }
+    for attempt in 1..=OPENINGS {
+        run.check_cancelled()?;
+        let before = Place::now(holder).await?;
+        try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await?;
+        let after = Place::now(holder).await?;
+        if before.is_some() && before == after {
+            // The file may have a transaction already that no snapshot sees; the set has not.
+            moment.place = after.map(|place| Place { file: None, ..place });
+            return Ok(());
+        }
+        tokio::time::sleep(run.limits.backoff / 10 * (attempt % 10)).await;
+    }
+    Err(busy(holder))
+}
+
+fn busy(holder: &Session) -> Error {
+    Error::new(ErrorKind::Conflict, "the server commits all the time while snapshots are being opened")
+        .with("hint", format!("a user who may hold commits back for a moment needs no luck: {}", grant(holder)))
+        .with_retry(Retry::Later)
+}
+
+/// One snapshot is of one moment, whatever happens.
+async fn alone(moment: &mut Moment, reason: &str) -> Result<()> {
+    moment.warnings.push(format!(
+        "one connection reads everything, and the position in the binary log is not known: commits were not held back, \
+         and {reason}"
+    ));
+    let others = moment.sessions.split_off(1);
+    futures::future::join_all(others.into_iter().map(Session::close)).await;
+    try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await.map(drop)
+}
+
+/// Ends a session of ours that may hang. That it is gone already is no matter.
+async fn end(settings: &MysqlSettings, id: u32) {
+    if let Ok(mut session) = settings.open().await {
+        let _ = session.run("end a session", &format!("KILL CONNECTION {id}")).await;
+        session.close().await;
+    }
+}

@@ -1,0 +1,66 @@
+//! One stream being read: what it holds decides how.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use kronos_core::{Result, RunContext, StreamSender};
+use tokio::sync::Mutex;
+
+use super::connect::Session;
+use super::plan::Rows;
+use super::settings::MysqlSettings;
+use super::workers::Workers;
+
+/// Definitions are handed on in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// What the streams of one dump have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub settings: MysqlSettings,
+    pub run: RunContext,
+    pub workers: Workers,
+    /// Keeps tables from being changed.
+    pub guard: Mutex<Option<Session>>,
+}
+
+/// What is read into a stream.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// What has been read already, for it is of the moment when the snapshots were opened.
+    Ready(Bytes),
+    Rows(Rows),
+}
+
+/// One stream being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub dump: Arc<Common>,
+    pub task: Task,
+}
+
+impl Reading {
+    /// Sends it; gives the number of rows.
+    pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Option<u64>> {
+        match &self.task {
+            Task::Rows(rows) => self.rows(rows, sender).await.map(Some),
+            Task::Ready(bytes) => {
+                let mut rest = bytes.clone();
+                while !rest.is_empty() {
+                    sender.send(rest.split_to(rest.len().min(PIECE))).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl Common {
+    /// Lets go of everything on the server.
+    pub(super) async fn release(&self) {
+        self.workers.close().await;
+        if let Some(guard) = self.guard.lock().await.take() {
+            guard.close().await;
+        }
+    }
+}

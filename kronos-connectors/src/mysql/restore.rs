@@ -1,0 +1,370 @@
+//! A restore: users first, then tables beside what is there, their rows over several connections,
+//! keys after them. Once everything is compared with the backup, tables get their place.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use kronos_core::{
+    Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
+};
+use tokio::sync::OnceCell;
+
+use super::building::{Building, token};
+use super::connect::Session;
+use super::error::{cancelled, corrupt, internal};
+use super::globals::{self, Wanted};
+use super::journal::{self, Step};
+use super::names::shown;
+use super::objects;
+use super::plan::Content;
+use super::settings::MysqlSettings;
+use super::swap;
+use super::target::{Plan, contents, plan, some};
+
+/// Definitions are believed up to this size.
+const SCRIPT: u64 = 256 << 20;
+/// Rows of several streams of a table may have to wait for each other.
+const PATIENCE: u32 = 1_000_000;
+
+/// A target being written.
+#[derive(Debug)]
+pub(super) struct MysqlRestore {
+    inner: Arc<Inner>,
+    /// Nothing is left to be undone.
+    is_over: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub settings: MysqlSettings,
+    pub run: RunContext,
+    pub request: RestoreRequest,
+    pub contents: BTreeMap<String, Content>,
+    buildings: Vec<Building>,
+    /// The server takes rows by `LOAD DATA LOCAL`.
+    pub loads: bool,
+    sessions: Mutex<Vec<Session>>,
+    /// As long as it is there, nobody takes what is made for something that was left behind.
+    living: tokio::sync::Mutex<Option<Session>>,
+    script: Mutex<Option<String>>,
+    made: Mutex<Vec<String>>,
+    prepared: OnceCell<()>,
+    written: Mutex<BTreeSet<String>>,
+    has_failed: AtomicBool,
+}
+
+impl MysqlRestore {
+    pub(super) async fn begin(
+        settings: &MysqlSettings,
+        request: &RestoreRequest,
+        run: &RunContext,
+    ) -> Result<Box<dyn Restore>> {
+        run.check_cancelled()?;
+        let mut session = settings.open().await?;
+        let mut found = plan(settings, &mut session, request).await?;
+        let mut settled = false;
+        for database in &found.databases {
+            for remains in journal::remains(&mut session, &database.to).await? {
+                swap::settle(&mut session, remains).await?;
+                settled = true;
+            }
+        }
+        if settled {
+            found = plan(settings, &mut session, request).await?;
+        }
+        let Plan { databases, obstacles, loads, .. } = found;
+        if let Some(database) = databases.iter().find(|database| !database.there.is_empty() && !request.replace) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "the database is there and is not empty")
+                .with("database", shown(&database.to))
+                .with("has", some(&database.there)));
+        }
+        if let Some(obstacle) = obstacles.first() {
+            return Err(Error::new(ErrorKind::Config, obstacle));
+        }
+        let token = token(run);
+        journal::live(&mut session, &token).await?;
+        let inner = Inner {
+            settings: settings.clone(),
+            run: run.clone(),
+            request: request.clone(),
+            contents: contents(request)?,
+            buildings: databases.into_iter().map(|database| Building::new(database, &token)).collect(),
+            loads,
+            sessions: Mutex::default(),
+            living: tokio::sync::Mutex::new(Some(session)),
+            script: Mutex::default(),
+            made: Mutex::default(),
+            prepared: OnceCell::new(),
+            written: Mutex::default(),
+            has_failed: AtomicBool::new(false),
+        };
+        Ok(Box::new(Self { inner: Arc::new(inner), is_over: false }))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[async_trait]
+impl Restore for MysqlRestore {
+    async fn write(&self, stream: Stream) -> Result<()> {
+        let name = stream.info().name.clone();
+        let cancel = self.inner.run.cancel.clone();
+        let written = cancel.run_until_cancelled(self.inner.write(stream)).await.unwrap_or_else(|| Err(cancelled()));
+        match &written {
+            Ok(()) => drop(locked(&self.inner.written).insert(name)),
+            Err(_) => self.inner.has_failed.store(true, Ordering::Release),
+        }
+        written
+    }
+
+    async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
+        let inner = self.inner.clone();
+        let cancel = inner.run.cancel.clone();
+        let checked = cancel.run_until_cancelled(inner.complete()).await;
+        // From here on it is a matter of moments, and must not stop half way.
+        let done = match checked.unwrap_or_else(|| Err(cancelled())) {
+            Ok(outcome) => inner.put_in_place(outcome).await,
+            Err(error) => Err(error),
+        };
+        self.is_over = true;
+        match done {
+            Ok(outcome) => {
+                inner.close().await;
+                Ok(outcome)
+            }
+            Err(error) => Err(inner.undo_after(error).await),
+        }
+    }
+
+    async fn abort(mut self: Box<Self>) {
+        self.is_over = true;
+        // What is still there has a journal, and the next restore removes it.
+        let _ = self.inner.undo().await;
+    }
+}
+
+impl Drop for MysqlRestore {
+    fn drop(&mut self) {
+        // Where no runtime is left, the next restore to the same target removes what this one made.
+        if let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) {
+            let inner = self.inner.clone();
+            runtime.spawn(async move { inner.undo().await });
+        }
+    }
+}
+
+impl Inner {
+    async fn write(&self, stream: Stream) -> Result<()> {
+        let name = stream.info().name.clone();
+        let request = self.request.streams.iter().find(|s| s.info.name == name);
+        let end = request.ok_or_else(|| internal("a stream that was not announced").with("stream", &name))?.end;
+        let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
+        self.check_failed()?;
+        match content {
+            Content::Globals { .. } => {
+                let script = text(stream, end).await?;
+                *locked(&self.script) = Some(script);
+                Ok(())
+            }
+            Content::Schema { database, .. } => {
+                let objects = objects::parse(&text(stream, end).await?)?;
+                self.building(database)?.keep_objects(objects)
+            }
+            Content::Rows(rows) => {
+                self.prepare().await?;
+                self.write_rows(rows, stream, end).await
+            }
+        }
+    }
+
+    fn check_failed(&self) -> Result<()> {
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn building(&self, database: &str) -> Result<&Building> {
+        let found = self.buildings.iter().find(|building| building.planned.from == database);
+        found.ok_or_else(|| {
+            corrupt("the backup has rows of a database without its schema").with("database", shown(database))
+        })
+    }
+
+    /// A session that writes.
+    pub(super) async fn take(&self) -> Result<Session> {
+        let found = locked(&self.sessions).pop();
+        match found {
+            Some(session) => Ok(session),
+            None => self.open().await,
+        }
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let mut session = self.settings.open().await?;
+        let what = "prepare the session";
+        session.run(what, &format!("SET SESSION innodb_lock_wait_timeout = {PATIENCE}")).await?;
+        if session.server.is_mariadb_since(10, 11) {
+            session.run(what, "SET SESSION system_versioning_insert_history = ON").await?;
+        }
+        if !self.settings.binlog {
+            let off = session.run(what, "SET SESSION sql_log_bin = OFF").await;
+            off.map_err(|e| e.with("hint", "`binlog = \"on\"` writes the restore into the binary log"))?;
+        }
+        Ok(session)
+    }
+
+    /// Takes a session back that has nothing open.
+    pub(super) fn give_back(&self, session: Session) {
+        locked(&self.sessions).push(session);
+    }
+
+    /// Makes users and databases and what rows need, once.
+    async fn prepare(&self) -> Result<()> {
+        let make = || async {
+            self.check_failed()?;
+            let made = self.make().await;
+            if made.is_err() {
+                self.has_failed.store(true, Ordering::Release);
+            }
+            made
+        };
+        self.prepared.get_or_try_init(make).await.map(drop)
+    }
+
+    async fn make(&self) -> Result<()> {
+        let mut session = self.take().await?;
+        let script = locked(&self.script).take();
+        if let Some(script) = script.filter(|_| self.request.owners || self.request.privileges) {
+            let all = self.contents.values().any(|content| matches!(content, Content::Globals { server: true }));
+            let owners = if self.request.owners { self.buildings.iter().flat_map(Building::definers).collect() } else { BTreeSet::new() };
+            let databases = self.buildings.iter().map(|b| (b.planned.from.clone(), b.planned.to.clone()));
+            let wanted = Wanted {
+                all: all && self.request.only.is_empty(),
+                definers: owners,
+                databases: databases.collect(),
+                privileges: self.request.privileges,
+            };
+            let mut made = Vec::new();
+            let applied = globals::apply(&mut session, &script, &wanted, &mut made).await;
+            *locked(&self.made) = made;
+            applied?;
+        }
+        for building in &self.buildings {
+            building.create(&mut session).await?;
+        }
+        self.give_back(session);
+        Ok(())
+    }
+
+    /// Everything but the places.
+    async fn complete(&self) -> Result<RestoreOutcome> {
+        let missing = self.request.streams.iter().find(|s| !locked(&self.written).contains(&s.info.name));
+        if let Some(missing) = missing {
+            return Err(
+                internal("the restore was finished before a stream was written").with("stream", &missing.info.name)
+            );
+        }
+        if self.has_failed.load(Ordering::Acquire) {
+            return Err(internal("the restore was finished though a part of it has failed"));
+        }
+        self.prepare().await?;
+        let mut outcome = RestoreOutcome::default();
+        for building in &self.buildings {
+            self.complete_tables(building).await?;
+            let rows = self.compare(building).await?;
+            let how = match self.settings.check {
+                super::settings::Check::Bytes => "read back and equal to the backup",
+                super::settings::Check::Count => "as many as in the backup",
+            };
+            let (database, tables) = (shown(&building.planned.to), building.tables().len());
+            outcome.checks.push(format!("{database}: {tables} tables, {rows} rows, {how}"));
+        }
+        Ok(outcome)
+    }
+
+    /// Gives the tables their places.
+    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        for building in &self.buildings {
+            let mut session = self.take().await?;
+            let swap = building.swap(&mut session, &self.request).await?;
+            journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
+            match swap.forward(&mut session).await {
+                Ok(warnings) => outcome.warnings.extend(warnings),
+                Err(error) => {
+                    let error = if outcome.created.is_empty() { error } else { error.with("done already", outcome.created.join(", ")) };
+                    // Over a session that is not in the middle of something.
+                    let undone = async { swap.backward(&mut self.open().await?).await }.await;
+                    return Err(match undone {
+                        Ok(()) => error,
+                        Err(undoing) => {
+                            building.is_placed();
+                            error.with("half done", "the next restore to this target undoes or finishes it").with("undoing", undoing)
+                        }
+                    });
+                }
+            }
+            building.is_placed();
+            outcome.created.push(format!("database {}", shown(&building.planned.to)));
+            outcome.warnings.extend(building.warnings());
+            if let Err(error) = swap.clean(&mut session).await {
+                let (old, beside) = (shown(&swap.old), shown(&swap.beside));
+                outcome.warnings.push(format!("what was replaced could not be removed ({old}, {beside}): {error}"));
+            }
+            self.give_back(session);
+        }
+        outcome.created.extend(locked(&self.made).iter().map(|name| format!("user {name}")));
+        Ok(outcome)
+    }
+
+    /// Ends the sessions.
+    async fn close(&self) {
+        let sessions = std::mem::take(&mut *locked(&self.sessions));
+        futures::future::join_all(sessions.into_iter().map(Session::close)).await;
+        if let Some(session) = self.living.lock().await.take() {
+            session.close().await;
+        }
+    }
+
+    /// Removes what was made; gives the error that led to it, with what could not be removed.
+    async fn undo_after(&self, error: Error) -> Error {
+        match self.undo().await {
+            Ok(()) => error,
+            Err(left) => error.with("left behind", left.message()),
+        }
+    }
+
+    async fn undo(&self) -> Result<()> {
+        let sessions = std::mem::take(&mut *locked(&self.sessions));
+        futures::future::join_all(sessions.into_iter().map(Session::close)).await;
+        let mut session = self.settings.open().await?;
+        for building in &self.buildings {
+            building.undo(&mut session).await?;
+        }
+        let made = std::mem::take(&mut *locked(&self.made));
+        globals::undo(&mut session, &made).await?;
+        session.close().await;
+        self.close().await;
+        Ok(())
+    }
+}
+
+/// Compares the end of a stream with what the backup says.
+pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
+    if found == wanted { Ok(()) } else { Err(corrupt("the stream is not the one of the backup")) }
+}
+
+/// A small stream as text.
+async fn text(stream: Stream, end: StreamEnd) -> Result<String> {
+    if end.length > SCRIPT {
+        return Err(corrupt("definitions are larger than any can be"));
+    }
+    let name = stream.info().name.clone();
+    let (bytes, found) = stream.collect().await?;
+    same(found, end)?;
+    String::from_utf8(bytes).map_err(|_| corrupt("definitions are not UTF-8").with("stream", name))
+}

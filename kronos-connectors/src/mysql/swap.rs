@@ -1,0 +1,117 @@
+//! Puts tables into the place of others. A database cannot be renamed, so its tables are, all in one
+//! statement; routines, views, triggers and events are dropped before and made after it. Each step
+//! may be done again, forward or backward, from wherever an earlier one was killed.
+
+use kronos_core::{Error, ErrorKind, Result};
+
+use super::code::{self, Move};
+use super::connect::Session;
+use super::journal::{Remains, Step, Swap, drop_database, tables, write};
+use super::names::{ident, qualified};
+
+/// How often the rename is tried that waits for those who use the old tables.
+const ATTEMPTS: u32 = 3;
+
+impl Swap {
+    /// Does it; gives what the user should know.
+    pub(super) async fn forward(&self, session: &mut Session) -> Result<Vec<String>> {
+        let options = self.options.as_deref().unwrap_or_default();
+        session
+            .run("make the database", &format!("CREATE DATABASE IF NOT EXISTS {} {options}", ident(&self.to)))
+            .await?;
+        let (there, new) = (tables(session, &self.to).await?, tables(session, &self.beside).await?);
+        let waiting: Vec<&String> = self.tables.iter().filter(|name| new.contains(name)).collect();
+        if !waiting.is_empty() {
+            code::drop_all(session, &self.old_code, &self.to).await?;
+            let leaving = self.old_tables.iter().filter(|name| there.contains(name));
+            let mut moves: Vec<String> = leaving.map(|name| rename(&self.to, &self.old, name)).collect();
+            if !moves.is_empty() {
+                session.run("make room", &format!("CREATE DATABASE IF NOT EXISTS {}", ident(&self.old))).await?;
+            }
+            moves.extend(waiting.into_iter().map(|name| rename(&self.beside, &self.to, name)));
+            self.rename(session, &moves).await?;
+        }
+        if self.former.is_some() && !options.is_empty() {
+            session.run("set up the database", &format!("ALTER DATABASE {} {options}", ident(&self.to))).await?;
+        }
+        for (table, column, value) in &self.defaults {
+            let sql = format!("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {value}", qualified(&self.to, table), ident(column));
+            session.run("set a default", &sql).await?;
+        }
+        let place = Move { from: &self.from, to: &self.to, owners: self.owners };
+        let warnings = code::make_all(session, &self.code, place).await?;
+        let now = tables(session, &self.to).await?;
+        match self.tables.iter().find(|name| !now.contains(name)) {
+            None => Ok(warnings),
+            Some(missing) => Err(Error::new(ErrorKind::Conflict, "a table has gone while it was put into its place")
+                .with("table", qualified(&self.to, missing))),
+        }
+    }
+
+    /// Undoes it, as far as it was done.
+    pub(super) async fn backward(&self, session: &mut Session) -> Result<()> {
+        let there = tables(session, &self.to).await?;
+        let (new, old) = (tables(session, &self.beside).await?, tables(session, &self.old).await?);
+        if there.is_empty() && old.is_empty() && self.former.is_none() {
+            return drop_database(session, &self.to).await;
+        }
+        let arrived = self.tables.iter().filter(|name| !new.contains(name) && there.contains(name));
+        let mut moves: Vec<String> = arrived.map(|name| rename(&self.to, &self.beside, name)).collect();
+        if !moves.is_empty() || self.code.iter().any(|object| object.table.is_none()) {
+            code::drop_all(session, &self.code, &self.to).await?;
+        }
+        moves.extend(self.old_tables.iter().filter(|name| old.contains(name)).map(|name| rename(&self.old, &self.to, name)));
+        self.rename(session, &moves).await?;
+        let Some(former) = &self.former else { return drop_database(session, &self.to).await };
+        session.run("set up the database", &format!("ALTER DATABASE {} {former}", ident(&self.to))).await?;
+        let place = Move { from: &self.to, to: &self.to, owners: true };
+        code::make_all(session, &self.old_code, place).await.map(drop)
+    }
+
+    async fn rename(&self, session: &mut Session, moves: &[String]) -> Result<()> {
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("RENAME TABLE {}", moves.join(", "));
+        let mut attempt = 1;
+        loop {
+            match session.run("put tables into their place", &sql).await {
+                Err(error) if error.kind() == ErrorKind::Locked && attempt < ATTEMPTS => attempt += 1,
+                Err(error) if error.kind() == ErrorKind::Locked => {
+                    return Err(error.with("hint", "programs must let go of the tables that are to be replaced"));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// Removes the old tables and what is left of the making of the new ones.
+    pub(super) async fn clean(&self, session: &mut Session) -> Result<()> {
+        write(session, &self.beside, &Step::Done { old: self.old.clone() }).await?;
+        drop_database(session, &self.old).await?;
+        drop_database(session, &self.beside).await
+    }
+}
+
+/// Finishes or undoes what a killed restore left, and removes the rest of it.
+pub(super) async fn settle(session: &mut Session, remains: Remains) -> Result<()> {
+    match &remains.step {
+        Step::Building => {}
+        Step::Done { old } => drop_database(session, old).await?,
+        Step::Swapping(swap) => {
+            let waiting = tables(session, &remains.beside).await?;
+            if swap.tables.iter().any(|name| waiting.contains(name)) || swap.tables.is_empty() {
+                swap.backward(session).await?;
+                drop_database(session, &swap.old).await?;
+            } else {
+                swap.forward(session).await?;
+                return swap.clean(session).await;
+            }
+        }
+    }
+    drop_database(session, &remains.beside).await
+}
+
+fn rename(from: &str, to: &str, name: &str) -> String {
+    format!("{} TO {}", qualified(from, name), qualified(to, name))
+}

@@ -1,0 +1,236 @@
+//! Rows into the tables that are being made; and whether they are what the backup holds.
+
+use futures::{StreamExt, TryStreamExt};
+use kronos_core::{Digest, Error, ErrorKind, Piece, Result, Stream, StreamEnd};
+use mysql_async::prelude::Queryable;
+use tokio::sync::mpsc;
+
+use super::building::{Building, count};
+use super::connect::Session;
+use super::error::{failed, internal};
+use super::insert::Inserts;
+use super::names::{ident, qualified};
+use super::plan::{Content, Form, Rows};
+use super::read_rows::{Sink, read};
+use super::restore::{Inner, same};
+use super::settings::Check;
+
+/// Pieces that wait for the server.
+const WAITING: usize = 4;
+
+impl Inner {
+    /// Writes rows of a table.
+    pub(super) async fn write_rows(&self, rows: &Rows, stream: Stream, end: StreamEnd) -> Result<()> {
+        let building = self.building(&rows.database)?;
+        building.check_table(&rows.table)?;
+        let mut session = self.take().await?;
+        let named = |e: Error| e.with("table", qualified(&building.planned.to, &rows.table));
+        let written = if self.loads && !rows.columns.is_empty() {
+            load(&mut session, rows, &building.name, stream, end).await
+        } else {
+            insert(&mut session, rows, &building.name, stream, end).await
+        };
+        let written = written.map_err(named)?;
+        self.give_back(session);
+        if end.rows.is_some_and(|rows| rows != written) {
+            let error = Error::new(ErrorKind::Corrupt, "the server took another number of rows than the backup has");
+            return Err(named(error.with("rows", written)));
+        }
+        Ok(())
+    }
+
+    /// Adds keys, several tables at a time, and compares what is there with the backup.
+    pub(super) async fn complete_tables(&self, building: &Building) -> Result<()> {
+        let parallel = self.run.limits.parallel.max(1);
+        for foreign in [false, true] {
+            let work = building.tables().into_iter().map(|table| async move {
+                let mut session = self.take().await?;
+                let added = if foreign {
+                    building.add_foreign_keys(&mut session, &table).await
+                } else {
+                    building.add_keys(&mut session, &table).await
+                };
+                added.map_err(|e| e.with("table", qualified(&building.planned.to, &table)))?;
+                self.give_back(session);
+                Ok::<_, Error>(())
+            });
+            futures::stream::iter(work).buffer_unordered(parallel).try_collect::<()>().await?;
+        }
+        Ok(())
+    }
+
+    /// Compares every stream of rows with what is in the tables; gives the number of rows.
+    pub(super) async fn compare(&self, building: &Building) -> Result<u64> {
+        let mut expected = Vec::new();
+        for stream in &self.request.streams {
+            if let Some(Content::Rows(rows)) = self.contents.get(&stream.info.name)
+                && rows.database == building.planned.from
+            {
+                expected.push((rows.clone(), stream.end));
+            }
+        }
+        let total = expected.iter().filter_map(|(_, end)| end.rows).sum();
+        match self.settings.check {
+            Check::Bytes => {
+                let work = expected.into_iter().map(|(rows, end)| self.compare_bytes(building, rows, end));
+                futures::stream::iter(work).buffer_unordered(self.run.limits.parallel.max(1)).try_collect::<()>().await?;
+            }
+            Check::Count => {
+                let mut tables = std::collections::BTreeMap::<String, (bool, u64)>::new();
+                for (rows, end) in expected {
+                    let table = tables.entry(rows.table).or_insert((rows.history, 0));
+                    table.1 += end.rows.unwrap_or_default();
+                }
+                let mut session = self.take().await?;
+                for (table, (history, rows)) in tables {
+                    let found = count(&mut session, &qualified(&building.name, &table), history).await?;
+                    if found != rows {
+                        return Err(Error::new(ErrorKind::Corrupt, "a table has another number of rows than the backup")
+                            .with("table", qualified(&building.planned.to, &table))
+                            .with("expected", rows)
+                            .with("found", found));
+                    }
+                }
+                self.give_back(session);
+            }
+        }
+        Ok(total)
+    }
+
+    async fn compare_bytes(&self, building: &Building, rows: Rows, end: StreamEnd) -> Result<()> {
+        let mut session = self.take().await?;
+        let mut sink = Hash { hasher: blake3::Hasher::new(), length: 0 };
+        let sql = rows.select(&building.name)?;
+        let named = |e: Error| e.with("table", qualified(&building.planned.to, &rows.table));
+        let found = read(&mut session, &sql, self.settings.read_timeout, &mut sink).await.map_err(named)?;
+        self.give_back(session);
+        let digest = Digest(*sink.hasher.finalize().as_bytes());
+        if (sink.length, digest) == (end.length, end.digest) {
+            return Ok(());
+        }
+        let error = Error::new(ErrorKind::Corrupt, "the server has other rows than it was given")
+            .with("rows", found)
+            .with("expected", end.rows.unwrap_or_default())
+            .with("hint", "`check = \"count\"` only counts them");
+        Err(named(error))
+    }
+}
+
+struct Hash {
+    hasher: blake3::Hasher,
+    length: u64,
+}
+
+impl Sink for Hash {
+    async fn take(&mut self, piece: Vec<u8>) -> Result<()> {
+        self.hasher.update(&piece);
+        self.length += piece.len() as u64;
+        Ok(())
+    }
+}
+
+/// The statement that takes rows as they were read.
+fn load_statement(rows: &Rows, database: &str) -> String {
+    let (mut fields, mut values) = (Vec::new(), Vec::new());
+    for (place, column) in rows.columns.iter().enumerate() {
+        let name = ident(&column.name);
+        let value = match column.form {
+            Form::Plain | Form::Float => None,
+            Form::Number => Some(format!("CAST(@v{place} AS UNSIGNED)")),
+            Form::Text => Some(format!("CONVERT(@v{place} USING utf8mb4)")),
+        };
+        match value {
+            None => fields.push(name),
+            Some(value) => {
+                fields.push(format!("@v{place}"));
+                values.push(format!("{name} = {value}"));
+            }
+        }
+    }
+    let set = if values.is_empty() { String::new() } else { format!(" SET {}", values.join(", ")) };
+    format!(
+        "LOAD DATA LOCAL INFILE 'kronos' INTO TABLE {} CHARACTER SET binary FIELDS TERMINATED BY '\\t' ESCAPED BY '\\\\' \
+            LINES TERMINATED BY '\\n' ({}){set}",
+        qualified(database, &rows.table),
+        fields.join(", ")
+    )
+}
+
+/// Sends a stream to the server; gives the number of rows that it took.
+async fn load(session: &mut Session, rows: &Rows, database: &str, mut stream: Stream, end: StreamEnd) -> Result<u64> {
+    let what = "write rows";
+    let sql = load_statement(rows, database);
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let body = futures::stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|p| (p, receiver)) });
+    session.connection.set_infile_handler(async move { Ok(body.boxed()) });
+    let feed = async move {
+        loop {
+            match stream.next().await {
+                // A server that takes no more says why.
+                Ok(Some(Piece::Data(bytes))) => {
+                    if sender.send(Ok(bytes)).await.is_err() {
+                        return Ok(());
+                    }
+                }
+                Ok(Some(Piece::End(found))) => return same(found, end),
+                Ok(None) => return Err(internal("a stream was read after its end")),
+                Err(error) => {
+                    // So that the statement ends in an error too.
+                    let _ = sender.send(Err(std::io::Error::other("the stream failed"))).await;
+                    return Err(error);
+                }
+            }
+        }
+    };
+    let run = session.connection.query_drop(sql);
+    let (fed, done) = tokio::join!(feed, run);
+    fed?;
+    done.map_err(|e| failed(e, what))?;
+    Ok(session.connection.affected_rows())
+}
+
+async fn insert(session: &mut Session, rows: &Rows, database: &str, mut stream: Stream, end: StreamEnd) -> Result<u64> {
+    let what = "write rows";
+    let mut inserts = Inserts::new(rows, database);
+    let mut written = 0;
+    let mut run = async |statements: Vec<(String, u64)>| {
+        for (sql, count) in statements {
+            session.run(what, &sql).await?;
+            written += count;
+        }
+        Ok::<_, Error>(())
+    };
+    loop {
+        match stream.next().await? {
+            Some(Piece::Data(bytes)) => run(inserts.push(&bytes)?).await?,
+            Some(Piece::End(found)) => {
+                same(found, end)?;
+                run(inserts.end()?.into_iter().collect()).await?;
+                return Ok(written);
+            }
+            None => return Err(internal("a stream was read after its end")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mysql::plan::{Column, Range};
+
+    #[test]
+    fn columns_are_written_as_they_were_read() {
+        let column = |name: &str, form| Column { name: name.into(), form };
+        let rows = Rows {
+            database: "d".into(),
+            table: "t`".into(),
+            columns: vec![column("a", Form::Float), column("j", Form::Text), column("e", Form::Number)],
+            key: Vec::new(),
+            history: false,
+            range: Range::default(),
+        };
+        let sql = load_statement(&rows, "o");
+        assert!(sql.contains("INTO TABLE `o`.`t```"), "{sql}");
+        assert!(sql.ends_with("(`a`, @v1, @v2) SET `j` = CONVERT(@v1 USING utf8mb4), `e` = CAST(@v2 AS UNSIGNED)"), "{sql}");
+    }
+}
