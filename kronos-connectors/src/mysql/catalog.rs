@@ -132,15 +132,15 @@ struct Columns {
 }
 
 async fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<String, Columns>> {
-    type Found = (String, String, String, String, String, Option<String>);
+    type Found = (String, String, String, String, Option<String>);
     let sql = format!(
-        "SELECT table_name, column_name, data_type, column_type, extra, generation_expression \
+        "SELECT table_name, column_name, data_type, extra, generation_expression \
          FROM information_schema.columns WHERE table_schema = {} ORDER BY table_name, ordinal_position",
         literal(database)
     );
     let mut columns = BTreeMap::<String, Columns>::new();
     let found: Vec<Found> = session.rows("list the columns", &sql).await?;
-    for (table, name, data_type, column_type, extra, expression) in found {
+    for (table, name, data_type, extra, expression) in found {
         let columns = columns.entry(table).or_default();
         columns.names.push(name.clone());
         match expression.as_deref() {
@@ -150,7 +150,7 @@ async fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<Strin
             }
             Some("ROW END") => columns.period.1 = Some(name),
             None | Some("") if !extra.contains(" GENERATED") => {
-                columns.kept.push(Column { name, form: Form::of(session.server, &data_type, &column_type) });
+                columns.kept.push(Column { name, form: Form::of(session.server, &data_type) });
             }
             _ => {}
         }

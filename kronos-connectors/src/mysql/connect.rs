@@ -202,7 +202,7 @@ impl Session {
     /// A proxy in between may keep settings to itself.
     async fn verify(&mut self) -> Result<()> {
         let sql = "SELECT CONCAT(@@session.time_zone, ' ', @@session.sql_mode, ' ', \
-            COALESCE(@@session.character_set_results, 'NULL'), ' ', @@session.autocommit)";
+            COALESCE(@@session.character_set_results, 'NULL'), ' ', IF(@@session.autocommit, 1, 0))";
         let found: String = self.value("look at the session's settings", sql).await?;
         if found == "+00:00 NO_AUTO_VALUE_ON_ZERO NULL 1" {
             return Ok(());
@@ -220,12 +220,6 @@ impl Session {
     /// The same, of a statement that is not in UTF-8.
     pub(super) async fn run_bytes(&mut self, what: &'static str, sql: &[u8]) -> Result<()> {
         self.connection.query_drop(sql).await.map_err(|e| failed(e, what))
-    }
-
-    /// Runs a statement that should be answered soon.
-    pub(super) async fn run_within(&mut self, what: &'static str, sql: &str, wait: Duration) -> Result<()> {
-        let done = tokio::time::timeout(wait, self.run(what, sql)).await;
-        done.map_err(|_| silent(wait).with("while", what))?
     }
 
     /// The rows of a query.

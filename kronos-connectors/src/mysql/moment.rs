@@ -17,6 +17,10 @@ const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 const LOCKS: u32 = 3;
 /// How often snapshots are opened again until they are of one place.
 const OPENINGS: u32 = 30;
+/// A statement that has been running for so many seconds may run for many more.
+const LONG: u32 = 2;
+/// How often it is looked whether such statements have ended, twice a second.
+const WAITS: u32 = 10;
 /// What may be done only by users with certain rights is refused with these.
 const DENIED: [u16; 4] = [1044, 1045, 1142, 1227];
 
@@ -45,7 +49,7 @@ pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContex
         warnings: Vec::new(),
         notices: Vec::new(),
     };
-    let is_guarded = guard(&mut holder, &mut moment.notices).await?;
+    let mut is_guarded = guard(&mut holder, &mut moment.notices).await?;
     match settings.consistency {
         Consistency::Nothing => {
             // One after another, as slowly as it may come on a busy server.
@@ -61,12 +65,21 @@ pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContex
             Ok(held) => holder = held,
             Err(error) if has_code(&error, &DENIED) => {
                 holder = settings.open().await?;
-                moment.notices.push(format!(
-                    "commits were not held back, as the user may not do that ({}): {}",
-                    error.message(),
-                    grant(&holder)
-                ));
+                is_guarded = is_guarded && guard(&mut holder, &mut Vec::new()).await?;
+                let grant = grant(&holder);
+                let message = error.message();
+                moment.notices.push(format!("commits were not held back, as the user may not do that ({message}): {grant}"));
                 compare(&mut holder, &mut moment, run).await?;
+            }
+            // There is another way, where snapshots can be compared.
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                holder = settings.open().await?;
+                is_guarded = is_guarded && guard(&mut holder, &mut Vec::new()).await?;
+                moment.notices.push(format!("commits were not held back: {}", error.message()));
+                compare(&mut holder, &mut moment, run).await?;
+                if moment.place.is_none() {
+                    return Err(error);
+                }
             }
             Err(error) => return Err(error),
         },
@@ -141,6 +154,7 @@ async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
         holder.run(what, "BACKUP STAGE FLUSH").await?;
         (&["BACKUP STAGE BLOCK_DDL", "BACKUP STAGE BLOCK_COMMIT"], "BACKUP STAGE END")
     } else {
+        wait_for_long(holder).await?;
         (&["FLUSH TABLES WITH READ LOCK"], "UNLOCK TABLES")
     };
     let begun = Instant::now();
@@ -161,6 +175,24 @@ async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
     holder.run(what, free).await?;
     moment.held = Some(begun.elapsed());
     agree(moment).await
+}
+
+/// MySQL's lock waits for every statement that reads a table, and whoever wants to read that table
+/// waits behind it, even once it has been given up. So it is not asked for while there is such a one.
+async fn wait_for_long(holder: &mut Session) -> Result<()> {
+    let sql = format!(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE command IN ('Query', 'Execute') AND time >= {LONG} \
+            AND id <> CONNECTION_ID()"
+    );
+    for _ in 0..WAITS {
+        let long: u64 = holder.value("look for long statements", &sql).await?;
+        if long == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    Err(Error::new(ErrorKind::Locked, "a long statement is at work, and holding commits back would make others wait for it")
+        .with_retry(Retry::Later))
 }
 
 /// A snapshot of MariaDB knows of which place it is: all must be of the one that was asked for.

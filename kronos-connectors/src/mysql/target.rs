@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport, matches};
 
 use super::catalog;
-use super::connect::{Server, Session};
+use super::connect::Session;
 use super::names::{self, literal, shown};
 use super::plan::{Content, table_names};
 use super::settings::MysqlSettings;
@@ -32,7 +32,6 @@ pub(super) struct Planned {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub databases: Vec<Planned>,
-    pub server: Server,
     pub obstacles: Vec<String>,
     /// Whether the server takes rows by `LOAD DATA LOCAL`.
     pub loads: bool,
@@ -69,7 +68,7 @@ pub(super) async fn plan(settings: &MysqlSettings, session: &mut Session, reques
         }
     }
     let loads: bool = session.value("ask how rows are taken", "SELECT @@global.local_infile").await?;
-    Ok(Plan { databases, server: session.server, obstacles, loads })
+    Ok(Plan { databases, obstacles, loads })
 }
 
 /// The databases of the backup under the names that they get.

@@ -1,0 +1,14 @@
+//! MySQL and MariaDB, on real servers: the suite that every connector passes, what comes back of a
+//! nasty schema, writers beside a backup, failures, names, rights.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
+mod fidelity;
+mod server;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let all = [conformance::trials(), fidelity::trials()];
+    libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();
+}
