@@ -109,7 +109,7 @@ impl Building {
         }
         let there = journal::tables(session, &self.planned.to).await?;
         for object in objects.iter().filter(|object| object.kind == Kind::Table) {
-            let mut split = ddl::split(&text(object)?);
+            let mut split = ddl::split(&text(object)?, session.server.is_mariadb);
             self.fit_foreign(&object.name, &mut split, &there);
             let create = moved(&split.create, &self.planned.from, &self.name, Part::All);
             let made = session.run("make a table", &create).await;

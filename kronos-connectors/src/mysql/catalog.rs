@@ -150,7 +150,7 @@ async fn columns(session: &mut Session, database: &str) -> Result<BTreeMap<Strin
             }
             Some("ROW END") => columns.period.1 = Some(name),
             None | Some("") if !extra.contains(" GENERATED") => {
-                columns.kept.push(Column { name, form: Form::of(session.server, &data_type) });
+                columns.kept.push(Column { name, form: Form::of(session.server, &data_type, &extra) });
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 
 use kronos_core::{Error, ErrorKind, Result};
 
-use super::connect::Session;
+use super::connect::{MODE, Session};
 use super::error::{corrupt, has_code};
 use super::names::{ident, plain_literal, qualified, shown};
 use super::objects::{Kind, Object, Setting, Text};
@@ -81,8 +81,15 @@ pub(super) async fn drop_all(session: &mut Session, objects: &[Object], database
 }
 
 async fn drop_one(session: &mut Session, object: &Object, database: &str) -> Result<()> {
+    let what = "remove an object";
     let sql = format!("DROP {} IF EXISTS {}", object.kind.sql(), qualified(database, &object.name));
-    session.run("remove an object", &sql).await.map_err(|e| e.with("object", object.shown()))
+    let is_package = [Kind::Package, Kind::PackageBody].contains(&object.kind);
+    if is_package {
+        // Elsewhere MariaDB before 11 does not know the word.
+        session.run(what, "SET SESSION sql_mode = 'ORACLE'").await?;
+    }
+    session.run(what, &sql).await.map_err(|e| e.with("object", object.shown()))?;
+    if is_package { session.run(what, &format!("SET SESSION sql_mode = '{MODE}'")).await } else { Ok(()) }
 }
 
 fn text(object: &Object) -> Option<&str> {
@@ -137,9 +144,10 @@ fn statement(object: &Object, place: Move<'_>) -> Result<Vec<u8>> {
 /// The settings under which an object was made, or those of all sessions again.
 async fn prepare(session: &mut Session, setting: Option<&Setting>) -> Result<()> {
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b',');
-    let mut sql = "SET SESSION character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci, \
-        sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00'"
-        .to_owned();
+    let mut sql = format!(
+        "SET SESSION character_set_client = utf8mb4, collation_connection = utf8mb4_general_ci, sql_mode = '{MODE}', \
+            time_zone = '+00:00'"
+    );
     if let Some(setting) = setting {
         let mode = setting.sql_mode.as_deref();
         if !is_word(&setting.client) || !is_word(&setting.connection) || !mode.is_none_or(is_word) {
@@ -149,7 +157,7 @@ async fn prepare(session: &mut Session, setting: Option<&Setting>) -> Result<()>
             "SET SESSION character_set_client = {}, collation_connection = {}, sql_mode = '{}', time_zone = {}",
             setting.client,
             setting.connection,
-            mode.unwrap_or("NO_AUTO_VALUE_ON_ZERO"),
+            mode.unwrap_or(MODE),
             plain_literal(setting.time_zone.as_deref().unwrap_or("+00:00"))
         );
     }

@@ -16,6 +16,10 @@ const LARGEST: usize = 1 << 30;
 /// The server may wait so long for Kronos, which may have to wait for a slow storage.
 const PATIENCE: u32 = 604_800;
 
+/// What every session of Kronos has for `sql_mode`: nothing is refused or changed that the server has
+/// stored, be it a zero that counts or a 30th of February.
+pub(super) const MODE: &str = "ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
+
 /// Which server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Server {
@@ -175,7 +179,7 @@ impl Session {
         let what = "prepare the session";
         let lock = lock_timeout.as_secs().max(1);
         let common = format!(
-            "SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO', time_zone = '+00:00', \
+            "SET SESSION sql_mode = '{MODE}', time_zone = '+00:00', \
                 character_set_client = utf8mb4, character_set_connection = utf8mb4, character_set_results = NULL, \
                 sql_quote_show_create = 1, sql_select_limit = DEFAULT, autocommit = 1, \
                 foreign_key_checks = 0, unique_checks = 0, \
@@ -204,7 +208,9 @@ impl Session {
         let sql = "SELECT CONCAT(@@session.time_zone, ' ', @@session.sql_mode, ' ', \
             COALESCE(@@session.character_set_results, 'NULL'), ' ', IF(@@session.autocommit, 1, 0))";
         let found: String = self.value("look at the session's settings", sql).await?;
-        if found == "+00:00 NO_AUTO_VALUE_ON_ZERO NULL 1" {
+        let mode: Vec<&str> = found.split(' ').nth(1).map_or_else(Vec::new, |mode| mode.split(',').collect());
+        let is_whole = mode.len() == 2 && MODE.split(',').all(|word| mode.contains(&word));
+        if is_whole && found.starts_with("+00:00 ") && found.ends_with(" NULL 1") {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Unsupported, "the server does not keep the session's settings")

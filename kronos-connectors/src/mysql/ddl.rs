@@ -18,8 +18,9 @@ pub(super) struct Split {
     pub sequences: Vec<(String, String)>,
 }
 
-/// Splits what `SHOW CREATE TABLE` says.
-pub(super) fn split(create: &str) -> Split {
+/// Splits what `SHOW CREATE TABLE` says. MySQL says the collation of a column that has it from its
+/// table, and would say more of a column that was made with it.
+pub(super) fn split(create: &str, is_mariadb: bool) -> Split {
     let found = tokens(create);
     let whole = || Split { create: create.to_owned(), ..Split::default() };
     let Some(open) = found.iter().position(|token| token.text == "(") else { return whole() };
@@ -53,7 +54,8 @@ pub(super) fn split(create: &str) -> Split {
             () if is_plain && is_key && !is_special && (needed.is_none() || first_column(part) != needed) => {
                 split.keys.push(text.to_owned());
             }
-            () => kept.push(text),
+            () if !is_mariadb && part[0].text.starts_with('`') => kept.push(without_collation(create, part)),
+            () => kept.push(text.to_owned()),
         }
         split.sequences.extend(next_value(create, part));
     }
@@ -92,6 +94,28 @@ fn text<'a>(create: &'a str, part: &[Token<'a>]) -> &'a str {
     }
 }
 
+/// A column without the collation that it has from its table.
+fn without_collation(create: &str, part: &[Token<'_>]) -> String {
+    let all = text(create, part);
+    let mut depth = 0;
+    for (at, token) in part.iter().enumerate() {
+        match token.text {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ if depth > 0 => {}
+            // It has its own.
+            _ if token.is("CHARACTER") => break,
+            _ if token.is("COLLATE") => {
+                let Some(name) = part.get(at + 1) else { break };
+                let (begin, end) = (token.at - part[0].at, name.at + name.text.len() - part[0].at);
+                return format!("{}{}", all[..begin].trim_end(), &all[end..]);
+            }
+            _ => {}
+        }
+    }
+    all.to_owned()
+}
+
 /// The column that counts by itself.
 fn counted(parts: &[Vec<Token<'_>>]) -> Option<String> {
     let column = parts.iter().find(|part| part[0].text.starts_with('`') && part.iter().any(|t| t.is("AUTO_INCREMENT")))?;
@@ -121,7 +145,7 @@ mod tests {
 
     #[test]
     fn keys_come_after_rows() {
-        let split = split(TABLE);
+        let split = split(TABLE, true);
         assert_eq!(split.keys, ["UNIQUE KEY `u` (`a, b`)", "KEY `k` (`n`,`id`)"]);
         assert_eq!(split.singles, ["FULLTEXT KEY `f` (`x`)"]);
         assert_eq!(split.foreign, ["CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `o` (`id`) ON DELETE CASCADE"]);
@@ -131,11 +155,20 @@ mod tests {
     }
 
     #[test]
+    fn collations_of_the_table_are_not_said_of_columns() {
+        let table = "CREATE TABLE `t` (\n  `a` varchar(50) COLLATE utf8mb4_bin DEFAULT 'COLLATE x',\n  \
+            `b` char(1) CHARACTER SET latin1 COLLATE latin1_bin,\n  `c` int GENERATED ALWAYS AS ((_utf8mb4'a' collate utf8mb4_bin)) VIRTUAL\n)";
+        let expected = table.replace("50) COLLATE utf8mb4_bin", "50)");
+        assert_eq!(split(table, false).create, expected);
+        assert_eq!(split(table, true).create, table);
+    }
+
+    #[test]
     fn a_key_that_counting_needs_stays() {
         let other = TABLE.replace("PRIMARY KEY (`id`)", "PRIMARY KEY (`n`),\n  KEY `i` (`id`)");
-        assert!(split(&other).create.contains("KEY `i` (`id`)"));
-        assert!(split(&TABLE.replace("InnoDB", "MyISAM")).keys.is_empty());
-        assert!(split(&format!("{TABLE} WITH SYSTEM VERSIONING")).keys.is_empty());
-        assert_eq!(split("CREATE TABLE x LIKE y").create, "CREATE TABLE x LIKE y");
+        assert!(split(&other, true).create.contains("KEY `i` (`id`)"));
+        assert!(split(&TABLE.replace("InnoDB", "MyISAM"), true).keys.is_empty());
+        assert!(split(&format!("{TABLE} WITH SYSTEM VERSIONING"), true).keys.is_empty());
+        assert_eq!(split("CREATE TABLE x LIKE y", true).create, "CREATE TABLE x LIKE y");
     }
 }

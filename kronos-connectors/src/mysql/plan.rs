@@ -65,6 +65,8 @@ pub(super) enum Form {
     Plain,
     /// A FLOAT, of which the server would send six digits.
     Float,
+    /// The column that counts by itself, which takes a zero for a question.
+    Counter,
     /// The number of a value of ENUM or SET.
     Number,
     /// Text, which the server takes for bytes unless it is told: JSON (MySQL), UUID, INET (MariaDB).
@@ -76,9 +78,10 @@ impl Form {
         *self == Self::Plain
     }
 
-    pub(super) fn of(server: Server, data_type: &str) -> Self {
+    pub(super) fn of(server: Server, data_type: &str, extra: &str) -> Self {
         match data_type.to_ascii_lowercase().as_str() {
             "float" => Self::Float,
+            _ if extra.to_ascii_lowercase().contains("auto_increment") => Self::Counter,
             // Two members may have one text, and what is no member has that of the empty one.
             "enum" | "set" => Self::Number,
             "json" if !server.is_mariadb => Self::Text,
@@ -171,7 +174,7 @@ impl Rows {
         let value = |column: &Column| {
             let name = ident(&column.name);
             match column.form {
-                Form::Plain | Form::Text => name,
+                Form::Plain | Form::Counter | Form::Text => name,
                 // A number of double precision has all digits, and the sign of a zero.
                 Form::Float => format!("CAST({name} AS DOUBLE)"),
                 Form::Number => format!("CAST({name} AS UNSIGNED)"),

@@ -136,6 +136,8 @@ fn load_statement(rows: &Rows, database: &str) -> String {
         let name = ident(&column.name);
         let value = match column.form {
             Form::Plain | Form::Float => None,
+            // Beside others that are set, MariaDB would forget that it was given a value.
+            Form::Counter => Some(format!("@v{place}")),
             Form::Number => Some(format!("CAST(@v{place} AS UNSIGNED)")),
             Form::Text => Some(format!("CONVERT(@v{place} USING utf8mb4)")),
         };

@@ -29,7 +29,7 @@ INSERT INTO everything (id, f4, f8, en, se, da, dt, c, vc, ts) VALUES
     (7, 0.1, 0.1, 'nothing of it', 'z w', '1000-01-01', NULL, '\\N', '\\N', NULL), (8, 16777217, 1e23, 4, 7, NULL, NULL, 'N', 'N', NULL);
 INSERT INTO everything (f4, f8) SELECT RAND(n) * POW(10, n % 70 - 35), RAND(n) * POW(10, n * 5 % 600 - 300) FROM (
     SELECT a.n + b.n * 10 + 1 AS n FROM (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5 UNION SELECT 6 UNION SELECT 7
-        UNION SELECT 8 UNION SELECT 9) a, (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5) b) AS x WHERE n < 0;
+        UNION SELECT 8 UNION SELECT 9) a, (SELECT 0 n UNION SELECT 1 UNION SELECT 2 UNION SELECT 3 UNION SELECT 4 UNION SELECT 5) b) AS x;
 CREATE TABLE `we``ird "table" $(x) %s` (`a b` INT, `c``d` TEXT, `-x` INT, `ünï日本` INT, `select` INT, PRIMARY KEY (`a b`, `-x`)) CHARSET = utf8mb4;
 INSERT INTO `we``ird "table" $(x) %s` VALUES (1, 'x', -1, 1, 1), (1, NULL, 2, NULL, NULL);
 CREATE TABLE nokey (a INT, b TEXT);
@@ -61,10 +61,10 @@ CREATE TABLE log (at TIMESTAMP(6) NULL, what VARCHAR(200) CHARACTER SET utf8mb4)
 DELIMITER //
 CREATE FUNCTION twice(i INT) RETURNS INT DETERMINISTIC COMMENT 'it''s; \\ twice' RETURN i * 2 //
 SET SESSION sql_mode = 'ANSI_QUOTES,PIPES_AS_CONCAT,NO_BACKSLASH_ESCAPES' //
-CREATE PROCEDURE "odd ""one"; --"(IN "a b" INT, OUT y TEXT CHARACTER SET utf8mb4) MODIFIES SQL DATA SQL SECURITY INVOKER
+CREATE PROCEDURE "odd ""one"" $(x)" (IN "a b" INT, OUT y TEXT CHARACTER SET utf8mb4) MODIFIES SQL DATA SQL SECURITY INVOKER
 BEGIN
-    -- a comment; with ' and `
-    SELECT 'a\' || "a b" || '日本' INTO y;
+    -- a comment; with words
+    SELECT 'a\' || 'it''s' || "a b" || '日本' INTO y;
     INSERT INTO log VALUES (NULL, y);
 END //
 SET SESSION sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES' //
@@ -81,6 +81,3 @@ CREATE ALGORITHM = MERGE SQL SECURITY INVOKER VIEW a_on_top (one, `two ``2```) A
 CREATE VIEW m_union AS SELECT a, b FROM nokey UNION ALL SELECT 1, '日本';
 CREATE VIEW with_cte AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5) SELECT i, ROW_NUMBER() OVER (ORDER BY i DESC) r FROM n;
 CREATE VIEW other_db AS SELECT e.id, s.schema_name FROM everything e JOIN information_schema.schemata s;
-SET NAMES latin1;
-CREATE VIEW in_latin1 AS SELECT 'caf' AS x;
-SET NAMES utf8mb4;
