@@ -76,8 +76,8 @@ fn value(field: Option<&[u8]>, form: Form) -> String {
     let Some(bytes) = field else { return "NULL".to_owned() };
     let text = if bytes.is_empty() { "''".to_owned() } else { format!("0x{}", hex(bytes)) };
     match form {
-        // The server reads numbers from text, and would take the bytes for one.
-        Form::Float | Form::Number if bytes.iter().all(|b| b.is_ascii_digit() || b"+-.eE".contains(b)) => {
+        // As text it would be taken for the name of a member.
+        Form::Number if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) => {
             String::from_utf8_lossy(bytes).into_owned()
         }
         Form::Text => format!("CONVERT(_binary {text} USING utf8mb4)"),
@@ -96,12 +96,12 @@ mod tests {
         let rows = Rows {
             database: "d".into(),
             table: "t".into(),
-            columns: vec![column("a", Form::Plain), column("b", Form::Float), column("c", Form::Text)],
+            columns: vec![column("a", Form::Plain), column("b", Form::Number), column("c", Form::Text)],
             key: Vec::new(),
             history: false,
             range: Range::default(),
         };
-        let bytes = b"x\\ty\t1.5e10\t{}\n\\N\t-0\t\n";
+        let bytes = b"x\\ty\t15\t{}\n\\N\t0\t\n";
         for at in 0..bytes.len() {
             let mut inserts = Inserts::new(&rows, "o");
             assert!(inserts.push(&bytes[..at]).unwrap().is_empty() && inserts.push(&bytes[at..]).unwrap().is_empty());
@@ -109,7 +109,7 @@ mod tests {
             assert_eq!(count, 2);
             assert_eq!(
                 sql,
-                "INSERT INTO `o`.`t` (`a`, `b`, `c`) VALUES (_binary 0x780979,1.5e10,CONVERT(_binary 0x7b7d USING utf8mb4)),(NULL,-0,CONVERT(_binary '' USING utf8mb4))"
+                "INSERT INTO `o`.`t` (`a`, `b`, `c`) VALUES (_binary 0x780979,15,CONVERT(_binary 0x7b7d USING utf8mb4)),(NULL,0,CONVERT(_binary '' USING utf8mb4))"
             );
         }
         let mut inserts = Inserts::new(&rows, "o");

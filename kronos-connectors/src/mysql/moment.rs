@@ -61,6 +61,15 @@ pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContex
         }
         Consistency::Positions => compare(&mut holder, &mut moment, run).await?,
         Consistency::Lock => holder = hold(settings, holder, &mut moment, run).await?,
+        // MySQL's way to hold commits back makes others wait for those who read; MariaDB's does not.
+        Consistency::Auto if !holder.server.is_mariadb && Place::of_all(&mut holder).await.is_ok() => {
+            match compare(&mut holder, &mut moment, run).await {
+                Err(error) if error.kind() == ErrorKind::Conflict => {
+                    holder = hold(settings, holder, &mut moment, run).await?;
+                }
+                done => done?,
+            }
+        }
         Consistency::Auto => match hold(settings, holder, &mut moment, run).await {
             Ok(held) => holder = held,
             Err(error) if has_code(&error, &DENIED) => {
@@ -225,18 +234,17 @@ async fn compare(holder: &mut Session, moment: &mut Moment, run: &RunContext) ->
         }
         return Err(busy(holder));
     }
-    let keeps: String = holder.value("ask how transactions are told apart", "SELECT @@global.gtid_mode").await?;
-    if keeps != "ON" {
-        return alone(moment, "gtid_mode is not ON").await;
-    }
     for attempt in 1..=OPENINGS {
         run.check_cancelled()?;
-        let before = Place::now(holder).await?;
+        let before = match Place::of_all(holder).await {
+            Ok(before) if before.file.is_some() => before,
+            Ok(_) => return alone(moment, "the server keeps no binary log").await,
+            Err(error) if has_code(&error, &DENIED) => return alone(moment, "the user may not compare positions").await,
+            Err(error) => return Err(error),
+        };
         try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await?;
-        let after = Place::now(holder).await?;
-        if before.is_some() && before == after {
-            // The file may have a transaction already that no snapshot sees; the set has not.
-            moment.place = after.map(|place| Place { file: None, ..place });
+        if Place::of_all(holder).await? == before {
+            moment.place = Some(before);
             return Ok(());
         }
         tokio::time::sleep(run.limits.backoff / 10 * (attempt % 10)).await;

@@ -41,6 +41,18 @@ impl Place {
         Ok(Some(Self { file: text("File").zip(offset), gtid: gtid.filter(|gtid: &String| !gtid.is_empty()) }))
     }
 
+    /// Where the server is now, of all that a snapshot could see (MySQL). Others than the server's own
+    /// report of itself may be ahead of it.
+    pub(super) async fn of_all(session: &mut Session) -> Result<Self> {
+        let sql = "SELECT JSON_UNQUOTE(LOCAL->'$.binary_log_file'), \
+            CAST(LOCAL->'$.binary_log_position' AS UNSIGNED), JSON_UNQUOTE(LOCAL->'$.gtid_executed') \
+            FROM performance_schema.log_status";
+        let (file, offset, gtid): (Option<String>, Option<u64>, Option<String>) =
+            session.row("ask for the position", sql).await?;
+        let gtid = gtid.map(|set| set.replace('\n', "")).filter(|set| !set.is_empty());
+        Ok(Self { file: file.filter(|file| !file.is_empty()).zip(offset), gtid })
+    }
+
     /// Of which place the snapshot of this session is (MariaDB); `None` if the server keeps no log.
     pub(super) async fn of_snapshot(session: &mut Session) -> Result<Option<Self>> {
         let sql = "SHOW STATUS WHERE Variable_name IN ('Binlog_snapshot_file', 'Binlog_snapshot_position')";

@@ -137,10 +137,8 @@ impl Range {
 
     /// The condition that rows of the range fulfil, and no other row does; `None` for all of them.
     pub(super) fn condition(&self, key: &[String]) -> Result<Option<String>> {
-        let from = at_least(&self.from, key)?;
-        let to = at_least(&self.to, key)?.map(|condition| format!("NOT ({condition})"));
-        // For the optimizer: a plain comparison is a range of the index, its negation may not be.
-        let to = if self.to.len() == 1 { Some(format!("{} < {}", ident(first(key)?), self.to[0].sql()?)) } else { to };
+        let from = beyond(&self.from, key, [">", ">="])?;
+        let to = beyond(&self.to, key, ["<", "<"])?;
         Ok(match (from, to) {
             (Some(from), Some(to)) => Some(format!("({from}) AND ({to})")),
             (from, to) => from.or(to),
@@ -148,12 +146,10 @@ impl Range {
     }
 }
 
-fn first(key: &[String]) -> Result<&String> {
-    key.first().ok_or_else(|| super::error::corrupt("a range of a table without a key"))
-}
-
-/// `(a, b) >= (x, y)`, in the form for which the server uses the index.
-fn at_least(bounds: &[Bound], key: &[String]) -> Result<Option<String>> {
+/// `(a, b) >= (x, y)` or `(a, b) < (x, y)`, in the form for which the server uses the index: how the
+/// first columns compare, and how the last one does. Columns of a key are never NULL, so that one is
+/// the opposite of the other.
+fn beyond(bounds: &[Bound], key: &[String], [sign, last]: [&str; 2]) -> Result<Option<String>> {
     if bounds.len() > key.len() {
         return Err(super::error::corrupt("a range has more bounds than the key has columns"));
     }
@@ -161,8 +157,8 @@ fn at_least(bounds: &[Bound], key: &[String]) -> Result<Option<String>> {
     for (bound, column) in bounds.iter().zip(key).rev() {
         let (name, value) = (ident(column), bound.sql()?);
         condition = Some(match condition {
-            None => format!("{name} >= {value}"),
-            Some(rest) => format!("{name} > {value} OR ({name} = {value} AND ({rest}))"),
+            None => format!("{name} {last} {value}"),
+            Some(rest) => format!("{name} {sign} {value} OR ({name} = {value} AND ({rest}))"),
         });
     }
     Ok(condition)
@@ -260,7 +256,7 @@ mod tests {
         let below = Range { from: Vec::new(), to: bounds.clone() }.condition(&key).unwrap().unwrap();
         let above = Range { from: bounds, to: Vec::new() }.condition(&key).unwrap().unwrap();
         assert_eq!(above, "`a` > 3 OR (`a` = 3 AND (`b` >= _latin1 0x61))");
-        assert_eq!(below, format!("NOT ({above})"));
+        assert_eq!(below, "`a` < 3 OR (`a` = 3 AND (`b` < _latin1 0x61))");
         let one = Range { from: vec![Bound::Number(-8)], to: vec![Bound::Number(8)] };
         assert_eq!(one.condition(&key).unwrap().unwrap(), "(`a` >= -8) AND (`a` < 8)");
     }

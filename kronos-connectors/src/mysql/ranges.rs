@@ -11,6 +11,8 @@ use super::plan::{Bound, Range};
 
 /// A table has at most about so many ranges.
 const RANGES: u64 = 1024;
+/// How often it is tried in a row to find a place at which a table can be split.
+const IDLE: u32 = 80;
 /// Character sets that have ASCII as it is, and nothing else in its bytes.
 const ASCII: [&str; 7] = ["ascii", "latin1", "latin2", "utf8", "utf8mb3", "utf8mb4", "cp1250"];
 
@@ -43,33 +45,48 @@ pub(super) async fn split(session: &mut Session, database: &str, table: &Table, 
     let found = of(session, database, table, Vec::new(), Range::default()).await?;
     let Some(first) = found else { return Ok(all()) };
     let key: Vec<String> = table.key.iter().map(|column| column.name.clone()).collect();
-    let (mut todo, mut done) = (vec![first], Vec::new());
-    while let Some(part) = todo.pop() {
-        if estimate(session, database, table, &part.range, &key).await? <= each + each / 2 {
+    let rows = estimate(session, database, table, &first.range, &key).await?;
+    let (mut todo, mut done) = (vec![(first, rows, 0)], Vec::new());
+    while let Some((part, rows, idle)) = todo.pop() {
+        if rows <= each + each / 2 || idle > IDLE || (todo.len() + done.len()) as u64 > 2 * RANGES {
             done.push(part.range);
             continue;
         }
         let column = &table.key[part.same.len()];
-        if let Some(middle) = middle(&part, column) {
-            let mut bound = part.same.clone();
-            bound.push(self::bound(&middle, column));
-            let below = Range { from: part.range.from.clone(), to: bound.clone() };
-            let above = Range { from: bound, to: part.range.to.clone() };
-            todo.push(Part { range: above, low: middle.clone(), ..part.clone() });
-            todo.push(Part { range: below, high: middle, has_high: false, ..part });
+        let Some(middle) = middle(&part, column) else {
+            // All have one value in this column: the next one decides.
+            let mut same = part.same.clone();
+            same.push(bound(&part.low, column));
+            let within = if part.same.len() + 1 < key.len() && part.low == single(&part) {
+                of(session, database, table, same, part.range.clone()).await?
+            } else {
+                None
+            };
+            match within {
+                Some(part) => todo.push((part, rows, idle + 1)),
+                None => done.push(part.range),
+            }
             continue;
-        }
-        // All have one value in this column: the next one decides.
-        let mut same = part.same.clone();
-        same.push(bound(&part.low, column));
-        let within = if part.same.len() + 1 < key.len() && part.low == single(&part) {
-            of(session, database, table, same, part.range.clone()).await?
-        } else {
-            None
         };
-        match within {
-            Some(part) => todo.push(part),
-            None => done.push(part.range),
+        let mut bound = part.same.clone();
+        bound.push(self::bound(&middle, column));
+        let below = Range { from: part.range.from.clone(), to: bound.clone() };
+        let above = Range { from: bound, to: part.range.to.clone() };
+        let (fewer, more) = (
+            estimate(session, database, table, &below, &key).await?,
+            estimate(session, database, table, &above, &key).await?,
+        );
+        let small = each / 16 + 1;
+        match () {
+            // The server cannot tell.
+            () if fewer.min(more) >= rows - rows / 16 => done.push(part.range),
+            // Next to nothing lies on one side: look further on the other.
+            () if fewer <= small => todo.push((Part { low: middle, ..part }, rows, idle + 1)),
+            () if more <= small => todo.push((Part { high: middle, has_high: false, ..part }, rows, idle + 1)),
+            () => {
+                todo.push((Part { range: above, low: middle.clone(), ..part.clone() }, more, 0));
+                todo.push((Part { range: below, high: middle, has_high: false, ..part }, fewer, 0));
+            }
         }
     }
     Ok(done)
@@ -185,7 +202,11 @@ fn between(low: &[u8], high: &[u8], has_high: bool) -> Option<Vec<u8>> {
 
 async fn estimate(session: &mut Session, database: &str, table: &Table, range: &Range, key: &[String]) -> Result<u64> {
     let condition = range.condition(key)?.map_or_else(String::new, |condition| format!(" WHERE {condition}"));
-    let sql = format!("EXPLAIN SELECT 1 FROM {} FORCE INDEX (PRIMARY){condition}", qualified(database, &table.name));
+    // Each looks into the index only when it is asked in its own way; and MySQL may show a tree.
+    let (explain, hint) =
+        if session.server.is_mariadb { ("EXPLAIN", "FORCE") } else { ("EXPLAIN FORMAT = TRADITIONAL", "USE") };
+    let name = qualified(database, &table.name);
+    let sql = format!("{explain} SELECT 1 FROM {name} {hint} INDEX (PRIMARY){condition}");
     let row: mysql_async::Row = session.row("estimate the rows of a range", &sql).await?;
     let rows = row.get_opt::<Option<u64>, _>("rows").and_then(std::result::Result::ok).flatten();
     Ok(rows.unwrap_or_default())

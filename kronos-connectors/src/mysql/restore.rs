@@ -91,7 +91,7 @@ impl MysqlRestore {
             request: request.clone(),
             contents: contents(request)?,
             buildings: databases.into_iter().map(|database| Building::new(database, &token)).collect(),
-            loads,
+            loads: loads && settings.load,
             sessions: Mutex::default(),
             living: tokio::sync::Mutex::new(Some(session)),
             script: Mutex::default(),

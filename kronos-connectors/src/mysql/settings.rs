@@ -121,6 +121,8 @@ pub struct MysqlSettings {
     pub strict: bool,
     /// Whether what a restore does goes into the target's binary log. Default: yes.
     pub binlog: bool,
+    /// Whether a restore may use `LOAD DATA LOCAL`, where the server allows it. Default: yes.
+    pub load: bool,
     /// What a restore looks at before it puts tables into place.
     pub check: Check,
     /// Directories in which the server's programs are looked for, before the usual ones.
@@ -135,7 +137,7 @@ pub struct MysqlSettings {
     pub read_timeout: Duration,
 }
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 20] = [
     "host",
     "socket",
     "port",
@@ -147,6 +149,7 @@ const OPTIONS: [&str; 19] = [
     "consistency",
     "strict",
     "binlog",
+    "load",
     "check",
     "tools",
     "connect_timeout",
@@ -171,6 +174,7 @@ impl MysqlSettings {
             consistency: Consistency::default(),
             strict: false,
             binlog: true,
+            load: true,
             check: Check::default(),
             tools: Vec::new(),
             range: 64 << 20,
@@ -183,7 +187,7 @@ impl MysqlSettings {
     /// Reads general settings. Options: `host`, `socket` (a path), `port`, `tls` (`disable`,
     /// `prefer`, `require`, `verify-ca`, `verify-full`), `tls_ca`, `tls_cert`, `tls_key`, `method`
     /// (`native`, `tool`), `consistency` (`auto`, `lock`, `positions`), `strict`, `binlog` (`on`,
-    /// `off`), `check` (`bytes`, `count`), `tools` (directories with colons between),
+    /// `off`), `load` (`on`, `off`), `check` (`bytes`, `count`), `tools` (directories with colons between),
     /// `connect_timeout`, `lock_timeout` and `read_timeout` (seconds).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("", settings.user.clone().unwrap_or_default());
@@ -209,6 +213,7 @@ impl MysqlSettings {
                     ];
                     read.consistency = choice("consistency", value, &known)?;
                 }
+                "load" => read.load = switch("load", value)?,
                 "strict" => read.strict = switch("strict", value)?,
                 "binlog" => read.binlog = switch("binlog", value)?,
                 "check" => read.check = choice("check", value, &[("bytes", Check::Bytes), ("count", Check::Count)])?,

@@ -4,11 +4,13 @@
 
 mod conformance;
 mod fidelity;
+mod moments;
+mod parts;
 mod server;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), fidelity::trials()];
+    let all = [conformance::trials(), fidelity::trials(), moments::trials(), parts::trials()];
     libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();
 }
