@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::errors::usage;
 
+mod mysql;
 mod postgres;
 
 /// The endings of files that are taken for SQLite databases.
@@ -86,6 +87,7 @@ impl Source {
                 }
                 options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
             }
+            Ok(engine) if engine == Engine::MYSQL => mysql::complete(&mut self.settings)?,
             Ok(engine) if engine == Engine::POSTGRES => {
                 options.entry("spool_dir".to_owned()).or_insert_with(spool_directory);
                 postgres::complete(&mut self.settings)?;

@@ -26,6 +26,8 @@ pub(super) struct Account {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub role: bool,
     pub create: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alter: Vec<String>,
     pub grants: Vec<String>,
 }
 
@@ -59,14 +61,21 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
         if OWN.contains(&user.as_str()) {
             continue;
         }
-        let mut account = Account { user, host, role, create: String::new(), grants: Vec::new() };
+        let mut account = Account { user, host, role, create: String::new(), alter: Vec::new(), grants: Vec::new() };
         let name = account.sql();
         account.create = if role {
             format!("CREATE ROLE {name}")
         } else {
-            shown(session, &format!("SHOW CREATE USER {name}")).await?.pop().unwrap_or_default()
+            // MariaDB may need a second statement, for how long the password lasts.
+            let mut shown = shown(session, &format!("SHOW CREATE USER {name}")).await?.into_iter();
+            let create = shown.next().unwrap_or_default();
+            account.alter = shown.collect();
+            create
         };
         account.grants = shown(session, &format!("SHOW GRANTS FOR {name}")).await?;
+        // MariaDB shows those of its roles as well.
+        let own = [format!(" TO {name}"), format!(" FOR {name}")];
+        account.grants.retain(|grant| own.iter().any(|own| grant.contains(own)));
         if !default.is_empty() && !account.grants.iter().any(|grant| grant.starts_with("SET DEFAULT ROLE")) {
             account.grants.push(format!("SET DEFAULT ROLE {} FOR {name}", ident(&default)));
         }
@@ -125,22 +134,49 @@ fn pattern(database: &str) -> String {
     database.replace('_', "\\_").replace('%', "\\%")
 }
 
-/// Makes the accounts that are wanted and not there; gives their names as they go.
-pub(super) async fn apply(session: &mut Session, text: &str, wanted: &Wanted, made: &mut Vec<String>) -> Result<()> {
+/// Accounts that a restore has made.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    new: Vec<Account>,
+    /// Roles that belonged to whoever restores them.
+    own: Vec<String>,
+}
+
+impl Made {
+    /// For people.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.new.iter().map(|made| account(&made.user, &made.host)).collect()
+    }
+}
+
+/// Makes the accounts that are wanted and not there, without any right.
+pub(super) async fn make(session: &mut Session, text: &str, wanted: &Wanted, made: &mut Made) -> Result<()> {
+    let (user,): (String,) = session.row("ask who the user is", "SELECT CURRENT_USER()").await?;
     let all = parse(text)?;
-    let mut new = Vec::new();
     for account in all.iter().filter(|account| wanted.wants(account)) {
         if exists(session, account).await? {
             continue;
         }
         check(&account.create, &["CREATE USER", "CREATE ROLE"])?;
-        run(session, account, &account.create).await?;
-        made.push(account.sql());
-        new.push(account);
+        let hint = "`--no-owner --no-privileges` leaves users out";
+        run(session, account, &account.create).await.map_err(|e| e.with("hint", hint))?;
+        made.new.push(account.clone());
     }
-    for account in new.iter().filter(|_| wanted.privileges) {
-        for grant in &account.grants {
-            check(grant, &["GRANT", "REVOKE", "SET DEFAULT ROLE"])?;
+    let mine = all.iter().filter(|account| format!("{}@{}", account.user, account.host) == user);
+    made.own = mine.flat_map(|account| account.grants.clone()).collect();
+    Ok(())
+}
+
+/// Gives the new accounts their rights, once what they are rights to is there; gives what could not
+/// be given.
+pub(super) async fn grant(session: &mut Session, wanted: &Wanted, made: &Made) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    let (user,): (String,) = session.row("ask who the user is", "SELECT CURRENT_USER()").await?;
+    let (user, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
+    for account in &made.new {
+        let grants = account.grants.iter().filter(|_| wanted.privileges);
+        for grant in grants.chain(&account.alter) {
+            check(grant, &["GRANT", "REVOKE", "SET DEFAULT ROLE", "ALTER USER"])?;
             let other = wanted.databases.iter().find(|(from, _)| is_about(grant, from));
             let grant = match other {
                 Some((from, to)) if from != to => {
@@ -150,10 +186,18 @@ pub(super) async fn apply(session: &mut Session, text: &str, wanted: &Wanted, ma
                 None if !wanted.all && !is_global(grant) => continue,
                 _ => grant.clone(),
             };
-            run(session, account, &grant).await?;
+            if let Err(error) = run(session, account, &grant).await {
+                warnings.push(format!("a right could not be given to {}: {error}", self::account(&account.user, &account.host)));
+            }
+        }
+        // Who makes a role in MariaDB may hand it on from then on.
+        let own = format!(" {} TO {}@{}", account.sql(), ident(user), ident(host));
+        if account.role && !made.own.iter().any(|grant| grant.contains(&own)) {
+            let sql = format!("REVOKE {} FROM {}@{}", account.sql(), ident(user), ident(host));
+            run(session, account, &sql).await?;
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Whether a right is one in no database: of the whole server, or a role.
@@ -178,16 +222,15 @@ fn check(sql: &str, begins: &[&str]) -> Result<()> {
 }
 
 async fn run(session: &mut Session, account: &Account, sql: &str) -> Result<()> {
-    let hint = "`--no-owner --no-privileges` leaves users out";
     let done = session.run("make a user", sql).await;
-    done.map_err(|e| e.with("user", self::account(&account.user, &account.host)).with("hint", hint))
+    done.map_err(|e| e.with("user", self::account(&account.user, &account.host)))
 }
 
 /// Removes accounts that were made.
-pub(super) async fn undo(session: &mut Session, made: &[String]) -> Result<()> {
-    for name in made.iter().rev() {
-        let kind = if name.contains('@') { "USER" } else { "ROLE" };
-        session.run("remove a user", &format!("DROP {kind} IF EXISTS {name}")).await?;
+pub(super) async fn undo(session: &mut Session, made: &Made) -> Result<()> {
+    for account in made.new.iter().rev() {
+        let kind = if account.role { "ROLE" } else { "USER" };
+        session.run("remove a user", &format!("DROP {kind} IF EXISTS {}", account.sql())).await?;
     }
     Ok(())
 }

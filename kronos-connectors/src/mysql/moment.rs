@@ -24,6 +24,9 @@ const WAITS: u32 = 10;
 /// What may be done only by users with certain rights is refused with these.
 const DENIED: [u16; 4] = [1044, 1045, 1142, 1227];
 
+/// How it went when nobody had to wait.
+const COMPARED: &str = "commits were not held back: the snapshots were compared, and are of one place in the binary log";
+
 /// Sessions that see the same state.
 #[derive(Debug)]
 pub(super) struct Moment {
@@ -228,6 +231,7 @@ async fn compare(holder: &mut Session, moment: &mut Moment, run: &RunContext) ->
             let Some(Some(place)) = places.first().cloned() else { return alone(moment, "the server keeps no binary log").await };
             if places.iter().all(|other| other.as_ref() == Some(&place)) {
                 moment.place = Some(place.complete(holder).await?);
+                moment.notices.push(COMPARED.to_owned());
                 return Ok(());
             }
             tokio::time::sleep(run.limits.backoff / 10 * (attempt % 10)).await;
@@ -245,6 +249,7 @@ async fn compare(holder: &mut Session, moment: &mut Moment, run: &RunContext) ->
         try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await?;
         if Place::of_all(holder).await? == before {
             moment.place = Some(before);
+            moment.notices.push(COMPARED.to_owned());
             return Ok(());
         }
         tokio::time::sleep(run.limits.backoff / 10 * (attempt % 10)).await;

@@ -105,9 +105,24 @@ pub(super) struct Range {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Bound {
-    Number(i128),
+    Number(#[serde(with = "number")] i128),
     /// Bytes in hexadecimal, in a character set if it is text.
     Text(String, Option<String>),
+}
+
+/// Numbers of 128 bits as text: JSON has none, and neither has serde where it must look ahead.
+mod number {
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    pub(super) fn serialize<S: Serializer>(number: &i128, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(number)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<i128, D::Error> {
+        String::deserialize(from)?.parse().map_err(D::Error::custom)
+    }
 }
 
 impl Bound {

@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::building::{Building, token};
 use super::connect::Session;
 use super::error::{cancelled, corrupt, internal};
-use super::globals::{self, Wanted};
+use super::globals::{self, Made, Wanted};
 use super::journal::{self, Step};
 use super::names::shown;
 use super::objects;
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     /// As long as it is there, nobody takes what is made for something that was left behind.
     living: tokio::sync::Mutex<Option<Session>>,
     script: Mutex<Option<String>>,
-    made: Mutex<Vec<String>>,
+    made: Mutex<Made>,
     prepared: OnceCell<()>,
     written: Mutex<BTreeSet<String>>,
     has_failed: AtomicBool,
@@ -240,25 +240,28 @@ impl Inner {
         let mut session = self.take().await?;
         let script = locked(&self.script).take();
         if let Some(script) = script.filter(|_| self.request.owners || self.request.privileges) {
-            let all = self.contents.values().any(|content| matches!(content, Content::Globals { server: true }));
-            let owners = if self.request.owners { self.buildings.iter().flat_map(Building::definers).collect() } else { BTreeSet::new() };
-            let databases = self.buildings.iter().map(|b| (b.planned.from.clone(), b.planned.to.clone()));
-            let wanted = Wanted {
-                all: all && self.request.only.is_empty(),
-                definers: owners,
-                databases: databases.collect(),
-                privileges: self.request.privileges,
-            };
-            let mut made = Vec::new();
-            let applied = globals::apply(&mut session, &script, &wanted, &mut made).await;
+            let mut made = Made::default();
+            let done = globals::make(&mut session, &script, &self.wanted(), &mut made).await;
             *locked(&self.made) = made;
-            applied?;
+            done?;
         }
         for building in &self.buildings {
             building.create(&mut session).await?;
         }
         self.give_back(session);
         Ok(())
+    }
+
+    /// What of the users is wanted.
+    fn wanted(&self) -> Wanted {
+        let all = self.contents.values().any(|content| matches!(content, Content::Globals { server: true }));
+        let owners = self.buildings.iter().filter(|_| self.request.owners);
+        Wanted {
+            all: all && self.request.only.is_empty(),
+            definers: owners.flat_map(Building::definers).collect(),
+            databases: self.buildings.iter().map(|b| (b.planned.from.clone(), b.planned.to.clone())).collect(),
+            privileges: self.request.privileges,
+        }
     }
 
     /// Everything but the places.
@@ -317,7 +320,11 @@ impl Inner {
             }
             self.give_back(session);
         }
-        outcome.created.extend(locked(&self.made).iter().map(|name| format!("user {name}")));
+        let made = std::mem::take(&mut *locked(&self.made));
+        let mut session = self.take().await?;
+        outcome.warnings.extend(globals::grant(&mut session, &self.wanted(), &made).await?);
+        self.give_back(session);
+        outcome.created.extend(made.names().iter().map(|name| format!("user {name}")));
         Ok(outcome)
     }
 

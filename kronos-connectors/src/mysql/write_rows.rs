@@ -54,7 +54,9 @@ impl Inner {
                 self.give_back(session);
                 Ok::<_, Error>(())
             });
-            futures::stream::iter(work).buffer_unordered(parallel).try_collect::<()>().await?;
+            // Two that lead to each other would wait for each other.
+            let at_once = if foreign { 1 } else { parallel };
+            futures::stream::iter(work).buffer_unordered(at_once).try_collect::<()>().await?;
         }
         Ok(())
     }

@@ -7,10 +7,11 @@ mod fidelity;
 mod moments;
 mod parts;
 mod server;
+mod users;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), fidelity::trials(), moments::trials(), parts::trials()];
+    let all = [conformance::trials(), fidelity::trials(), moments::trials(), parts::trials(), users::trials()];
     libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();
 }
