@@ -39,9 +39,8 @@ pub fn register(registry: &mut Registry) {
         Ok(std::sync::Arc::new(postgres::PostgresSource::from_source(settings)?))
     });
     #[cfg(feature = "mysql")]
-    registry.add_connector(&Engine::MYSQL, |settings| {
-        Ok(std::sync::Arc::new(mysql::MysqlSource::from_source(settings)?))
-    });
+    registry
+        .add_connector(&Engine::MYSQL, |settings| Ok(std::sync::Arc::new(mysql::MysqlSource::from_source(settings)?)));
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
     registry.leave_out_connector(&Engine::POSTGRES, "postgres");

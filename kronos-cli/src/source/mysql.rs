@@ -1,5 +1,5 @@
 //! What the programs of MySQL and MariaDB take from the environment and the home directory: host,
-//! user, password, TLS, and where the programs are.
+//! user, password, TLS.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,18 +14,17 @@ const SECTIONS: [&str; 3] = ["client", "client-server", "client-mariadb"];
 /// Completes settings with what the user did not say.
 pub(super) fn complete(settings: &mut SourceSettings) -> Result<()> {
     let given = |name: &str| variable(name).filter(|value| !value.is_empty());
-    if let Some(path) = variable("PATH") {
-        settings.options.entry("tools".to_owned()).or_insert(path);
-    }
     let file = of_file()?;
-    let named = |settings: &SourceSettings, names: &[&str]| names.iter().any(|name| settings.options.contains_key(*name));
+    let named =
+        |settings: &SourceSettings, names: &[&str]| names.iter().any(|name| settings.options.contains_key(*name));
     if settings.host.is_none() && !named(settings, &["host", "socket"]) {
         let socket = given("MYSQL_UNIX_PORT").or_else(|| file.get("socket").cloned());
         settings.host = given("MYSQL_HOST").or_else(|| file.get("host").cloned()).or(socket);
     }
     if settings.port.is_none() && !named(settings, &["port"]) {
         let port = given("MYSQL_TCP_PORT").or_else(|| file.get("port").cloned());
-        let wrong = |_| Error::new(ErrorKind::Config, "the port of MYSQL_TCP_PORT or ~/.my.cnf is not a number up to 65535");
+        let wrong =
+            |_| Error::new(ErrorKind::Config, "the port of MYSQL_TCP_PORT or ~/.my.cnf is not a number up to 65535");
         settings.port = port.map(|port| port.parse().map_err(wrong)).transpose()?;
     }
     if settings.user.is_none() {
@@ -49,7 +48,9 @@ pub(super) fn complete(settings: &mut SourceSettings) -> Result<()> {
 
 /// What `~/.my.cnf` says to every client.
 fn of_file() -> Result<BTreeMap<String, String>> {
-    let Some(path) = variable("HOME").map(|home| PathBuf::from(home).join(".my.cnf")) else { return Ok(BTreeMap::new()) };
+    let Some(path) = variable("HOME").map(|home| PathBuf::from(home).join(".my.cnf")) else {
+        return Ok(BTreeMap::new());
+    };
     let Ok(text) = std::fs::read_to_string(&path) else { return Ok(BTreeMap::new()) };
     #[cfg(unix)]
     {

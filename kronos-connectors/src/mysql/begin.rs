@@ -11,7 +11,7 @@ use super::connect::Session;
 use super::globals;
 use super::moment;
 use super::names::{self, qualified, shown};
-use super::objects;
+use super::objects::{self, Kind, Object, Text};
 use super::plan::{Column, Content, Form, Rows, is_excluded};
 use super::ranges;
 use super::reading::{Common, Reading, Task};
@@ -45,8 +45,14 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     streams.globals(&mut session).await?;
     let mut rows = Vec::new();
     for database in &chosen {
-        streams.schema(&mut session, database).await.map_err(|e| e.with("database", shown(database)))?;
-        rows.extend(streams.rows(&mut session, database).await.map_err(|e| e.with("database", shown(database)))?);
+        let named = |e: Error| e.with("database", shown(database));
+        let before = streams.schema(&mut session, database).await.map_err(named)?;
+        rows.extend(streams.rows(&mut session, database).await.map_err(named)?);
+        // Some changes of a table do not make it fail.
+        if tables(&objects::read(&mut session, database).await.map_err(named)?) != tables(&before) {
+            return Err(named(Error::new(ErrorKind::Conflict, "a table was changed while the backup began"))
+                .with_retry(kronos_core::Retry::Later));
+        }
     }
     // The longest first: at the end nobody waits for a long one.
     rows.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));
@@ -62,6 +68,19 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
     let outline = Outline { streams: infos, server_version, warnings };
     Ok(Begun { outline, common, readings, position: moment.place.map(|place| place.to_string()), notices })
+}
+
+/// How tables are defined, without the numbers to which they have counted.
+fn tables(objects: &[Object]) -> Vec<String> {
+    let tables = objects.iter().filter(|object| object.kind == Kind::Table);
+    let text = |object: &Object| match &object.create {
+        Text::Plain(text) => match text.split_once(" AUTO_INCREMENT=") {
+            Some((begin, rest)) => format!("{begin}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
+            None => text.clone(),
+        },
+        Text::Bytes { hex } => hex.clone(),
+    };
+    tables.map(text).collect()
 }
 
 impl MysqlSettings {
@@ -112,15 +131,17 @@ impl Streams<'_> {
         self.ready(&content, "globals".to_owned(), lines)
     }
 
-    async fn schema(&mut self, session: &mut Session, database: &str) -> Result<()> {
-        let lines = objects::lines(&objects::read(session, database).await?)?;
+    async fn schema(&mut self, session: &mut Session, database: &str) -> Result<Vec<Object>> {
+        let objects = objects::read(session, database).await?;
+        let lines = objects::lines(&objects)?;
         let (major, minor, patch) = session.server.version;
         let content = Content::Schema {
             database: database.to_owned(),
             flavor: session.server.name().to_owned(),
             version: format!("{major}.{minor}.{patch}"),
         };
-        self.ready(&content, format!("{}/schema", shown(database)), lines)
+        self.ready(&content, format!("{}/schema", shown(database)), lines)?;
+        Ok(objects)
     }
 
     fn ready(&mut self, content: &Content, name: String, bytes: Vec<u8>) -> Result<()> {
@@ -144,7 +165,8 @@ impl Streams<'_> {
                     .with("hint", "CHECK TABLE says why; `exclude` leaves its rows out"));
             };
             if !table.has_rows() {
-                self.warnings.push(format!("{name} has no rows of its own (engine {engine}): only its definition is kept"));
+                self.warnings
+                    .push(format!("{name} has no rows of its own (engine {engine}): only its definition is kept"));
                 continue;
             }
             if !table.is_transactional {
@@ -168,7 +190,12 @@ impl Streams<'_> {
         Ok(streams)
     }
 
-    async fn of_table(&mut self, session: &mut Session, database: &str, table: &Table) -> Result<Vec<(StreamInfo, Task)>> {
+    async fn of_table(
+        &mut self,
+        session: &mut Session,
+        database: &str,
+        table: &Table,
+    ) -> Result<Vec<(StreamInfo, Task)>> {
         let mut rows = Rows {
             database: database.to_owned(),
             table: table.name.clone(),

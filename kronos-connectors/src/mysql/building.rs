@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kronos_core::{Error, ErrorKind, Result, RestoreRequest};
+use kronos_core::{Error, ErrorKind, RestoreRequest, Result};
 
 use super::connect::Session;
 use super::ddl::{self, Split};
@@ -52,7 +52,8 @@ impl Building {
         }
         if let Some(tables) = &self.planned.tables {
             let is_chosen = |name: &String| tables.contains(name);
-            let texts: Vec<String> = objects.iter().filter(|o| is_chosen(&o.name)).filter_map(|o| text(o).ok()).collect();
+            let texts: Vec<String> =
+                objects.iter().filter(|o| is_chosen(&o.name)).filter_map(|o| text(o).ok()).collect();
             // A sequence comes with a table that takes its values.
             let is_used = |name: &str| texts.iter().any(|text| text.contains(&format!(".{})", ident(name))));
             objects.retain(|object| match object.kind {
@@ -93,7 +94,7 @@ impl Building {
         let objects = self.state().objects.clone();
         let options = options(objects.first().ok_or_else(|| internal("a database without a schema"))?)?;
         let sql = format!("CREATE DATABASE {} {options}", ident(&self.name));
-        session.run("make the database", &sql).await.map_err(|e| e.with("database", shown(&self.planned.to)))?;
+        session.change("make the database", &sql).await.map_err(|e| e.with("database", shown(&self.planned.to)))?;
         self.state().created = true;
         journal::begin(session, &self.name).await?;
         session.run("choose the database", &format!("USE {}", ident(&self.name))).await?;
@@ -112,7 +113,7 @@ impl Building {
             let mut split = ddl::split(&text(object)?, session.server.is_mariadb);
             self.fit_foreign(&object.name, &mut split, &there);
             let create = moved(&split.create, &self.planned.from, &self.name, Part::All);
-            let made = session.run("make a table", &create).await;
+            let made = session.change("make a table", &create).await;
             made.map_err(|e| e.with("table", shown(&object.name)))?;
             self.state().after.insert(object.name.clone(), split);
         }
@@ -135,7 +136,9 @@ impl Building {
                         kept.push(format!("{}{}{rest}", &key[..token.at], qualified(&self.planned.to, &name)));
                     } else {
                         let (table, parent) = (shown(table), shown(&name));
-                        self.warn(format!("left out, as it needs what was not chosen: the foreign key of {table} to {parent}"));
+                        self.warn(format!(
+                            "left out, as it needs what was not chosen: the foreign key of {table} to {parent}"
+                        ));
                     }
                 }
                 _ => kept.push(key),
@@ -145,7 +148,7 @@ impl Building {
     }
 
     async fn sequence(&self, session: &mut Session, object: &Object) -> Result<()> {
-        session.run("make a sequence", &text(object)?).await?;
+        session.change("make a sequence", &text(object)?).await?;
         let Some(next) = &object.next else { return Ok(()) };
         let (Ok(value), Ok(round)) = (next.value.parse::<i128>(), next.round.parse::<u64>()) else {
             return Err(corrupt("the value of a sequence is no number"));
@@ -165,7 +168,7 @@ impl Building {
         steps.extend(split.singles.into_iter().map(|key| vec![key]));
         for step in steps {
             let added: Vec<String> = step.iter().map(|key| format!("ADD {key}")).collect();
-            session.run("add keys", &format!("ALTER TABLE {name} {}", added.join(", "))).await?;
+            session.change("add keys", &format!("ALTER TABLE {name} {}", added.join(", "))).await?;
         }
         Ok(())
     }
@@ -179,7 +182,7 @@ impl Building {
         // A table that is named without its database is one of this one.
         session.run("choose the database", &format!("USE {}", ident(&self.name))).await?;
         let added: Vec<String> = split.foreign.iter().map(|key| format!("ADD {key}")).collect();
-        session.run("add foreign keys", &format!("ALTER TABLE {} {}", ident(table), added.join(", "))).await
+        session.change("add foreign keys", &format!("ALTER TABLE {} {}", ident(table), added.join(", "))).await
     }
 
     /// What has to be done to put it into place.
@@ -189,8 +192,11 @@ impl Building {
             let state = self.state();
             (state.objects.clone(), state.after.clone())
         };
-        let tables: Vec<String> =
-            objects.iter().filter(|o| [Kind::Table, Kind::Sequence].contains(&o.kind)).map(|o| o.name.clone()).collect();
+        let tables: Vec<String> = objects
+            .iter()
+            .filter(|o| [Kind::Table, Kind::Sequence].contains(&o.kind))
+            .map(|o| o.name.clone())
+            .collect();
         let (mut old_tables, mut old_code, mut former) = (Vec::new(), Vec::new(), None);
         if exists {
             let sql = format!("SHOW CREATE DATABASE {}", ident(&to));
@@ -290,7 +296,8 @@ mod tests {
 
     #[test]
     fn the_options_of_a_database_are_what_follows_its_name() {
-        let create = "CREATE DATABASE `a ``b` /*!40100 DEFAULT CHARACTER SET latin1 */ /*!80016 DEFAULT ENCRYPTION='N' */";
+        let create =
+            "CREATE DATABASE `a ``b` /*!40100 DEFAULT CHARACTER SET latin1 */ /*!80016 DEFAULT ENCRYPTION='N' */";
         assert_eq!(
             options_of(create).unwrap(),
             "/*!40100 DEFAULT CHARACTER SET latin1 */ /*!80016 DEFAULT ENCRYPTION='N' */"

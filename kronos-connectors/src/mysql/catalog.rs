@@ -97,7 +97,10 @@ pub(super) async fn tables(session: &mut Session, database: &str) -> Result<Vec<
         let (start, end) = period;
         // Columns that nobody has named are in no list.
         let times = |start: Option<String>, end: Option<String>| {
-            Versions::Times(start.unwrap_or_else(|| "row_start".to_owned()), end.unwrap_or_else(|| "row_end".to_owned()))
+            Versions::Times(
+                start.unwrap_or_else(|| "row_start".to_owned()),
+                end.unwrap_or_else(|| "row_end".to_owned()),
+            )
         };
         let key: Vec<KeyColumn> = keys.remove(&name).unwrap_or_default();
         Table {

@@ -65,8 +65,11 @@ async fn make_each(session: &mut Session, objects: &[Object], place: Move<'_>) -
         make(session, object, place).await?;
     }
     if place.from != place.to {
-        let old = |object: &&Object| object.kind != Kind::View && text(object).is_some_and(|t| names_database(t, place.from));
-        let told = |object: &Object| format!("the {} still names the database {} in its text", object.shown(), shown(place.from));
+        let old =
+            |object: &&Object| object.kind != Kind::View && text(object).is_some_and(|t| names_database(t, place.from));
+        let told = |object: &Object| {
+            format!("the {} still names the database {} in its text", object.shown(), shown(place.from))
+        };
         warnings.extend(objects.iter().filter(old).map(told));
     }
     Ok(warnings)

@@ -20,6 +20,9 @@ const PATIENCE: u32 = 604_800;
 /// stored, be it a zero that counts or a 30th of February.
 pub(super) const MODE: &str = "ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
 
+/// How often a statement that changes the catalog is tried.
+const ATTEMPTS: u32 = 5;
+
 /// Which server it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Server {
@@ -76,7 +79,8 @@ impl MysqlSettings {
         let mut session = Session { connection, server, wait: self.read_timeout };
         let version: String = session.value("ask for the server's version", "SELECT VERSION()").await?;
         let strange = || {
-            Error::new(ErrorKind::Unsupported, "the server tells no version that Kronos knows").with("version", &version)
+            Error::new(ErrorKind::Unsupported, "the server tells no version that Kronos knows")
+                .with("version", &version)
         };
         session.server = Server::parse(&version).ok_or_else(strange)?;
         let oldest = if session.server.is_mariadb { (10, 6) } else { (8, 0) };
@@ -223,7 +227,18 @@ impl Session {
         self.run_bytes(what, sql.as_bytes()).await
     }
 
-    /// The same, of a statement that is not in UTF-8.
+    /// Runs a statement that changes the catalog, again if it met another one there.
+    pub(super) async fn change(&mut self, what: &'static str, sql: &str) -> Result<()> {
+        let mut attempt = 1;
+        loop {
+            match self.run(what, sql).await {
+                Err(error) if super::error::has_code(&error, &[1213]) && attempt < ATTEMPTS => attempt += 1,
+                done => return done,
+            }
+        }
+    }
+
+    /// The same as [`run`](Self::run), of a statement that is not in UTF-8.
     pub(super) async fn run_bytes(&mut self, what: &'static str, sql: &[u8]) -> Result<()> {
         self.connection.query_drop(sql).await.map_err(|e| failed(e, what))
     }

@@ -118,7 +118,8 @@ fn without_collation(create: &str, part: &[Token<'_>]) -> String {
 
 /// The column that counts by itself.
 fn counted(parts: &[Vec<Token<'_>>]) -> Option<String> {
-    let column = parts.iter().find(|part| part[0].text.starts_with('`') && part.iter().any(|t| t.is("AUTO_INCREMENT")))?;
+    let column =
+        parts.iter().find(|part| part[0].text.starts_with('`') && part.iter().any(|t| t.is("AUTO_INCREMENT")))?;
     column[0].name()
 }
 
@@ -150,7 +151,13 @@ mod tests {
         assert_eq!(split.singles, ["FULLTEXT KEY `f` (`x`)"]);
         assert_eq!(split.foreign, ["CONSTRAINT `fk` FOREIGN KEY (`n`) REFERENCES `o` (`id`) ON DELETE CASCADE"]);
         assert_eq!(split.sequences, [("n".to_owned(), "nextval(`shop`.`s`)".to_owned())]);
-        assert!(split.create.ends_with("PRIMARY KEY (`id`),\n  CONSTRAINT `c` CHECK (`n` > 0)\n) ENGINE=InnoDB AUTO_INCREMENT=7"), "{}", split.create);
+        assert!(
+            split
+                .create
+                .ends_with("PRIMARY KEY (`id`),\n  CONSTRAINT `c` CHECK (`n` > 0)\n) ENGINE=InnoDB AUTO_INCREMENT=7"),
+            "{}",
+            split.create
+        );
         assert!(split.create.contains("COMMENT 'KEY `a` (`b`),\\n',"), "{}", split.create);
     }
 

@@ -47,7 +47,8 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
     let found: Result<Vec<(String, String, bool, String)>> = session.rows("list the users", sql).await;
     let found = match found {
         Err(error) if has_code(&error, &DENIED) => {
-            let told = "users and their rights are not backed up, as the user may not read them: GRANT SELECT ON mysql.*";
+            let told =
+                "users and their rights are not backed up, as the user may not read them: GRANT SELECT ON mysql.*";
             return Ok((Vec::new(), vec![told.to_owned()]));
         }
         found => found?,
@@ -187,7 +188,10 @@ pub(super) async fn grant(session: &mut Session, wanted: &Wanted, made: &Made) -
                 _ => grant.clone(),
             };
             if let Err(error) = run(session, account, &grant).await {
-                warnings.push(format!("a right could not be given to {}: {error}", self::account(&account.user, &account.host)));
+                warnings.push(format!(
+                    "a right could not be given to {}: {error}",
+                    self::account(&account.user, &account.host)
+                ));
             }
         }
         // Who makes a role in MariaDB may hand it on from then on.
@@ -218,7 +222,11 @@ async fn exists(session: &mut Session, account: &Account) -> Result<bool> {
 
 /// Nothing of a forged backup but what it is said to be.
 fn check(sql: &str, begins: &[&str]) -> Result<()> {
-    if begins.iter().any(|begin| sql.starts_with(begin)) { Ok(()) } else { Err(corrupt("a user of the backup is none")) }
+    if begins.iter().any(|begin| sql.starts_with(begin)) {
+        Ok(())
+    } else {
+        Err(corrupt("a user of the backup is none"))
+    }
 }
 
 async fn run(session: &mut Session, account: &Account, sql: &str) -> Result<()> {

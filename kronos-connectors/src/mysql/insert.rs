@@ -66,7 +66,8 @@ impl<'a> Inserts<'a> {
         }
         self.sql.push_str(if self.waiting == 0 { &self.begin } else { "," });
         self.waiting += 1;
-        let values: Vec<String> = fields.iter().zip(columns).map(|(field, column)| value(field.as_deref(), column.form)).collect();
+        let values: Vec<String> =
+            fields.iter().zip(columns).map(|(field, column)| value(field.as_deref(), column.form)).collect();
         self.sql.extend(["(", &values.join(","), ")"]);
         Ok(())
     }

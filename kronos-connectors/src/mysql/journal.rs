@@ -55,7 +55,7 @@ pub(super) async fn begin(session: &mut Session, beside: &str) -> Result<()> {
         "CREATE TABLE {} (id INT PRIMARY KEY, state LONGTEXT CHARACTER SET utf8mb4 NOT NULL) ENGINE = InnoDB",
         qualified(beside, TABLE)
     );
-    session.run("begin the journal", &sql).await?;
+    session.change("begin the journal", &sql).await?;
     write(session, beside, &Step::Building).await
 }
 
@@ -88,15 +88,40 @@ pub(super) async fn tables(session: &mut Session, database: &str) -> Result<Vec<
     Ok(found.into_iter().map(|(name,)| name).collect())
 }
 
-/// The name of the lock that a restore holds as long as it lives.
-fn lock(token: &str) -> String {
-    format!("'kronos restore {token}'")
+/// The names of the locks that a restore holds: one as long as it lives, one as long as the server
+/// works on what it asked for last, be it there or not.
+fn locks(token: &str) -> [String; 2] {
+    [format!("'kronos restore {token}'"), format!("'kronos swap {token}'")]
 }
+
+/// How long it is waited for what a killed restore asked for last, in seconds.
+const LAST: u32 = 10;
 
 /// Says that the restore of this token is alive, as long as the session is.
 pub(super) async fn live(session: &mut Session, token: &str) -> Result<()> {
-    let got: Option<i64> = session.value("mark the restore", &format!("SELECT GET_LOCK({}, 0)", lock(token))).await?;
+    take(session, &locks(token)[0]).await
+}
+
+/// Says that tables are being put into their place, until the session has ended.
+pub(super) async fn begin_swap(session: &mut Session, token: &str) -> Result<()> {
+    take(session, &locks(token)[1]).await
+}
+
+async fn take(session: &mut Session, lock: &str) -> Result<()> {
+    let got: Option<i64> = session.value("mark the restore", &format!("SELECT GET_LOCK({lock}, 0)")).await?;
     if got == Some(1) { Ok(()) } else { Err(internal("the name of a restore is taken")) }
+}
+
+/// Whether nobody is at work for the restore of this token any more.
+async fn is_dead(session: &mut Session, token: &str) -> Result<bool> {
+    for lock in locks(token) {
+        let got: Option<i64> = session.value("look for remains", &format!("SELECT GET_LOCK({lock}, {LAST})")).await?;
+        if got != Some(1) {
+            return Ok(false);
+        }
+        session.run("look for remains", &format!("DO RELEASE_LOCK({lock})")).await?;
+    }
+    Ok(true)
 }
 
 /// What earlier restores to a target left that were killed.
@@ -118,9 +143,7 @@ pub(super) async fn remains(session: &mut Session, to: &str) -> Result<Vec<Remai
         if beside.ends_with(&format!("_kronos_old_{token}")) {
             continue;
         }
-        let free: Option<i64> =
-            session.value("look for remains", &format!("SELECT IS_FREE_LOCK({})", lock(token))).await?;
-        if free != Some(1) {
+        if !is_dead(session, token).await? {
             return Err(Error::new(ErrorKind::Locked, "another restore to the same database is at work")
                 .with("database", beside)
                 .with_retry(kronos_core::Retry::Later));
@@ -128,7 +151,9 @@ pub(super) async fn remains(session: &mut Session, to: &str) -> Result<Vec<Remai
         match read(session, &beside).await? {
             Some(step) => remains.push(Remains { beside, step }),
             // Nobody has got further than to make it.
-            None if tables(session, &beside).await?.is_empty() => remains.push(Remains { beside, step: Step::Building }),
+            None if tables(session, &beside).await?.is_empty() => {
+                remains.push(Remains { beside, step: Step::Building });
+            }
             // Not ours, whatever its name looks like.
             None => {}
         }
@@ -139,5 +164,5 @@ pub(super) async fn remains(session: &mut Session, to: &str) -> Result<Vec<Remai
 /// Drops a database that a restore has made.
 pub(super) async fn drop_database(session: &mut Session, name: &str) -> Result<()> {
     let sql = format!("DROP DATABASE IF EXISTS {}", ident(name));
-    session.run("remove what a restore has made", &sql).await.map_err(|e| e.with("database", name))
+    session.change("remove what a restore has made", &sql).await.map_err(|e| e.with("database", name))
 }

@@ -34,5 +34,5 @@ mod target;
 mod workers;
 mod write_rows;
 
-pub use settings::{Check, Consistency, Method, MysqlSettings, Tls, TlsMode};
+pub use settings::{Check, Consistency, MysqlSettings, Tls, TlsMode};
 pub use source::MysqlSource;

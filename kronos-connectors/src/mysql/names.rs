@@ -113,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_no_server_takes_is_refused() {
-        assert!(check("").is_err() && check("a\0b").is_err() && check("a ").is_err() && check(&"x".repeat(65)).is_err());
+        assert!(
+            check("").is_err() && check("a\0b").is_err() && check("a ").is_err() && check(&"x".repeat(65)).is_err()
+        );
         for good in ["-x", "a b", "$(x)", "a\nb", "ü"] {
             assert!(check(good).is_ok(), "{good}");
         }

@@ -57,7 +57,8 @@ impl Place {
     pub(super) async fn of_snapshot(session: &mut Session) -> Result<Option<Self>> {
         let sql = "SHOW STATUS WHERE Variable_name IN ('Binlog_snapshot_file', 'Binlog_snapshot_position')";
         let rows: Vec<(String, String)> = session.rows("ask for the snapshot's position", sql).await?;
-        let value = |name: &str| rows.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
+        let value =
+            |name: &str| rows.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.clone());
         let file = value("Binlog_snapshot_file").filter(|file| !file.is_empty());
         let offset = value("Binlog_snapshot_position").and_then(|offset| offset.parse().ok());
         Ok(file.zip(offset).map(|file| Self { file: Some(file), gtid: None }))

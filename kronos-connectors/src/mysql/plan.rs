@@ -74,6 +74,7 @@ pub(super) enum Form {
 }
 
 impl Form {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_plain(&self) -> bool {
         *self == Self::Plain
     }
@@ -136,7 +137,9 @@ impl Bound {
                     Some(charset) if is_word(charset) && !charset.is_empty() => {
                         Ok(if hex.is_empty() { format!("_{charset} ''") } else { format!("_{charset} 0x{hex}") })
                     }
-                    None => Ok(format!("_binary {}", if hex.is_empty() { "''".to_owned() } else { format!("0x{hex}") })),
+                    None => {
+                        Ok(format!("_binary {}", if hex.is_empty() { "''".to_owned() } else { format!("0x{hex}") }))
+                    }
                     Some(_) => Err(super::error::corrupt("a range has a character set that cannot be")),
                 }
             }

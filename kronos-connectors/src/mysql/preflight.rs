@@ -31,7 +31,11 @@ pub(super) async fn preflight(settings: &MysqlSettings) -> Result<Preflight> {
             let engine = table.engine.as_deref().unwrap_or("none that the server can open");
             if !table.is_transactional && table.has_rows() {
                 let line = format!("no snapshot can hold {name} still: its engine is {engine}");
-                if settings.strict || table.engine.is_none() { found.missing.push(line) } else { found.notes.push(line) }
+                if settings.strict || table.engine.is_none() {
+                    found.missing.push(line);
+                } else {
+                    found.notes.push(line);
+                }
             }
         }
     }
@@ -78,7 +82,11 @@ impl Rights {
         self.0.iter().any(|grant| {
             let found = tokens(grant);
             let Some(on) = found.iter().position(|token| token.is("ON")) else { return false };
-            let given: Vec<String> = grant[..found[on].at].trim_start_matches("GRANT ").split(',').map(|right| right.trim().to_ascii_uppercase()).collect();
+            let given: Vec<String> = grant[..found[on].at]
+                .trim_start_matches("GRANT ")
+                .split(',')
+                .map(|right| right.trim().to_ascii_uppercase())
+                .collect();
             let place = found.get(on + 1);
             let is_place = match (place, database) {
                 (Some(place), _) if place.text == "*" => true,
@@ -87,7 +95,9 @@ impl Rights {
             };
             // A right on one table is none in the database.
             let is_whole = found.get(on + 3).is_some_and(|token| token.text == "*");
-            is_place && is_whole && given.iter().any(|given| given == right || given == "ALL PRIVILEGES" || given == "ALL")
+            is_place
+                && is_whole
+                && given.iter().any(|given| given == right || given == "ALL PRIVILEGES" || given == "ALL")
         })
     }
 }

@@ -229,9 +229,14 @@ mod tests {
     #[test]
     fn texts_between_two_texts_are_found_until_there_are_none() {
         assert_eq!(between(b"user_001", b"user_999", true).unwrap(), b"user_8");
-        for (low, high) in
-            [(&b"a"[..], &b"b"[..]), (b"az", b"b"), (b"a", b"ab"), (b"\x7f\x7f", b"\x80"), (b"", b"\xff"), (b"a", b"a\0")]
-        {
+        for (low, high) in [
+            (&b"a"[..], &b"b"[..]),
+            (b"az", b"b"),
+            (b"a", b"ab"),
+            (b"\x7f\x7f", b"\x80"),
+            (b"", b"\xff"),
+            (b"a", b"a\0"),
+        ] {
             let mut low = low.to_vec();
             // Narrower each time, and never out of order.
             for _ in 0..100 {

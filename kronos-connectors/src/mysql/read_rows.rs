@@ -119,7 +119,11 @@ impl Again {
         let known = piece.split_to(usize::try_from(self.left).unwrap_or(usize::MAX).min(piece.len()));
         self.hasher.update(&known);
         self.left -= known.len() as u64;
-        if self.left == 0 && Digest(*self.hasher.finalize().as_bytes()) != self.digest { Err(differs()) } else { Ok(()) }
+        if self.left == 0 && Digest(*self.hasher.finalize().as_bytes()) != self.digest {
+            Err(differs())
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use kronos_core::{
-    Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
-};
+use kronos_core::{Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd};
 use tokio::sync::OnceCell;
 
 use super::building::{Building, token};
@@ -28,6 +26,10 @@ const SCRIPT: u64 = 256 << 20;
 /// Rows of several streams of a table may have to wait for each other.
 const PATIENCE: u32 = 1_000_000;
 
+/// Seconds for which tables and databases may have to wait: someone may keep all of them from being
+/// changed, as a backup by MySQL's own programs does.
+const DDL: u32 = 300;
+
 /// A target being written.
 #[derive(Debug)]
 pub(super) struct MysqlRestore {
@@ -43,6 +45,7 @@ pub(super) struct Inner {
     pub request: RestoreRequest,
     pub contents: BTreeMap<String, Content>,
     buildings: Vec<Building>,
+    token: String,
     /// The server takes rows by `LOAD DATA LOCAL`.
     pub loads: bool,
     sessions: Mutex<Vec<Session>>,
@@ -92,6 +95,7 @@ impl MysqlRestore {
             contents: contents(request)?,
             buildings: databases.into_iter().map(|database| Building::new(database, &token)).collect(),
             loads: loads && settings.load,
+            token,
             sessions: Mutex::default(),
             living: tokio::sync::Mutex::new(Some(session)),
             script: Mutex::default(),
@@ -207,7 +211,9 @@ impl Inner {
     async fn open(&self) -> Result<Session> {
         let mut session = self.settings.open().await?;
         let what = "prepare the session";
-        session.run(what, &format!("SET SESSION innodb_lock_wait_timeout = {PATIENCE}")).await?;
+        session
+            .run(what, &format!("SET SESSION innodb_lock_wait_timeout = {PATIENCE}, lock_wait_timeout = {DDL}"))
+            .await?;
         if session.server.is_mariadb_since(10, 11) {
             session.run(what, "SET SESSION system_versioning_insert_history = ON").await?;
         }
@@ -295,18 +301,29 @@ impl Inner {
         for building in &self.buildings {
             let mut session = self.take().await?;
             let swap = building.swap(&mut session, &self.request).await?;
+            swap.rehearse(&mut session).await?;
+            journal::begin_swap(&mut session, &self.token).await?;
             journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
+            // But nobody shall wait behind a rename.
+            let lock = format!("SET SESSION lock_wait_timeout = {}", self.settings.lock_timeout.as_secs().max(1));
+            session.run("prepare the session", &lock).await?;
             match swap.forward(&mut session).await {
                 Ok(warnings) => outcome.warnings.extend(warnings),
                 Err(error) => {
-                    let error = if outcome.created.is_empty() { error } else { error.with("done already", outcome.created.join(", ")) };
+                    let error = if outcome.created.is_empty() {
+                        error
+                    } else {
+                        error.with("done already", outcome.created.join(", "))
+                    };
                     // Over a session that is not in the middle of something.
                     let undone = async { swap.backward(&mut self.open().await?).await }.await;
                     return Err(match undone {
                         Ok(()) => error,
                         Err(undoing) => {
                             building.is_placed();
-                            error.with("half done", "the next restore to this target undoes or finishes it").with("undoing", undoing)
+                            error
+                                .with("half done", "the next restore to this target undoes or finishes it")
+                                .with("undoing", undoing)
                         }
                     });
                 }
@@ -318,7 +335,7 @@ impl Inner {
                 let (old, beside) = (shown(&swap.old), shown(&swap.beside));
                 outcome.warnings.push(format!("what was replaced could not be removed ({old}, {beside}): {error}"));
             }
-            self.give_back(session);
+            session.close().await;
         }
         let made = std::mem::take(&mut *locked(&self.made));
         let mut session = self.take().await?;

@@ -195,7 +195,8 @@ mod tests {
 
     #[test]
     fn quotes_end_where_they_end() {
-        let texts: Vec<&str> = tokens(r"a 'it''s \' x' `b``c` /*!80023 INVISIBLE */ # rest").iter().map(|t| t.text).collect();
+        let texts: Vec<&str> =
+            tokens(r"a 'it''s \' x' `b``c` /*!80023 INVISIBLE */ # rest").iter().map(|t| t.text).collect();
         assert_eq!(texts, ["a", r"'it''s \' x'", "`b``c`", "/*!80023", "INVISIBLE", "*", "/", "# rest"]);
     }
 }

@@ -7,16 +7,6 @@ use kronos_core::{Error, ErrorKind, Result, Secret, SourceSettings, nearest};
 
 use super::names;
 
-/// How rows are read and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Method {
-    /// By Kronos, with several connections that see one state.
-    #[default]
-    Native,
-    /// By `mysqldump` or `mariadb-dump`.
-    Tool,
-}
-
 /// How the connection is secured; the modes of MySQL's own programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsMode {
@@ -72,6 +62,7 @@ pub struct Tls {
 
 /// How several connections come to see one state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[allow(clippy::manual_non_exhaustive, reason = "the last one is for tests")]
 pub enum Consistency {
     /// Commits are held back where the user may do that; else positions are compared.
     #[default]
@@ -112,8 +103,6 @@ pub struct MysqlSettings {
     pub databases: Vec<String>,
     /// How the connection is secured.
     pub tls: Tls,
-    /// How rows are read and written.
-    pub method: Method,
     /// How several connections come to see one state.
     pub consistency: Consistency,
     /// Whether tables that no snapshot can hold still make a backup fail. Default: they are named in
@@ -125,8 +114,6 @@ pub struct MysqlSettings {
     pub load: bool,
     /// What a restore looks at before it puts tables into place.
     pub check: Check,
-    /// Directories in which the server's programs are looked for, before the usual ones.
-    pub tools: Vec<PathBuf>,
     /// Bytes of a table that are read into one stream, about. Default 64 MiB.
     pub range: u64,
     /// How long a connection may take. Default 10 s.
@@ -137,7 +124,7 @@ pub struct MysqlSettings {
     pub read_timeout: Duration,
 }
 
-const OPTIONS: [&str; 20] = [
+const OPTIONS: [&str; 19] = [
     "host",
     "socket",
     "port",
@@ -151,7 +138,6 @@ const OPTIONS: [&str; 20] = [
     "binlog",
     "load",
     "check",
-    "tools",
     "connect_timeout",
     "lock_timeout",
     "read_timeout",
@@ -170,13 +156,11 @@ impl MysqlSettings {
             password: None,
             databases: Vec::new(),
             tls: Tls::default(),
-            method: Method::default(),
             consistency: Consistency::default(),
             strict: false,
             binlog: true,
             load: true,
             check: Check::default(),
-            tools: Vec::new(),
             range: 64 << 20,
             connect_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(10),
@@ -186,8 +170,8 @@ impl MysqlSettings {
 
     /// Reads general settings. Options: `host`, `socket` (a path), `port`, `tls` (`disable`,
     /// `prefer`, `require`, `verify-ca`, `verify-full`), `tls_ca`, `tls_cert`, `tls_key`, `method`
-    /// (`native`, `tool`), `consistency` (`auto`, `lock`, `positions`), `strict`, `binlog` (`on`,
-    /// `off`), `load` (`on`, `off`), `check` (`bytes`, `count`), `tools` (directories with colons between),
+    /// (`native`), `consistency` (`auto`, `lock`, `positions`), `strict`, `binlog` (`on`,
+    /// `off`), `load` (`on`, `off`), `check` (`bytes`, `count`),
     /// `connect_timeout`, `lock_timeout` and `read_timeout` (seconds).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("", settings.user.clone().unwrap_or_default());
@@ -204,7 +188,8 @@ impl MysqlSettings {
                 "tls_ca" | "ssl-ca" => read.tls.ca = Some(value.into()),
                 "tls_cert" | "ssl-cert" => read.tls.certificate = Some(value.into()),
                 "tls_key" | "ssl-key" => read.tls.key = Some(value.into()),
-                "method" => read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?,
+                // The only one that there is.
+                "method" => choice("method", value, &[("native", ())])?,
                 "consistency" => {
                     let known = [
                         ("auto", Consistency::Auto),
@@ -217,7 +202,6 @@ impl MysqlSettings {
                 "strict" => read.strict = switch("strict", value)?,
                 "binlog" => read.binlog = switch("binlog", value)?,
                 "check" => read.check = choice("check", value, &[("bytes", Check::Bytes), ("count", Check::Count)])?,
-                "tools" => read.tools = std::env::split_paths(value).filter(|path| path.is_absolute()).collect(),
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "lock_timeout" => read.lock_timeout = seconds("lock_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
@@ -261,12 +245,8 @@ impl MysqlSettings {
         if let Some(host) = &self.host {
             return host.clone();
         }
-        let usual = [
-            "/run/mysqld/mysqld.sock",
-            "/var/run/mysqld/mysqld.sock",
-            "/var/lib/mysql/mysql.sock",
-            "/tmp/mysql.sock",
-        ];
+        let usual =
+            ["/run/mysqld/mysqld.sock", "/var/run/mysqld/mysqld.sock", "/var/lib/mysql/mysql.sock", "/tmp/mysql.sock"];
         let found = usual.iter().find(|socket| Path::new(socket).exists());
         found.map_or_else(|| "localhost".to_owned(), |socket| (*socket).to_owned())
     }

@@ -136,7 +136,8 @@ impl Connector for MysqlSource {
         }
         let one = |name: &String| {
             let row = found.iter().find(|(found, _)| found == name).cloned();
-            let none = || Error::new(ErrorKind::NotFound, "the server has no such database").with("database", shown(name));
+            let none =
+                || Error::new(ErrorKind::NotFound, "the server has no such database").with("database", shown(name));
             row.map(info).ok_or_else(none)
         };
         self.settings.databases.iter().map(one).collect()

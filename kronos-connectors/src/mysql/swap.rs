@@ -8,16 +8,31 @@ use super::code::{self, Move};
 use super::connect::Session;
 use super::journal::{Remains, Step, Swap, drop_database, tables, write};
 use super::names::{ident, qualified};
+use super::objects::{Kind, Object};
 
 /// How often the rename is tried that waits for those who use the old tables.
 const ATTEMPTS: u32 = 3;
 
 impl Swap {
+    /// Makes what cannot go along where nobody sees it, and removes it: whoever may not do that, or
+    /// could not undo it, finds out before the target is touched. Events would run.
+    pub(super) async fn rehearse(&self, session: &mut Session) -> Result<()> {
+        let of = |objects: &[Object], last: Kind| -> Vec<Object> {
+            objects.iter().filter(|object| object.kind <= last).cloned().collect()
+        };
+        let (new, old) = (of(&self.code, Kind::Trigger), of(&self.old_code, Kind::View));
+        for (objects, from, owners) in [(new, &self.from, self.owners), (old, &self.to, true)] {
+            code::make_all(session, &objects, Move { from, to: &self.beside, owners }).await?;
+            code::drop_all(session, &objects, &self.beside).await?;
+        }
+        Ok(())
+    }
+
     /// Does it; gives what the user should know.
     pub(super) async fn forward(&self, session: &mut Session) -> Result<Vec<String>> {
         let options = self.options.as_deref().unwrap_or_default();
         session
-            .run("make the database", &format!("CREATE DATABASE IF NOT EXISTS {} {options}", ident(&self.to)))
+            .change("make the database", &format!("CREATE DATABASE IF NOT EXISTS {} {options}", ident(&self.to)))
             .await?;
         let (there, new) = (tables(session, &self.to).await?, tables(session, &self.beside).await?);
         let waiting: Vec<&String> = self.tables.iter().filter(|name| new.contains(name)).collect();
@@ -26,7 +41,7 @@ impl Swap {
             let leaving = self.old_tables.iter().filter(|name| there.contains(name));
             let mut moves: Vec<String> = leaving.map(|name| rename(&self.to, &self.old, name)).collect();
             if !moves.is_empty() {
-                session.run("make room", &format!("CREATE DATABASE IF NOT EXISTS {}", ident(&self.old))).await?;
+                session.change("make room", &format!("CREATE DATABASE IF NOT EXISTS {}", ident(&self.old))).await?;
             }
             moves.extend(waiting.into_iter().map(|name| rename(&self.beside, &self.to, name)));
             self.rename(session, &moves).await?;
@@ -35,7 +50,11 @@ impl Swap {
             session.run("set up the database", &format!("ALTER DATABASE {} {options}", ident(&self.to))).await?;
         }
         for (table, column, value) in &self.defaults {
-            let sql = format!("ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {value}", qualified(&self.to, table), ident(column));
+            let sql = format!(
+                "ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {value}",
+                qualified(&self.to, table),
+                ident(column)
+            );
             session.run("set a default", &sql).await?;
         }
         let place = Move { from: &self.from, to: &self.to, owners: self.owners };
@@ -60,7 +79,9 @@ impl Swap {
         if !moves.is_empty() || self.code.iter().any(|object| object.table.is_none()) {
             code::drop_all(session, &self.code, &self.to).await?;
         }
-        moves.extend(self.old_tables.iter().filter(|name| old.contains(name)).map(|name| rename(&self.old, &self.to, name)));
+        moves.extend(
+            self.old_tables.iter().filter(|name| old.contains(name)).map(|name| rename(&self.old, &self.to, name)),
+        );
         self.rename(session, &moves).await?;
         let Some(former) = &self.former else { return drop_database(session, &self.to).await };
         session.run("set up the database", &format!("ALTER DATABASE {} {former}", ident(&self.to))).await?;
@@ -75,7 +96,7 @@ impl Swap {
         let sql = format!("RENAME TABLE {}", moves.join(", "));
         let mut attempt = 1;
         loop {
-            match session.run("put tables into their place", &sql).await {
+            match session.change("put tables into their place", &sql).await {
                 Err(error) if error.kind() == ErrorKind::Locked && attempt < ATTEMPTS => attempt += 1,
                 Err(error) if error.kind() == ErrorKind::Locked => {
                     return Err(error.with("hint", "programs must let go of the tables that are to be replaced"));

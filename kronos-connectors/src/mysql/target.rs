@@ -63,6 +63,13 @@ pub(super) async fn plan(settings: &MysqlSettings, session: &mut Session, reques
     let mut obstacles = Vec::new();
     for database in &mut databases {
         look(session, database).await?;
+        if database.flavor != session.server.name() {
+            obstacles.push(format!(
+                "the backup is of {}, and the target is {}: neither knows all that the other writes",
+                database.flavor,
+                session.server.shown()
+            ));
+        }
         if request.replace {
             obstacles.extend(referenced(session, database).await?);
         }
@@ -106,7 +113,9 @@ fn named(settings: &MysqlSettings, request: &RestoreRequest) -> Result<Vec<Plann
     for database in &databases {
         names::check(&database.to)?;
         if names::is_of_server(&database.to) {
-            return Err(Error::new(ErrorKind::Config, "this database is the server's own").with("database", &database.to));
+            return Err(
+                Error::new(ErrorKind::Config, "this database is the server's own").with("database", &database.to)
+            );
         }
     }
     Ok(databases)
@@ -124,7 +133,12 @@ fn chosen(request: &RestoreRequest, all: &BTreeMap<String, Content>, database: &
     });
     let is_chosen = |table: &str| table_names(database, table).iter().any(is_named);
     // A part of a table that was chosen by the name of its stream counts as well.
-    Some(tables.filter(|rows| is_chosen(&rows.table) || !request.only.is_empty()).map(|rows| rows.table.clone()).collect())
+    Some(
+        tables
+            .filter(|rows| is_chosen(&rows.table) || !request.only.is_empty())
+            .map(|rows| rows.table.clone())
+            .collect(),
+    )
 }
 
 /// Looks what is there under the name that a database is to get.

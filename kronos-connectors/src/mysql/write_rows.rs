@@ -75,7 +75,10 @@ impl Inner {
         match self.settings.check {
             Check::Bytes => {
                 let work = expected.into_iter().map(|(rows, end)| self.compare_bytes(building, rows, end));
-                futures::stream::iter(work).buffer_unordered(self.run.limits.parallel.max(1)).try_collect::<()>().await?;
+                futures::stream::iter(work)
+                    .buffer_unordered(self.run.limits.parallel.max(1))
+                    .try_collect::<()>()
+                    .await?;
             }
             Check::Count => {
                 let mut tables = std::collections::BTreeMap::<String, (bool, u64)>::new();
@@ -87,10 +90,13 @@ impl Inner {
                 for (table, (history, rows)) in tables {
                     let found = count(&mut session, &qualified(&building.name, &table), history).await?;
                     if found != rows {
-                        return Err(Error::new(ErrorKind::Corrupt, "a table has another number of rows than the backup")
-                            .with("table", qualified(&building.planned.to, &table))
-                            .with("expected", rows)
-                            .with("found", found));
+                        return Err(Error::new(
+                            ErrorKind::Corrupt,
+                            "a table has another number of rows than the backup",
+                        )
+                        .with("table", qualified(&building.planned.to, &table))
+                        .with("expected", rows)
+                        .with("found", found));
                     }
                 }
                 self.give_back(session);
@@ -187,8 +193,8 @@ async fn load(session: &mut Session, rows: &Rows, database: &str, mut stream: St
         }
     };
     let run = session.connection.query_drop(sql);
-    let (fed, done) = tokio::join!(feed, run);
-    fed?;
+    let (sent, done) = tokio::join!(feed, run);
+    sent?;
     done.map_err(|e| failed(e, what))?;
     Ok(session.connection.affected_rows())
 }
@@ -235,6 +241,9 @@ mod tests {
         };
         let sql = load_statement(&rows, "o");
         assert!(sql.contains("INTO TABLE `o`.`t```"), "{sql}");
-        assert!(sql.ends_with("(`a`, @v1, @v2) SET `j` = CONVERT(@v1 USING utf8mb4), `e` = CAST(@v2 AS UNSIGNED)"), "{sql}");
+        assert!(
+            sql.ends_with("(`a`, @v1, @v2) SET `j` = CONVERT(@v1 USING utf8mb4), `e` = CAST(@v2 AS UNSIGNED)"),
+            "{sql}"
+        );
     }
 }

@@ -25,7 +25,8 @@ fn everything(server: &Server) {
         let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
         assert_same(&target.all(), &before, server.name);
         assert!(backup.position.is_some(), "{backup:?}");
-        println!("{:?} {:?}", backup.warnings, report.outcome);
+        assert!(report.outcome.warnings.is_empty(), "{:?}", report.outcome.warnings);
+        assert_eq!(backup.warnings.len(), 1, "{:?}", backup.warnings);
     });
     assert_same(&source.all(), &before, "the source");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod failures;
 mod fidelity;
 mod moments;
 mod parts;
@@ -12,6 +13,13 @@ mod users;
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), fidelity::trials(), moments::trials(), parts::trials(), users::trials()];
+    let all = [
+        conformance::trials(),
+        failures::trials(),
+        fidelity::trials(),
+        moments::trials(),
+        parts::trials(),
+        users::trials(),
+    ];
     libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();
 }

@@ -178,7 +178,10 @@ fn replayed(server: &Server) {
         let files: Vec<&str> = logs.lines().filter_map(|line| line.split('\t').next()).collect();
         let files = files.iter().filter(|file| **file >= first.as_str() && **file <= last.as_str());
         let mut reader = server.program("binlog");
-        reader.arg("--read-from-remote-server").arg(format!("--start-position={offset}")).arg(format!("--stop-position={stop}"));
+        reader
+            .arg("--read-from-remote-server")
+            .arg(format!("--start-position={offset}"))
+            .arg(format!("--stop-position={stop}"));
         // One chooses before it rewrites, the other after.
         let chosen = if server.is_mariadb() { &name } else { &target.name };
         reader.arg(format!("--rewrite-db={name}->{}", target.name)).arg(format!("--database={chosen}"));

@@ -44,7 +44,11 @@ CREATE TABLE split(id INT, v CHAR(200), PRIMARY KEY (id)) PARTITION BY HASH(id) 
 ";
 
 fn ranges(server: &Server) {
-    let sql = if server.is_mariadb() { LARGE.replace("cte_max_recursion_depth", "max_recursive_iterations") } else { LARGE.to_owned() };
+    let sql = if server.is_mariadb() {
+        LARGE.replace("cte_max_recursion_depth", "max_recursive_iterations")
+    } else {
+        LARGE.to_owned()
+    };
     let source = server.database(&sql);
     source.sql("ANALYZE TABLE numbers, huge, texts, bin, pairs, dates, split");
     let small = |database: &Database| database.with(|settings| settings.range = 256 << 10);
@@ -54,7 +58,8 @@ fn ranges(server: &Server) {
         let names: Vec<String> = dump.outline().streams.iter().map(|stream| stream.name.clone()).collect();
         dump.abort().await;
         for table in ["numbers", "huge", "texts", "bin", "pairs", "split"] {
-            let parts = names.iter().filter(|name| name.split('#').next().unwrap().ends_with(&format!("/{table}"))).count();
+            let parts =
+                names.iter().filter(|name| name.split('#').next().unwrap().ends_with(&format!("/{table}"))).count();
             assert!((4..200).contains(&parts), "{table}: {parts} ranges");
         }
         let repository = repository().await;
@@ -113,7 +118,11 @@ fn only(server: &Server) {
         // A table alone lacks what its key leads to.
         let alone = server.new_name();
         let report = bring_back(&repository, &alone.source(), &only_options(&name)).await.unwrap();
-        assert!(report.outcome.warnings[0].contains("foreign key of orders to customers"), "{:?}", report.outcome.warnings);
+        assert!(
+            report.outcome.warnings[0].contains("foreign key of orders to customers"),
+            "{:?}",
+            report.outcome.warnings
+        );
         assert!(!alone.sql("SHOW CREATE TABLE orders").contains("REFERENCES"));
     });
 }
@@ -161,8 +170,10 @@ fn in_the_way(server: &Server) {
         back_up(&repository, &source.source()).await.unwrap();
         server.sql("", &format!("CREATE DATABASE {}", target.name));
         target.sql("CREATE TABLE orders(id INT PRIMARY KEY)");
-        let other = server.database(&format!("CREATE TABLE o(x INT, FOREIGN KEY (x) REFERENCES {}.orders(id))", target.name));
-        let refused = bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap_err();
+        let other =
+            server.database(&format!("CREATE TABLE o(x INT, FOREIGN KEY (x) REFERENCES {}.orders(id))", target.name));
+        let refused =
+            bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap_err();
         assert!(refused.to_string().contains("has a foreign key to"), "{refused}");
         other.sql("DROP TABLE o");
         bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();

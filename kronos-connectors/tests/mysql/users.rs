@@ -48,13 +48,14 @@ fn make(server: &Server, name: &str) -> String {
 
 fn as_user(database: &Database, name: &str, change: impl FnOnce(&mut MysqlSettings)) -> MysqlSource {
     database.with(|settings| {
-        settings.user = name.to_owned();
+        name.clone_into(&mut settings.user);
         settings.password = Some(Secret::new(PASSWORD));
         change(settings);
     })
 }
 
 fn accounts(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
     let source = server.database("CREATE TABLE t(x INT, y INT); CREATE PROCEDURE p() SELECT 1");
     let (user, role, other) = (fresh("u"), fresh("r"), fresh("o"));
     let made = Accounts(server, vec![make(server, &user), role.clone(), make(server, &other)]);
@@ -68,14 +69,20 @@ fn accounts(server: &Server) {
             source.name, source.name
         ),
     );
-    let set = if server.is_mariadb() { format!("SET DEFAULT ROLE {role} FOR {user}@'%'") } else { format!("SET DEFAULT ROLE {role} TO {user}@'%'") };
+    let set = if server.is_mariadb() {
+        format!("SET DEFAULT ROLE {role} FOR {user}@'%'")
+    } else {
+        format!("SET DEFAULT ROLE {role} TO {user}@'%'")
+    };
     server.sql("", &set);
     let shown = |database: &str| {
         let names = [format!("{user}@'%'"), if server.is_mariadb() { role.clone() } else { format!("{role}@'%'") }];
         let grants = names.iter().map(|name| server.sql("", &format!("SHOW GRANTS FOR {name}")));
         let create = server.sql("", &format!("SET SESSION sql_mode = ''; SHOW CREATE USER {user}@'%'"));
         let all = grants.chain([create]).collect::<Vec<_>>().join("\n");
-        all.replace(&database.replace('_', "\\\\_"), "?").replace(&database.replace('_', "\\_"), "?").replace(database, "?")
+        all.replace(&database.replace('_', "\\\\_"), "?")
+            .replace(&database.replace('_', "\\_"), "?")
+            .replace(database, "?")
     };
     let before = shown(&source.name);
     block_on(async {
@@ -103,6 +110,7 @@ fn accounts(server: &Server) {
 }
 
 fn definers(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
     let user = fresh("definer");
     let made = Accounts(server, vec![make(server, &user)]);
     let source = server.database(&format!(
@@ -132,6 +140,7 @@ fn definers(server: &Server) {
 }
 
 fn preflight(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
     let user = fresh("few");
     let _made = Accounts(server, vec![make(server, &user)]);
     let source = server.database("CREATE TABLE t(x INT) ENGINE = MyISAM");
@@ -142,24 +151,37 @@ fn preflight(server: &Server) {
         assert_eq!(found.missing.len(), 3, "{found:?}");
         assert!(expected.iter().zip(&found.missing).all(|(expected, line)| line.starts_with(expected)), "{found:?}");
         let noted = |text: &str| found.notes.iter().any(|note| note.contains(text));
-        assert!(noted("GRANT RELOAD ON *.*") && noted("its engine is MyISAM") && noted("GRANT SELECT ON `mysql`.*"), "{found:?}");
+        assert!(
+            noted("GRANT RELOAD ON *.*") && noted("its engine is MyISAM") && noted("GRANT SELECT ON `mysql`.*"),
+            "{found:?}"
+        );
         let found = source.source().preflight().await.unwrap();
         assert!(found.missing.is_empty(), "{found:?}");
     });
 }
 
 fn without_lock(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
     let user = fresh("nolock");
     let _made = Accounts(server, vec![make(server, &user)]);
-    let source = server.database("CREATE TABLE t(x INT PRIMARY KEY); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT x FROM t");
+    let source = server
+        .database("CREATE TABLE t(x INT PRIMARY KEY); INSERT INTO t VALUES (1); CREATE VIEW v AS SELECT x FROM t");
     server.sql("", &format!("GRANT SELECT, SHOW VIEW, TRIGGER, EVENT ON {}.* TO {user}@'%'", source.name));
     block_on(async {
         let repository = repository().await;
         let backup = back_up(&repository, &as_user(&source, &user, |_| ())).await.unwrap();
         assert_eq!(backup.position.is_some(), server.is_mariadb(), "{backup:?}");
-        assert!(backup.warnings.iter().any(|line| line.contains("users and their rights are not backed up")), "{:?}", backup.warnings);
-        assert_eq!(backup.warnings.iter().any(|line| line.contains("one connection reads everything")), !server.is_mariadb());
-        let error = back_up(&repository, &as_user(&source, &user, |s| s.consistency = Consistency::Lock)).await.unwrap_err();
+        assert!(
+            backup.warnings.iter().any(|line| line.contains("users and their rights are not backed up")),
+            "{:?}",
+            backup.warnings
+        );
+        assert_eq!(
+            backup.warnings.iter().any(|line| line.contains("one connection reads everything")),
+            !server.is_mariadb()
+        );
+        let error =
+            back_up(&repository, &as_user(&source, &user, |s| s.consistency = Consistency::Lock)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
         let target = server.new_name();
         bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
@@ -172,7 +194,7 @@ fn tls(server: &Server) {
     let database = server.database("CREATE TABLE t(x INT)");
     let try_it = |user: &str, change: &dyn Fn(&mut MysqlSettings)| {
         let source = database.with(|settings| {
-            settings.user = user.to_owned();
+            user.clone_into(&mut settings.user);
             change(settings);
         });
         let report = block_on(source.test_connection()).unwrap();

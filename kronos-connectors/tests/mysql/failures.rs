@@ -1,0 +1,259 @@
+//! Connections that are killed, restores that are killed, tables that change: nothing half done, and
+//! nothing left behind.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use kronos_core::{Connector, DumpRequest, ErrorKind, Piece, RestoreOptions, RunContext, StreamId};
+use libtest_mimic::Trial;
+
+use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, fresh, on_each, repository};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    [
+        on_each("another_connection_reads_on", killed_connection),
+        on_each("a_table_that_changes_is_told", changed),
+        on_each("nothing_is_left_on_the_server", left),
+        on_each("a_killed_restore_is_finished_or_undone", killed),
+        on_each("what_cannot_be_made_undoes_the_swap", undone),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// A user of whom every session is known.
+struct User<'a>(&'a Server, String);
+
+impl<'a> User<'a> {
+    fn new(server: &'a Server) -> Self {
+        let name = fresh("k");
+        server.sql("", &format!("CREATE USER {name}@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO {name}@'%'"));
+        Self(server, name)
+    }
+
+    fn sessions(&self) -> Vec<String> {
+        let sql = format!("SELECT id FROM information_schema.processlist WHERE user = '{}' ORDER BY id", self.1);
+        self.0.sql("", &sql).lines().map(str::to_owned).collect()
+    }
+
+    fn source(&self, database: &Database) -> kronos_connectors::mysql::MysqlSource {
+        database.with(|settings| {
+            settings.user.clone_from(&self.1);
+            settings.password = Some(kronos_core::Secret::new("x"));
+        })
+    }
+}
+
+impl Drop for User<'_> {
+    fn drop(&mut self) {
+        let _ = self.0.try_sql("", format!("DROP USER {}@'%'", self.1).as_bytes());
+    }
+}
+
+fn large(server: &Server) -> Database {
+    server.database(
+        "CREATE TABLE t(id INT PRIMARY KEY, v LONGTEXT); INSERT INTO t WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 300) \
+         SELECT n, REPEAT(SHA2(n, 512), 1000) FROM s; CREATE TABLE u(x INT); INSERT INTO u VALUES (1)",
+    )
+}
+
+/// The place of the stream of a table.
+fn place(dump: &dyn kronos_core::Dump, table: &str) -> StreamId {
+    let at = dump.outline().streams.iter().position(|stream| stream.name.ends_with(&format!("/{table}"))).unwrap();
+    StreamId(u32::try_from(at).unwrap())
+}
+
+fn killed_connection(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
+    let (database, user) = (large(server), User::new(server));
+    let expected = block_on(async {
+        let dump = database.source().begin_dump(&DumpRequest::default(), &RunContext::new()).await.unwrap();
+        dump.open(place(&*dump, "t")).await.unwrap().collect().await.unwrap()
+    });
+    block_on(async {
+        let dump = user
+            .source(&database)
+            .begin_dump(&DumpRequest { parallel: 3, ..DumpRequest::default() }, &RunContext::new())
+            .await;
+        let dump = dump.unwrap();
+        let mut stream = dump.open(place(&*dump, "t")).await.unwrap();
+        let mut bytes = Vec::new();
+        // Twice the one that reads is killed, and what others commit is not seen.
+        for _ in 0..2 {
+            for _ in 0..8 {
+                let Some(Piece::Data(piece)) = stream.next().await.unwrap() else { panic!("too short") };
+                bytes.extend_from_slice(&piece);
+            }
+            database.sql("UPDATE t SET v = 'new'");
+            let sql = format!(
+                "SELECT id FROM information_schema.processlist WHERE user = '{}' AND command = 'Query'",
+                user.1
+            );
+            for id in server.sql("", &sql).lines() {
+                let _ = server.try_sql("", format!("KILL {id}").as_bytes());
+            }
+        }
+        let (rest, end) = stream.collect().await.unwrap();
+        bytes.extend_from_slice(&rest);
+        assert!(bytes == expected.0, "{} of {} bytes", bytes.len(), expected.0.len());
+        assert_eq!(end, expected.1);
+        // With the last one the snapshot is gone, and that is an error.
+        for id in user.sessions() {
+            let _ = server.try_sql("", format!("KILL {id}").as_bytes());
+        }
+        let error = dump.open(place(&*dump, "u")).await.unwrap().collect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ConnectionFailed, "{error}");
+        assert!(dump.finish().await.is_err());
+    });
+}
+
+fn changed(server: &Server) {
+    for (change, lock) in [("ALTER TABLE u ADD COLUMN y INT FIRST", true), ("TRUNCATE u", true), ("DROP TABLE u", true)]
+    {
+        let database = large(server);
+        block_on(async {
+            let dump = database.source().begin_dump(&DumpRequest::default(), &RunContext::new()).await.unwrap();
+            let done =
+                database.server.try_sql(&database.name, format!("SET lock_wait_timeout = 1; {change}").as_bytes());
+            if done.is_err() {
+                // Nobody can change it, where the server has a lock for that.
+                assert!(lock && !server.is_mariadb(), "{done:?}");
+                dump.abort().await;
+                return;
+            }
+            let error = match dump.open(place(&*dump, "u")).await.unwrap().collect().await {
+                // A column that was added at once changes nothing of what the snapshot has.
+                Ok((bytes, _)) if change.starts_with("ALTER") => {
+                    assert_eq!(bytes, b"1\n");
+                    return dump.abort().await;
+                }
+                read => read.unwrap_err(),
+            };
+            assert!([ErrorKind::Conflict, ErrorKind::NotFound].contains(&error.kind()), "{change}: {error}");
+            dump.abort().await;
+        });
+    }
+}
+
+fn left(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
+    let (database, user) = (large(server), User::new(server));
+    for how in ["abort", "drop", "cancel"] {
+        block_on(async {
+            let run = RunContext::new();
+            let dump = user.source(&database).begin_dump(&DumpRequest::default(), &run).await.unwrap();
+            let mut stream = dump.open(place(&*dump, "t")).await.unwrap();
+            stream.next().await.unwrap();
+            match how {
+                "abort" => dump.abort().await,
+                "drop" => drop(dump),
+                _ => {
+                    run.cancel.cancel();
+                    assert_eq!(stream.collect().await.unwrap_err().kind(), ErrorKind::Cancelled);
+                    assert!(dump.finish().await.is_err());
+                    return;
+                }
+            }
+            drop(stream);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        });
+        for _ in 0..100 {
+            if user.sessions().is_empty() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(user.sessions(), [""; 0], "{how}");
+        // Nothing is locked any more.
+        database.sql("SET lock_wait_timeout = 1; ALTER TABLE t COMMENT = 'x'; INSERT INTO u VALUES (2)");
+    }
+}
+
+const OLD: &str = "CREATE TABLE t(old INT); INSERT INTO t VALUES (1); CREATE TABLE gone(x INT); CREATE VIEW v AS SELECT old FROM t; \
+    CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.old = 1; CREATE PROCEDURE p() SELECT 'old'; \
+    CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = 1";
+
+fn new(server: &Server) -> Database {
+    let mut many = String::new();
+    for n in 0..12 {
+        let _ = write!(many, "CREATE TABLE m{n}(id INT PRIMARY KEY, x INT, KEY (x)); INSERT INTO m{n} VALUES (1, 2);");
+    }
+    server.database(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY, v TEXT); INSERT INTO t VALUES (1, 'new'); CREATE VIEW v AS SELECT v FROM t; {many} \
+         CREATE TRIGGER tr AFTER INSERT ON t FOR EACH ROW SET @x = 1; CREATE PROCEDURE p() SELECT 'new'; CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; \
+         CREATE VIEW w AS SELECT f() AS x; CREATE EVENT e2 ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = 1"
+    ))
+}
+
+/// A process that ends at any moment: nothing runs after it, neither what undoes nor what tells.
+fn killed(server: &Server) {
+    let source = new(server);
+    let repository = block_on(repository());
+    block_on(back_up(&repository, &source.source())).unwrap();
+    let expected = source.all();
+    let (mut finished, mut broken) = (0, 0);
+    for n in 0..14_u64 {
+        let target = server.database(OLD);
+        let (before, tables) = (target.all(), target.sql("SHOW TABLES"));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let moment = Duration::from_millis(60 + n * 70);
+        let options = RestoreOptions::new().with_replace();
+        let done = runtime.block_on(async {
+            tokio::time::timeout(moment, bring_back(&repository, &target.source(), &options)).await
+        });
+        runtime.shutdown_timeout(Duration::ZERO);
+        // The server has seen that nobody is there any more.
+        std::thread::sleep(Duration::from_millis(150));
+        match done {
+            Ok(done) => {
+                done.unwrap();
+                finished += 1;
+            }
+            Err(_) if target.sql("SHOW TABLES") != tables => broken += 1,
+            Err(_) => {}
+        }
+        // Whoever comes next settles it, whatever it wants.
+        let refused = block_on(bring_back(&repository, &target.source(), &RestoreOptions::new())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{refused}");
+        let now = target.all();
+        assert!(now == before || now == expected, "neither the old nor the new, after {moment:?}");
+        block_on(bring_back(&repository, &target.source(), &options)).unwrap();
+        assert_same(&target.all(), &expected, "after a restore that was killed");
+        let names = server.databases();
+        let left: Vec<&String> =
+            names.iter().filter(|name| name.starts_with(&format!("{}_kronos", target.name))).collect();
+        assert!(left.is_empty(), "{left:?}");
+        if finished > 2 {
+            break;
+        }
+    }
+    assert!(finished > 0 || broken > 0, "nothing was seen of the restores that were killed");
+}
+
+/// Something that the target's user cannot make, at the very end.
+fn undone(server: &Server) {
+    let source = server.database("CREATE TABLE t(id INT PRIMARY KEY); CREATE FUNCTION f() RETURNS INT DETERMINISTIC RETURN 1; CREATE VIEW v AS SELECT f()");
+    let _users = crate::server::USERS.read().unwrap();
+    let user = fresh("norights");
+    server.sql("", &format!("CREATE USER {user}@'%' IDENTIFIED BY 'x'"));
+    let target = server.database(OLD);
+    let before = target.all();
+    let rights = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, TRIGGER, EVENT, SHOW VIEW, CREATE VIEW";
+    server.sql("", &format!("GRANT {rights} ON *.* TO {user}@'%'"));
+    block_on(async {
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        let few = target.with(|settings| {
+            settings.user.clone_from(&user);
+            settings.password = Some(kronos_core::Secret::new("x"));
+        });
+        let mut options = RestoreOptions::new().with_replace();
+        (options.owners, options.privileges) = (false, false);
+        let error = bring_back(&repository, &few, &options).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+    });
+    let now = target.all();
+    server.sql("", &format!("DROP USER {user}@'%'"));
+    assert_same(&now, &before, "a target whose restore failed at its end");
+}
