@@ -63,7 +63,7 @@ impl Source {
     /// A directory that takes the files of any backup of the engine.
     pub(crate) fn directory(path: &str, engine: &Engine) -> Self {
         let mut settings = SourceSettings::default();
-        if *engine == Engine::POSTGRES {
+        if [Engine::POSTGRES, Engine::MYSQL].contains(engine) {
             settings.options.insert("export".to_owned(), path.to_owned());
         } else {
             settings.host = Some(path.to_owned());

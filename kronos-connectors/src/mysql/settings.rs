@@ -205,6 +205,11 @@ impl MysqlSettings {
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "lock_timeout" => read.lock_timeout = seconds("lock_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
+                "export" => {
+                    let message = "backups of MySQL and MariaDB cannot be exported into plain files yet";
+                    return Err(Error::new(ErrorKind::Unsupported, message)
+                        .with("hint", "restore it to a server, and use mysqldump or mariadb-dump there"));
+                }
                 _ => return Err(unknown(key)),
             }
         }
