@@ -1,5 +1,6 @@
 //! The beginning of a dump: which databases, one moment of the server, and what is to be read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,12 +10,13 @@ use tokio::sync::Mutex;
 use super::catalog::{self, Table, Versions};
 use super::connect::Session;
 use super::globals;
-use super::moment;
+use super::moment::{self, Names};
 use super::names::{self, qualified, shown};
-use super::objects::{self, Kind, Object, Text};
+use super::objects::{self, Kind};
 use super::plan::{Column, Content, Form, Rows, is_excluded};
+use super::preflight;
 use super::ranges;
-use super::reading::{Common, Reading, Task};
+use super::reading::{Common, Definitions, Reading, Task};
 use super::settings::MysqlSettings;
 use super::workers::Workers;
 
@@ -34,25 +36,29 @@ pub(super) struct Begun {
 
 pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
     let (chosen, mut notices) = settings.chosen(&request.exclude).await?;
-    let moment = moment::open(settings, request.parallel.max(LEAST), run).await?;
+    let mut session = settings.open().await?;
+    let unseen = preflight::unseen(&mut session, &chosen).await?;
+    refuse(&unseen.needed)?;
+    if settings.strict {
+        refuse(&unseen.wanted)?;
+    }
+    session.close().await;
+    let moment = moment::open(settings, &chosen, request.parallel.max(LEAST), run).await?;
     notices.extend(moment.notices);
     if let Some(held) = moment.held {
         notices.push(format!("commits were held back for {} ms", held.as_millis()));
     }
     // What follows is not of the snapshots: a table that is changed now fails when it is read.
     let mut session = settings.open().await?;
-    let mut streams = Streams { tasks: Vec::new(), warnings: moment.warnings, settings, request };
+    let (names, definitions, mut warnings) = (moment.names, Definitions::new(), moment.warnings);
+    warnings.extend(unseen.wanted);
+    let mut streams = Streams { tasks: Vec::new(), warnings, names, definitions, settings, request };
     streams.globals(&mut session).await?;
     let mut rows = Vec::new();
     for database in &chosen {
         let named = |e: Error| e.with("database", shown(database));
-        let before = streams.schema(&mut session, database).await.map_err(named)?;
+        streams.schema(&mut session, database).await.map_err(named)?;
         rows.extend(streams.rows(&mut session, database).await.map_err(named)?);
-        // Some changes of a table do not make it fail.
-        if tables(&objects::read(&mut session, database).await.map_err(named)?) != tables(&before) {
-            return Err(named(Error::new(ErrorKind::Conflict, "a table was changed while the backup began"))
-                .with_retry(kronos_core::Retry::Later));
-        }
     }
     // The longest first: at the end nobody waits for a long one.
     rows.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));
@@ -62,25 +68,19 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
 
     let workers = Workers::new(moment.sessions);
     let guard = Mutex::new(moment.guard);
-    let common = Arc::new(Common { settings: settings.clone(), run: run.clone(), workers, guard });
-    let Streams { tasks, warnings, .. } = streams;
+    let Streams { tasks, warnings, definitions, .. } = streams;
+    let common = Arc::new(Common { settings: settings.clone(), run: run.clone(), workers, guard, definitions });
     let (infos, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
     let outline = Outline { streams: infos, server_version, warnings };
     Ok(Begun { outline, common, readings, position: moment.place.map(|place| place.to_string()), notices })
 }
 
-/// How tables are defined, without the numbers to which they have counted.
-fn tables(objects: &[Object]) -> Vec<String> {
-    let tables = objects.iter().filter(|object| object.kind == Kind::Table);
-    let text = |object: &Object| match &object.create {
-        Text::Plain(text) => match text.split_once(" AUTO_INCREMENT=") {
-            Some((begin, rest)) => format!("{begin}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit())),
-            None => text.clone(),
-        },
-        Text::Bytes { hex } => hex.clone(),
-    };
-    tables.map(text).collect()
+fn changed(database: &str, table: &str) -> Error {
+    Error::new(ErrorKind::Conflict, "a table was made, dropped or renamed while the backup began")
+        .with("table", qualified(database, table))
+        .with("hint", "run the backup again")
+        .with_retry(kronos_core::Retry::Later)
 }
 
 impl MysqlSettings {
@@ -115,10 +115,22 @@ impl MysqlSettings {
     }
 }
 
+/// What a user may not see, the server does not say that there is.
+fn refuse(missing: &[String]) -> Result<()> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::PermissionDenied, "a part of what is to be backed up would be left out without a word")
+        .with("missing", missing.join("; ")))
+}
+
 /// Streams as they are found, in the order in which they will be read.
 struct Streams<'a> {
     tasks: Vec<(StreamInfo, Task)>,
     warnings: Vec<String>,
+    /// What there was when the snapshots were opened.
+    names: Names,
+    definitions: Definitions,
     settings: &'a MysqlSettings,
     request: &'a DumpRequest,
 }
@@ -131,8 +143,16 @@ impl Streams<'_> {
         self.ready(&content, "globals".to_owned(), lines)
     }
 
-    async fn schema(&mut self, session: &mut Session, database: &str) -> Result<Vec<Object>> {
+    async fn schema(&mut self, session: &mut Session, database: &str) -> Result<()> {
         let objects = objects::read(session, database).await?;
+        let now: BTreeSet<&String> = objects.iter().map(|object| &object.name).collect();
+        if let Some(gone) = self.names.get(database).and_then(|names| names.iter().find(|name| !now.contains(name))) {
+            return Err(changed(database, gone));
+        }
+        for table in objects.iter().filter(|object| object.kind == Kind::Table) {
+            let definition = objects::definition(table.create.bytes()?);
+            self.definitions.insert((database.to_owned(), table.name.clone()), definition);
+        }
         let lines = objects::lines(&objects)?;
         let (major, minor, patch) = session.server.version;
         let content = Content::Schema {
@@ -140,8 +160,7 @@ impl Streams<'_> {
             flavor: session.server.name().to_owned(),
             version: format!("{major}.{minor}.{patch}"),
         };
-        self.ready(&content, format!("{}/schema", shown(database)), lines)?;
-        Ok(objects)
+        self.ready(&content, format!("{}/schema", shown(database)), lines)
     }
 
     fn ready(&mut self, content: &Content, name: String, bytes: Vec<u8>) -> Result<()> {
@@ -153,7 +172,9 @@ impl Streams<'_> {
     async fn rows(&mut self, session: &mut Session, database: &str) -> Result<Vec<(StreamInfo, Task)>> {
         let mut streams = Vec::new();
         let mut still = Vec::new();
-        for table in catalog::tables(session, database).await? {
+        let tables = catalog::tables(session, database).await?;
+        self.same(database, &tables)?;
+        for table in tables {
             let name = qualified(database, &table.name);
             if is_excluded(&self.request.exclude, database, &table.name) {
                 self.warnings.push(format!("the rows of {name} are left out, as asked for"));
@@ -188,6 +209,14 @@ impl Streams<'_> {
             shown(database)
         ));
         Ok(streams)
+    }
+
+    /// Every table has been listed twice, for its definition and for its rows.
+    fn same(&self, database: &str, tables: &[Table]) -> Result<()> {
+        let defined = self.definitions.keys().filter(|(of, _)| of == database).map(|(_, table)| table);
+        let (defined, listed): (BTreeSet<_>, BTreeSet<_>) =
+            (defined.collect(), tables.iter().map(|t| &t.name).collect());
+        defined.symmetric_difference(&listed).next().map_or(Ok(()), |table| Err(changed(database, table)))
     }
 
     async fn of_table(

@@ -32,6 +32,8 @@ struct State {
     /// What is done to each table once its rows are in it.
     after: BTreeMap<String, Split>,
     created: bool,
+    /// Tables of which the server said something while it took their rows.
+    doubtful: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
@@ -64,6 +66,15 @@ impl Building {
                 _ => false,
             });
         }
+        if self.planned.is_foreign {
+            let is_common = |object: &Object| [Kind::Database, Kind::Table].contains(&object.kind);
+            let left: Vec<String> = objects.iter().filter(|object| !is_common(object)).map(Object::shown).collect();
+            if !left.is_empty() {
+                let (flavor, left) = (&self.planned.flavor, left.join(", "));
+                self.warn(format!("left out, as they are written in the words of {flavor}, and this is another server: {left}"));
+            }
+            objects.retain(is_common);
+        }
         self.state().objects = objects;
         Ok(())
     }
@@ -77,6 +88,15 @@ impl Building {
     /// Notes what the user should know.
     pub(super) fn warn(&self, warning: String) {
         self.state().warnings.push(warning);
+    }
+
+    /// Notes that the rows of a table must be looked at, however little is looked at otherwise.
+    pub(super) fn doubt(&self, table: &str) {
+        self.state().doubtful.insert(table.to_owned());
+    }
+
+    pub(super) fn is_doubtful(&self, table: &str) -> bool {
+        self.state().doubtful.contains(table)
     }
 
     pub(super) fn warnings(&self) -> Vec<String> {
@@ -100,21 +120,20 @@ impl Building {
         session.run("choose the database", &format!("USE {}", ident(&self.name))).await?;
         if session.server.is_mariadb {
             session.run("prepare the session", "SET SESSION system_versioning_alter_history = KEEP").await?;
-        } else {
-            // Not every user may do this, and few servers need it.
-            let _ = session.run("prepare the session", "SET SESSION sql_require_primary_key = OFF").await;
-            let _ = session.run("prepare the session", "SET SESSION sql_generate_invisible_primary_key = OFF").await;
         }
         for object in objects.iter().filter(|object| object.kind == Kind::Sequence) {
             self.sequence(session, object).await.map_err(|e| e.with("sequence", shown(&object.name)))?;
         }
         let there = journal::tables(session, &self.planned.to).await?;
         for object in objects.iter().filter(|object| object.kind == Kind::Table) {
-            let mut split = ddl::split(&text(object)?, session.server.is_mariadb);
+            let mut split = ddl::split(&text(object)?, self.planned.flavor == "MariaDB");
             self.fit_foreign(&object.name, &mut split, &there);
             let create = moved(&split.create, &self.planned.from, &self.name, Part::All);
             let made = session.change("make a table", &create).await;
-            made.map_err(|e| e.with("table", shown(&object.name)))?;
+            made.map_err(|e| e.with("table", shown(&object.name))).map_err(|e| {
+                let hint = "MySQL and MariaDB take tables of each other whose types, collations and options both have";
+                if self.planned.is_foreign { e.with("hint", hint) } else { e }
+            })?;
             self.state().after.insert(object.name.clone(), split);
         }
         Ok(())
@@ -153,7 +172,12 @@ impl Building {
         let (Ok(value), Ok(round)) = (next.value.parse::<i128>(), next.round.parse::<u64>()) else {
             return Err(corrupt("the value of a sequence is no number"));
         };
-        let sql = format!("DO SETVAL({}, {value}, 0, {round})", qualified(&self.name, &object.name));
+        // SETVAL cannot set one that has come to its end, nor the number of its rounds.
+        let name = qualified(&self.name, &object.name);
+        let sql = format!(
+            "INSERT INTO {name} SELECT {value}, minimum_value, maximum_value, start_value, increment, cache_size, \
+                cycle_option, {round} FROM {name}"
+        );
         session.run("set a sequence", &sql).await
     }
 
@@ -263,6 +287,28 @@ fn text(object: &Object) -> Result<String> {
 
 fn options(database: &Object) -> Result<String> {
     options_of(&text(database)?)
+}
+
+/// Lets tables be as they were: without a primary key, and with options that have no effect.
+pub(super) async fn keep_as_is(session: &mut Session) -> Result<()> {
+    let what = "prepare the session";
+    // Not every user may do this, few servers need it, and not all know each of them.
+    for setting in ["innodb_strict_mode", "sql_require_primary_key", "sql_generate_invisible_primary_key"] {
+        let _ = session.run(what, &format!("SET SESSION {setting} = OFF")).await;
+    }
+    let sql = "SHOW SESSION VARIABLES LIKE 'sql\\_generate\\_invisible\\_primary\\_key'";
+    let found: Vec<(String, String)> = session.rows(what, sql).await?;
+    if found.iter().all(|(_, value)| value != "ON") {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::PermissionDenied,
+        "the server would give tables without a primary key one that the backup does not have",
+    )
+    .with(
+        "hint",
+        "SET GLOBAL sql_generate_invisible_primary_key = OFF; or GRANT SESSION_VARIABLES_ADMIN ON *.* to who restores",
+    ))
 }
 
 /// What stands behind the name in `CREATE DATABASE`.

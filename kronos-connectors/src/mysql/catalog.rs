@@ -1,6 +1,6 @@
 //! What the server's catalog says: databases, tables with their columns and keys, engines.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kronos_core::Result;
 
@@ -78,6 +78,13 @@ pub(super) async fn relations(session: &mut Session, database: &str) -> Result<V
         literal(database)
     );
     session.rows("list the tables", &sql).await
+}
+
+/// Names of everything in a database that is read like a table.
+pub(super) async fn names(session: &mut Session, database: &str) -> Result<BTreeSet<String>> {
+    let sql = format!("SELECT table_name FROM information_schema.tables WHERE table_schema = {}", literal(database));
+    let found: Vec<(String,)> = session.rows("list the tables", &sql).await?;
+    Ok(found.into_iter().map(|(name,)| name).collect())
 }
 
 /// The tables of a database that can have rows.

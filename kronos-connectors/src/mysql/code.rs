@@ -10,7 +10,7 @@ use super::objects::{Kind, Object, Setting, Text};
 use super::rewrite::{Part, moved, names_database, without_definer};
 
 /// Something that a view refers to is not there (yet).
-const LACKING: [u16; 8] = [1049, 1054, 1109, 1146, 1305, 1356, 1370, 4091];
+const LACKING: [u16; 9] = [1049, 1054, 1109, 1146, 1305, 1356, 1370, 1449, 4091];
 
 /// Where objects come from, and where they are made.
 #[derive(Debug, Clone, Copy)]
@@ -21,8 +21,27 @@ pub(super) struct Move<'a> {
     pub owners: bool,
 }
 
-/// Makes objects; gives what the user should know of them. Those of the same names are replaced.
-pub(super) async fn make_all(session: &mut Session, objects: &[Object], place: Move<'_>) -> Result<Vec<String>> {
+/// What came of making objects.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Views that need what is not there, which may be in a database that is made later; and why.
+    pub lacking: Vec<(Object, String)>,
+}
+
+impl Made {
+    /// Everything that the user should know, once nothing more will be made.
+    pub(super) fn told(self) -> Vec<String> {
+        let told = |(view, why): (Object, String)| {
+            format!("the {} was not made, as it needs what is not there: {why}", view.shown())
+        };
+        self.warnings.into_iter().chain(self.lacking.into_iter().map(told)).collect()
+    }
+}
+
+/// Makes objects. Those of the same names are replaced.
+pub(super) async fn make_all(session: &mut Session, objects: &[Object], place: Move<'_>) -> Result<Made> {
     let collation = collation(session, place.to).await?;
     let made = make_each(session, objects, place).await;
     // Those of another time may have wanted the database to have another one.
@@ -31,9 +50,9 @@ pub(super) async fn make_all(session: &mut Session, objects: &[Object], place: M
     made
 }
 
-async fn make_each(session: &mut Session, objects: &[Object], place: Move<'_>) -> Result<Vec<String>> {
+async fn make_each(session: &mut Session, objects: &[Object], place: Move<'_>) -> Result<Made> {
     session.run("choose the database", &format!("USE {}", ident(place.to))).await?;
-    let mut warnings = Vec::new();
+    let mut made = Made::default();
     let of = |kind: fn(Kind) -> bool| objects.iter().filter(move |object| kind(object.kind));
     for object in of(|kind| kind < Kind::View) {
         make(session, object, place).await?;
@@ -53,10 +72,7 @@ async fn make_each(session: &mut Session, objects: &[Object], place: Move<'_>) -
             }
         }
         if lacking.len() == before {
-            let told = |(view, error): &(&Object, Error)| {
-                format!("the {} was not made, as it needs what is not there: {}", view.shown(), error.message())
-            };
-            warnings.extend(lacking.iter().map(told));
+            made.lacking = lacking.into_iter().map(|(view, e)| (view.clone(), e.message().to_owned())).collect();
             break;
         }
         views = lacking.into_iter().map(|(view, _)| view).collect();
@@ -70,9 +86,9 @@ async fn make_each(session: &mut Session, objects: &[Object], place: Move<'_>) -
         let told = |object: &Object| {
             format!("the {} still names the database {} in its text", object.shown(), shown(place.from))
         };
-        warnings.extend(objects.iter().filter(old).map(told));
+        made.warnings.extend(objects.iter().filter(old).map(told));
     }
-    Ok(warnings)
+    Ok(made)
 }
 
 /// Removes objects, as far as they are there.
@@ -134,7 +150,7 @@ fn statement(object: &Object, place: Move<'_>) -> Result<Vec<u8>> {
     if place.from != place.to {
         let part = match object.kind {
             Kind::View => Some(Part::All),
-            Kind::Trigger => Some(Part::Head),
+            Kind::Trigger | Kind::Function | Kind::Procedure => Some(Part::Head),
             _ => None,
         };
         if let Some(part) = part {

@@ -204,6 +204,14 @@ impl Session {
             "SET SESSION max_execution_time = 0"
         };
         self.run(what, own).await?;
+        if !self.server.is_mariadb {
+            // What is estimated of tables may be a day old otherwise.
+            self.run(what, "SET SESSION information_schema_stats_expiry = 0").await?;
+        }
+        if !self.server.is_mariadb && self.server.version >= (8, 0, 30) {
+            // Keys that the server has made by itself would be in no list.
+            self.run(what, "SET SESSION show_gipk_in_create_table_and_information_schema = ON").await?;
+        }
         self.verify().await
     }
 

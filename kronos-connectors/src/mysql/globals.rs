@@ -7,15 +7,19 @@ use kronos_core::Result;
 use mysql_async::Row;
 use serde::{Deserialize, Serialize};
 
-use super::connect::Session;
+use super::connect::{MODE, Session};
 use super::error::{corrupt, has_code, internal};
-use super::names::{account, ident};
+use super::names::{account, ident, literal, plain_literal};
 use super::rewrite::{Part, moved, names_database};
 
 /// Accounts that every server has for itself.
-const OWN: [&str; 5] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys", "PUBLIC"];
+const OWN: [&str; 4] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys"];
+/// A role of MariaDB that is always there, and that everyone has.
+const EVERYONE: &str = "PUBLIC";
 /// What may be asked only by users with certain rights is refused with these.
 const DENIED: [u16; 3] = [1044, 1142, 1227];
+/// No such grant; no such role; no such user.
+const GONE: [u16; 6] = [1141, 1269, 1396, 1959, 3162, 3523];
 
 /// A user or a role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,9 +36,63 @@ pub(super) struct Account {
 }
 
 impl Account {
-    fn sql(&self) -> String {
-        if self.role { ident(&self.user) } else { format!("{}@{}", ident(&self.user), ident(&self.host)) }
+    fn is_everyone(&self) -> bool {
+        self.role && self.user == EVERYONE
     }
+
+    fn sql(&self) -> String {
+        if self.is_everyone() {
+            EVERYONE.to_owned()
+        } else if self.role {
+            ident(&self.user)
+        } else {
+            format!("{}@{}", ident(&self.user), ident(&self.host))
+        }
+    }
+}
+
+/// What MySQL does not say in the words of `SHOW CREATE USER`, or says so that it cannot be read.
+async fn amend(session: &mut Session, account: &mut Account) -> Result<()> {
+    type Found = (String, Option<String>, Vec<u8>, Vec<u8>, Vec<u8>, Option<u16>);
+    let sql = format!(
+        "SELECT plugin, HEX(user_attributes->>'$.additional_password'), ssl_cipher, x509_issuer, x509_subject, \
+            IF(password_expired = 'Y', password_lifetime, NULL) \
+         FROM mysql.user WHERE user = {} AND host = {}",
+        literal(&account.user),
+        literal(&account.host)
+    );
+    let (plugin, second, cipher, issuer, subject, days): Found = session.row("ask for a user", &sql).await?;
+    for (word, value) in [("CIPHER", cipher), ("ISSUER", issuer), ("SUBJECT", subject)] {
+        let value = String::from_utf8_lossy(&value);
+        // Nothing in it is escaped.
+        let (shown, meant) = (format!("{word} '{value}'"), format!("{word} {}", plain_literal(&value)));
+        account.create = account.create.replacen(&shown, &meant, 1);
+    }
+    let name = account.sql();
+    let is_expired = account.create.contains(" PASSWORD EXPIRE ACCOUNT ");
+    let again = format!("ALTER USER {name} PASSWORD EXPIRE");
+    if let Some(days) = days.filter(|_| is_expired) {
+        // Of one that has expired it is not said how long the next will last.
+        let lasts = if days == 0 { "NEVER".to_owned() } else { format!("INTERVAL {days} DAY") };
+        account.alter.extend([format!("{again} {lasts}"), again.clone()]);
+    }
+    let Some(old) = second.filter(|second| !second.is_empty()) else { return Ok(()) };
+    // Two passwords that are both good: it is made with the older one, and gets the newer one.
+    let found = account.create.find(" AS 0x").map(|at| at + " AS 0x".len());
+    let unknown = || internal("the password of a user is in words that Kronos does not know");
+    let begin = found.ok_or_else(unknown)?;
+    let rest = &account.create[begin..];
+    let length = rest.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len());
+    let new = &rest[..length];
+    account.alter.push(format!(
+        "ALTER USER {name} IDENTIFIED WITH {} AS 0x{new} RETAIN CURRENT PASSWORD",
+        plain_literal(&plugin)
+    ));
+    if is_expired {
+        account.alter.push(again);
+    }
+    account.create.replace_range(begin..begin + length, &old);
+    Ok(())
 }
 
 /// Every account, as lines; and what the user should know.
@@ -68,12 +126,27 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
             format!("CREATE ROLE {name}")
         } else {
             // MariaDB may need a second statement, for how long the password lasts.
-            let mut shown = shown(session, &format!("SHOW CREATE USER {name}")).await?.into_iter();
+            let mut shown = match shown(session, &format!("SHOW CREATE USER {name}")).await {
+                Ok(shown) => shown.into_iter(),
+                // Dropped since they were listed.
+                Err(error) if has_code(&error, &GONE) => continue,
+                Err(error) => return Err(error),
+            };
             let create = shown.next().unwrap_or_default();
             account.alter = shown.collect();
+            if create.ends_with(" PASSWORD EXPIRE") {
+                // Whatever is said of the user takes it back.
+                account.alter.push(format!("ALTER USER {name} PASSWORD EXPIRE"));
+            }
             create
         };
-        account.grants = shown(session, &format!("SHOW GRANTS FOR {name}")).await?;
+        if !session.server.is_mariadb {
+            amend(session, &mut account).await?;
+        }
+        account.grants = match shown(session, &format!("SHOW GRANTS FOR {name}")).await {
+            Err(error) if has_code(&error, &GONE) => continue,
+            grants => grants?,
+        };
         // MariaDB shows those of its roles as well.
         let own = [format!(" TO {name}"), format!(" FOR {name}")];
         account.grants.retain(|grant| own.iter().any(|own| grant.contains(own)));
@@ -139,6 +212,8 @@ fn pattern(database: &str) -> String {
 #[derive(Debug, Default)]
 pub(super) struct Made {
     new: Vec<Account>,
+    /// Was there before, and gets rights too.
+    everyone: Option<Account>,
     /// Roles that belonged to whoever restores them.
     own: Vec<String>,
 }
@@ -155,6 +230,10 @@ pub(super) async fn make(session: &mut Session, text: &str, wanted: &Wanted, mad
     let (user,): (String,) = session.row("ask who the user is", "SELECT CURRENT_USER()").await?;
     let all = parse(text)?;
     for account in all.iter().filter(|account| wanted.wants(account)) {
+        if account.is_everyone() {
+            made.everyone = Some(account.clone());
+            continue;
+        }
         if exists(session, account).await? {
             continue;
         }
@@ -174,7 +253,7 @@ pub(super) async fn grant(session: &mut Session, wanted: &Wanted, made: &Made) -
     let mut warnings = Vec::new();
     let (user,): (String,) = session.row("ask who the user is", "SELECT CURRENT_USER()").await?;
     let (user, host) = user.rsplit_once('@').unwrap_or((&user, "%"));
-    for account in &made.new {
+    for account in made.new.iter().chain(&made.everyone) {
         let grants = account.grants.iter().filter(|_| wanted.privileges);
         for grant in grants.chain(&account.alter) {
             check(grant, &["GRANT", "REVOKE", "SET DEFAULT ROLE", "ALTER USER"])?;
@@ -194,7 +273,9 @@ pub(super) async fn grant(session: &mut Session, wanted: &Wanted, made: &Made) -
                 ));
             }
         }
-        // Who makes a role in MariaDB may hand it on from then on.
+    }
+    // Who makes a role in MariaDB may hand it on from then on; until all who have it got it, he must.
+    for account in &made.new {
         let own = format!(" {} TO {}@{}", account.sql(), ident(user), ident(host));
         if account.role && !made.own.iter().any(|grant| grant.contains(&own)) {
             let sql = format!("REVOKE {} FROM {}@{}", account.sql(), ident(user), ident(host));
@@ -230,7 +311,15 @@ fn check(sql: &str, begins: &[&str]) -> Result<()> {
 }
 
 async fn run(session: &mut Session, account: &Account, sql: &str) -> Result<()> {
+    // Elsewhere MariaDB before 11 does not know the word.
+    let is_about_package = session.server.is_mariadb && sql.contains(" ON PACKAGE ");
+    if is_about_package {
+        session.run("prepare the session", "SET SESSION sql_mode = 'ORACLE'").await?;
+    }
     let done = session.run("make a user", sql).await;
+    if is_about_package {
+        session.run("prepare the session", &format!("SET SESSION sql_mode = '{MODE}'")).await?;
+    }
     done.map_err(|e| e.with("user", self::account(&account.user, &account.host)))
 }
 

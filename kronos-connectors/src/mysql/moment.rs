@@ -1,15 +1,20 @@
 //! One moment of a server, seen by several sessions: snapshots that are opened while no transaction
 //! can commit, or opened again until all are of one place in the binary log.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 use kronos_core::{Error, ErrorKind, Event, Result, Retry, RunContext};
 
+use super::catalog;
 use super::connect::Session;
 use super::error::{has_code, internal};
 use super::place::Place;
 use super::settings::{Consistency, MysqlSettings};
+
+/// Names of databases with those of what is in them.
+pub(super) type Names = BTreeMap<String, BTreeSet<String>>;
 
 /// What a session sees from then on is what was committed before.
 const SNAPSHOT: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
@@ -37,16 +42,30 @@ pub(super) struct Moment {
     pub place: Option<Place>,
     /// How long commits were held back.
     pub held: Option<Duration>,
+    /// What there was at the moment: tables, views, sequences.
+    pub names: Names,
     pub warnings: Vec<String>,
     pub notices: Vec<String>,
 }
 
-/// Opens so many snapshots of one moment.
-pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContext) -> Result<Moment> {
+/// Opens so many snapshots of one moment, of these databases.
+pub(super) async fn open(
+    settings: &MysqlSettings,
+    databases: &[String],
+    count: usize,
+    run: &RunContext,
+) -> Result<Moment> {
     let mut holder = settings.open().await?;
     let sessions = try_join_all((0..count.max(1)).map(|_| settings.open())).await?;
-    let mut moment =
-        Moment { sessions, guard: None, place: None, held: None, warnings: Vec::new(), notices: Vec::new() };
+    let mut moment = Moment {
+        sessions,
+        guard: None,
+        place: None,
+        held: None,
+        names: databases.iter().map(|database| (database.clone(), BTreeSet::new())).collect(),
+        warnings: Vec::new(),
+        notices: Vec::new(),
+    };
     let mut is_guarded = guard(&mut holder, &mut moment.notices).await?;
     match settings.consistency {
         Consistency::Nothing => {
@@ -92,6 +111,9 @@ pub(super) async fn open(settings: &MysqlSettings, count: usize, run: &RunContex
             }
             Err(error) => return Err(error),
         },
+    }
+    if moment.held.is_none() {
+        list(&mut holder, &mut moment.names).await?;
     }
     if is_guarded {
         moment.guard = Some(holder);
@@ -183,9 +205,18 @@ async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
         }
         Err(error) => return Err(error),
     };
+    list(holder, &mut moment.names).await?;
     holder.run(what, free).await?;
     moment.held = Some(begun.elapsed());
     agree(moment).await
+}
+
+/// Lists what databases have, by names alone: no table has to be opened for that.
+async fn list(session: &mut Session, names: &mut Names) -> Result<()> {
+    for (database, names) in names {
+        *names = catalog::names(session, database).await?;
+    }
+    Ok(())
 }
 
 /// MySQL's lock waits for every statement that reads a table, and whoever wants to read that table

@@ -17,6 +17,8 @@ pub(super) enum Kind {
     Database,
     Sequence,
     Table,
+    /// Code that functions and procedures share (MySQL, since 9.2).
+    Library,
     Function,
     Procedure,
     Package,
@@ -33,6 +35,7 @@ impl Kind {
             Self::Database => "DATABASE",
             Self::Sequence => "SEQUENCE",
             Self::Table => "TABLE",
+            Self::Library => "LIBRARY",
             Self::Function => "FUNCTION",
             Self::Procedure => "PROCEDURE",
             Self::Package => "PACKAGE",
@@ -154,6 +157,25 @@ pub(super) async fn read_code(session: &mut Session, database: &str) -> Result<V
     Ok(all.into_iter().filter(|object| object.kind > Kind::Table).collect())
 }
 
+/// The definition of a table without its counter, which goes on.
+pub(super) fn definition(create: Vec<u8>) -> Vec<u8> {
+    const COUNTER: &[u8] = b" AUTO_INCREMENT=";
+    let mut kept = create;
+    while let Some(at) = kept.windows(COUNTER.len()).position(|some| some == COUNTER) {
+        let end = kept[at + COUNTER.len()..].iter().position(|byte| !byte.is_ascii_digit());
+        kept.drain(at..end.map_or(kept.len(), |end| at + COUNTER.len() + end));
+    }
+    kept
+}
+
+/// What a table is now.
+pub(super) async fn definition_now(session: &mut Session, database: &str, table: &str) -> Result<Vec<u8>> {
+    let sql = format!("SHOW CREATE TABLE {}", qualified(database, table));
+    let row: Row = session.row("ask for a definition", &sql).await?;
+    let create = row.get_opt::<Vec<u8>, _>(1).and_then(std::result::Result::ok);
+    create.map(definition).ok_or_else(|| internal("the server defines a table by nothing"))
+}
+
 /// One line for each object.
 pub(super) fn lines(objects: &[Object]) -> Result<Vec<u8>> {
     let mut lines = Vec::new();
@@ -198,6 +220,12 @@ impl Reading<'_> {
             literal(self.database)
         );
         let mut objects = Vec::new();
+        if self.session.server.is_mysql_since(9, 2) {
+            let query = "SELECT library_name FROM information_schema.libraries WHERE library_schema = ";
+            for name in self.names(query).await? {
+                objects.push(self.show(Kind::Library, &name).await?);
+            }
+        }
         let found: Vec<(String, String)> = self.session.rows("list the routines", &sql).await?;
         for (kind, name) in found {
             let kind = Kind::of_routine(&kind).ok_or_else(|| {
@@ -224,6 +252,7 @@ impl Reading<'_> {
         })?;
         let (mode, zone, create, client) = match kind {
             Kind::Database | Kind::Sequence | Kind::Table => (None, None, 1, None),
+            Kind::Library => (Some(1), None, 2, None),
             Kind::View => (None, None, 1, Some(2)),
             Kind::Event => (Some(1), Some(2), 3, Some(4)),
             _ => (Some(1), None, 2, Some(3)),
@@ -237,13 +266,18 @@ impl Reading<'_> {
                 .with("hint", format!("GRANT {right}"))
         };
         let text = bytes(create).ok_or_else(hidden)?;
-        let setting = client.map(|at| Setting {
+        let mut setting = client.map(|at| Setting {
             sql_mode: mode.and_then(word),
             client: word(at).unwrap_or_default(),
             connection: word(at + 1).unwrap_or_default(),
             database: word(at + 2),
             time_zone: zone.and_then(word),
         });
+        if kind == Kind::Library {
+            // Of its settings it keeps this one.
+            let (client, connection) = ("utf8mb4".to_owned(), "utf8mb4_general_ci".to_owned());
+            setting = Some(Setting { sql_mode: mode.and_then(word), client, connection, ..Setting::default() });
+        }
         Ok(Object { kind, name: name.to_owned(), create: Text::of(text), setting, table: None, next: None })
     }
 
@@ -260,6 +294,14 @@ impl Reading<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_counter_is_no_part_of_a_definition() {
+        let create = "CREATE TABLE `t` (`id` int AUTO_INCREMENT) ENGINE=InnoDB AUTO_INCREMENT=75 COMMENT='x'";
+        let kept = create.replace(" AUTO_INCREMENT=75", "");
+        assert_eq!(definition(create.into()), kept.as_bytes());
+        assert_eq!(definition(b"x AUTO_INCREMENT=7".to_vec()), b"x");
+    }
 
     #[test]
     fn statements_that_are_no_text_survive() {

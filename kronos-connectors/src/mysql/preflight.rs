@@ -4,7 +4,7 @@
 use kronos_core::{Preflight, Result};
 
 use super::catalog;
-use super::connect::Session;
+use super::connect::{Server, Session};
 use super::names::{ident, shown};
 use super::rewrite::tokens;
 use super::settings::MysqlSettings;
@@ -14,16 +14,15 @@ pub(super) async fn preflight(settings: &MysqlSettings) -> Result<Preflight> {
     let (chosen, notices) = settings.chosen(&[]).await?;
     found.notes.extend(notices);
     let mut session = settings.open().await?;
-    let grants: Vec<(String,)> = session.rows("ask for the user's rights", "SHOW GRANTS").await?;
-    let rights = Rights(grants.into_iter().map(|(grant,)| grant).collect());
-    for (right, place, is_needed, why) in wanted(&session, &chosen) {
-        if rights.has(right, place.as_deref()) {
-            continue;
+    let rights = Rights::of(&mut session).await?;
+    for (right, place, why) in useful(session.server) {
+        if !rights.has(right, place) {
+            found.notes.push(format!("GRANT {right} ON {}.*: {why}", place.map_or_else(|| "*".to_owned(), ident)));
         }
-        let place = place.map_or_else(|| "*.*".to_owned(), |database| format!("{}.*", ident(&database)));
-        let line = format!("GRANT {right} ON {place}: {why}");
-        if is_needed { found.missing.push(line) } else { found.notes.push(line) }
     }
+    let unseen = rights.unseen(session.server, &chosen);
+    found.missing.extend(unseen.needed);
+    found.notes.extend(unseen.wanted);
     found.notes.extend(server_notes(&mut session).await?);
     for database in &chosen {
         for table in catalog::tables(&mut session, database).await? {
@@ -43,63 +42,109 @@ pub(super) async fn preflight(settings: &MysqlSettings) -> Result<Preflight> {
     Ok(found)
 }
 
-/// A right, the database in which it is needed, whether a backup fails without it, and what for.
-type Wanted = (&'static str, Option<String>, bool, &'static str);
+/// Rights for want of which the server shows less than there is, and does not say so.
+#[derive(Debug, Default)]
+pub(super) struct Unseen {
+    /// Without these a backup is refused.
+    pub needed: Vec<String>,
+    /// Without these it says what it may lack.
+    pub wanted: Vec<String>,
+}
 
-fn wanted(session: &Session, databases: &[String]) -> Vec<Wanted> {
-    let server = session.server;
-    let mut wanted: Vec<Wanted> = vec![
-        ("RELOAD", None, false, "without it commits are not held back, and snapshots are opened until they agree"),
-        ("SELECT", Some("mysql".to_owned()), false, "without it users and their rights are not backed up"),
+pub(super) async fn unseen(session: &mut Session, databases: &[String]) -> Result<Unseen> {
+    Ok(Rights::of(session).await?.unseen(session.server, databases))
+}
+
+/// Rights on the whole server or on a database of its own, and what is worse without them.
+fn useful(server: Server) -> Vec<(&'static str, Option<&'static str>, &'static str)> {
+    let mut useful = vec![
+        ("RELOAD", None, "without it commits are not held back, and snapshots are opened until they agree"),
+        ("SELECT", Some("mysql"), "without it users and their rights are not backed up"),
     ];
     if server.is_mariadb {
         let why = "without it the position in the binary log is known only from the snapshots";
-        wanted.push(("BINLOG MONITOR", None, false, why));
+        useful.push(("BINLOG MONITOR", None, why));
     } else {
-        wanted.push(("REPLICATION CLIENT", None, false, "without it the position in the binary log is not known"));
-        wanted.push(("BACKUP_ADMIN", None, false, "without it tables may be changed while they are read"));
-        wanted.push(("SHOW_ROUTINE", None, false, "without it routines of other users cannot be read"));
+        useful.push(("REPLICATION CLIENT", None, "without it the position in the binary log is not known"));
+        useful.push(("BACKUP_ADMIN", None, "without it tables may be changed while they are read"));
     }
-    for database in databases {
-        for (right, why) in [
-            ("SELECT", "rows are read"),
-            ("SHOW VIEW", "views are read"),
-            ("TRIGGER", "triggers are read"),
-            ("EVENT", "events are read"),
-        ] {
-            wanted.push((right, Some(database.clone()), true, why));
-        }
-    }
-    wanted
+    useful
 }
 
 /// The rights of a user, as `SHOW GRANTS` has them.
 struct Rights(Vec<String>);
 
 impl Rights {
+    async fn of(session: &mut Session) -> Result<Self> {
+        let what = "ask for the user's rights";
+        let mut ask = "SHOW GRANTS".to_owned();
+        if !session.server.is_mariadb {
+            // Those of roles are not shown otherwise.
+            let roles: String = session.value(what, "SELECT CURRENT_ROLE()").await?;
+            if roles != "NONE" {
+                ask = format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}");
+            }
+        }
+        let grants: Vec<(String,)> = session.rows(what, &ask).await?;
+        Ok(Self(grants.into_iter().map(|(grant,)| grant).collect()))
+    }
+
+    fn unseen(&self, server: Server, databases: &[String]) -> Unseen {
+        let mut unseen = Unseen::default();
+        for database in databases {
+            for (right, why) in [
+                ("SELECT", "rows are read"),
+                ("SHOW VIEW", "views are read"),
+                ("TRIGGER", "triggers are read"),
+                ("EVENT", "events are read"),
+            ] {
+                if !self.has(right, Some(database)) {
+                    unseen.needed.push(format!("GRANT {right} ON {}.*: {why}", ident(database)));
+                }
+            }
+            // Who sees the name of a routine, and not what it does, is told so when it is read.
+            let sees_names = ["EXECUTE", "ALTER ROUTINE", "SHOW CREATE ROUTINE"];
+            let grant = if server.is_mariadb { "SELECT ON `mysql`.`proc`" } else { "SHOW_ROUTINE ON *.*" };
+            let sees_all = if server.is_mariadb {
+                self.has("SELECT", Some("mysql"))
+                    || self.0.iter().any(|g| g.starts_with("GRANT SELECT ON `mysql`.`proc`"))
+            } else {
+                self.has("SHOW_ROUTINE", None) || self.has("SELECT", None)
+            };
+            if !sees_all && !sees_names.iter().any(|right| self.has(right, Some(database))) {
+                let database = shown(database);
+                unseen
+                    .wanted
+                    .push(format!("{database}: routines that the user may not see are not backed up: GRANT {grant}"));
+            }
+        }
+        unseen
+    }
+
     /// Whether a right is given in a database, or everywhere.
     fn has(&self, right: &str, database: Option<&str>) -> bool {
-        self.0.iter().any(|grant| {
-            let found = tokens(grant);
-            let Some(on) = found.iter().position(|token| token.is("ON")) else { return false };
-            let given: Vec<String> = grant[..found[on].at]
-                .trim_start_matches("GRANT ")
-                .split(',')
-                .map(|right| right.trim().to_ascii_uppercase())
-                .collect();
-            let place = found.get(on + 1);
-            let is_place = match (place, database) {
-                (Some(place), _) if place.text == "*" => true,
-                (Some(place), Some(database)) => place.name().is_some_and(|name| fits(&name, database)),
-                _ => false,
-            };
-            // A right on one table is none in the database.
-            let is_whole = found.get(on + 3).is_some_and(|token| token.text == "*");
-            is_place
-                && is_whole
-                && given.iter().any(|given| given == right || given == "ALL PRIVILEGES" || given == "ALL")
-        })
+        let is_named =
+            |begin: &str| self.0.iter().any(|line| line.starts_with(begin) && names(line, begin, right, database));
+        // MySQL can give a right everywhere but in a database.
+        is_named("GRANT ") && !(database.is_some() && is_named("REVOKE "))
     }
+}
+
+/// Whether a line of `SHOW GRANTS` is about a right in a database.
+fn names(line: &str, begin: &str, right: &str, database: Option<&str>) -> bool {
+    let found = tokens(line);
+    let Some(on) = found.iter().position(|token| token.is("ON")) else { return false };
+    let rights = line[begin.len()..found[on].at].split(',').map(|right| right.trim().to_ascii_uppercase());
+    let place = found.get(on + 1);
+    let is_place = match (place, database) {
+        (Some(place), _) if place.text == "*" => true,
+        (Some(place), Some(database)) => place.name().is_some_and(|name| fits(&name, database)),
+        _ => false,
+    };
+    // A right on one table is none in the database.
+    let is_whole = found.get(on + 3).is_some_and(|token| token.text == "*");
+    let all = ["ALL PRIVILEGES", "ALL"];
+    is_place && is_whole && rights.into_iter().any(|given| given == right || all.contains(&given.as_str()))
 }
 
 /// Whether the pattern of a right fits a database: `_` and `%` stand for something unless a backslash
@@ -161,5 +206,11 @@ mod tests {
         assert!(rights.has("RELOAD", None) && rights.has("RELOAD", Some("x")) && !rights.has("SELECT", None));
         assert!(rights.has("SELECT", Some("my_shop")) && !rights.has("SELECT", Some("myxshop")));
         assert!(rights.has("TRIGGER", Some("test")) && !rights.has("EVENT", Some("one")));
+        let but = Rights(vec![
+            "GRANT SELECT ON *.* TO `me`@`%`".to_owned(),
+            "REVOKE SELECT ON `one`.* FROM `me`@`%`".to_owned(),
+        ]);
+        assert!(but.has("SELECT", Some("two")) && !but.has("SELECT", Some("one")));
+        assert_eq!(but.unseen(Server { is_mariadb: true, version: (10, 11, 0) }, &["two".to_owned()]).needed.len(), 3);
     }
 }

@@ -13,6 +13,7 @@ use super::connect::Session;
 use super::error::{failed, is_lost, silent};
 use super::lines;
 use super::names::qualified;
+use super::objects::definition_now;
 use super::plan::Rows;
 use super::reading::Reading;
 
@@ -51,6 +52,12 @@ impl Reading {
         let count = read(session, &sql, self.dump.settings.read_timeout, &mut to).await?;
         if to.again.left > 0 {
             return Err(differs());
+        }
+        // Not every change of a table makes reading it fail. Now that it is being read, there is none.
+        let known = self.dump.definitions.get(&(rows.database.clone(), rows.table.clone()));
+        let now = definition_now(session, &rows.database, &rows.table).await?;
+        if known.is_none_or(|known| *known != now) {
+            return Err(altered());
         }
         session.run("end reading rows", "ROLLBACK TO SAVEPOINT kronos").await?;
         lease.give_back();
@@ -125,6 +132,12 @@ impl Again {
             Ok(())
         }
     }
+}
+
+fn altered() -> Error {
+    Error::new(ErrorKind::Conflict, "a table was altered after the backup began")
+        .with("hint", "run the backup again")
+        .with_retry(kronos_core::Retry::Later)
 }
 
 fn differs() -> Error {

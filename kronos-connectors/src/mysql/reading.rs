@@ -1,5 +1,6 @@
 //! One stream being read: what it holds decides how.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,7 +23,11 @@ pub(super) struct Common {
     pub workers: Workers,
     /// Keeps tables from being changed.
     pub guard: Mutex<Option<Session>>,
+    pub definitions: Definitions,
 }
+
+/// The definitions of tables, by database and name, as the backup has them.
+pub(super) type Definitions = BTreeMap<(String, String), Vec<u8>>;
 
 /// What is read into a stream.
 #[derive(Debug)]

@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd};
 use tokio::sync::OnceCell;
 
-use super::building::{Building, token};
+use super::building::{Building, keep_as_is, token};
+use super::code::Made;
 use super::connect::Session;
 use super::error::{cancelled, corrupt, internal};
-use super::globals::{self, Made, Wanted};
-use super::journal::{self, Step};
+use super::globals::{self, Wanted};
+use super::journal::{self, Step, Swap};
 use super::names::shown;
 use super::objects;
 use super::plan::Content;
@@ -52,7 +53,7 @@ pub(super) struct Inner {
     /// As long as it is there, nobody takes what is made for something that was left behind.
     living: tokio::sync::Mutex<Option<Session>>,
     script: Mutex<Option<String>>,
-    made: Mutex<Made>,
+    made: Mutex<globals::Made>,
     prepared: OnceCell<()>,
     written: Mutex<BTreeSet<String>>,
     has_failed: AtomicBool,
@@ -217,6 +218,7 @@ impl Inner {
         if session.server.is_mariadb_since(10, 11) {
             session.run(what, "SET SESSION system_versioning_insert_history = ON").await?;
         }
+        keep_as_is(&mut session).await?;
         if !self.settings.binlog {
             let off = session.run(what, "SET SESSION sql_log_bin = OFF").await;
             off.map_err(|e| e.with("hint", "`binlog = \"on\"` writes the restore into the binary log"))?;
@@ -245,8 +247,15 @@ impl Inner {
     async fn make(&self) -> Result<()> {
         let mut session = self.take().await?;
         let script = locked(&self.script).take();
-        if let Some(script) = script.filter(|_| self.request.owners || self.request.privileges) {
-            let mut made = Made::default();
+        let is_foreign = self.buildings.iter().any(|building| building.planned.is_foreign);
+        if is_foreign {
+            for building in self.buildings.first() {
+                building.warn("users and their rights are left out, as this is another server".to_owned());
+            }
+        }
+        let is_wanted = !is_foreign && (self.request.owners || self.request.privileges);
+        if let Some(script) = script.filter(|_| is_wanted) {
+            let mut made = globals::Made::default();
             let done = globals::make(&mut session, &script, &self.wanted(), &mut made).await;
             *locked(&self.made) = made;
             done?;
@@ -298,17 +307,19 @@ impl Inner {
 
     /// Gives the tables their places.
     async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        let mut placed = Vec::new();
+        let mut session = self.take().await?;
+        // As long as this session lives, nobody takes what is half done for something left behind.
+        journal::begin_swap(&mut session, &self.token).await?;
         for building in &self.buildings {
-            let mut session = self.take().await?;
+            wait_for_ddl(&mut session, DDL.into()).await?;
             let swap = building.swap(&mut session, &self.request).await?;
             swap.rehearse(&mut session).await?;
-            journal::begin_swap(&mut session, &self.token).await?;
             journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
             // But nobody shall wait behind a rename.
-            let lock = format!("SET SESSION lock_wait_timeout = {}", self.settings.lock_timeout.as_secs().max(1));
-            session.run("prepare the session", &lock).await?;
+            wait_for_ddl(&mut session, self.settings.lock_timeout.as_secs()).await?;
             match swap.forward(&mut session).await {
-                Ok(warnings) => outcome.warnings.extend(warnings),
+                Ok(made) => placed.push((swap, made)),
                 Err(error) => {
                     let error = if outcome.created.is_empty() {
                         error
@@ -331,16 +342,28 @@ impl Inner {
             building.is_placed();
             outcome.created.push(format!("database {}", shown(&building.planned.to)));
             outcome.warnings.extend(building.warnings());
+        }
+        wait_for_ddl(&mut session, DDL.into()).await?;
+        // A view may need another database. Until then the journals stay: whoever comes after a
+        // restore that is killed here does this too.
+        let lacking = |placed: &[(Swap, Made)]| placed.iter().map(|(_, made)| made.lacking.len()).sum::<usize>();
+        let mut before = usize::MAX;
+        while placed.len() > 1 && (1..before).contains(&lacking(&placed)) {
+            before = lacking(&placed);
+            for (swap, made) in placed.iter_mut().filter(|(_, made)| !made.lacking.is_empty()) {
+                swap.make_lacking(&mut session, made).await?;
+            }
+        }
+        for (swap, made) in placed {
+            outcome.warnings.extend(made.told());
             if let Err(error) = swap.clean(&mut session).await {
                 let (old, beside) = (shown(&swap.old), shown(&swap.beside));
                 outcome.warnings.push(format!("what was replaced could not be removed ({old}, {beside}): {error}"));
             }
-            session.close().await;
         }
         let made = std::mem::take(&mut *locked(&self.made));
-        let mut session = self.take().await?;
         outcome.warnings.extend(globals::grant(&mut session, &self.wanted(), &made).await?);
-        self.give_back(session);
+        session.close().await;
         outcome.created.extend(made.names().iter().map(|name| format!("user {name}")));
         Ok(outcome)
     }
@@ -375,6 +398,11 @@ impl Inner {
         self.close().await;
         Ok(())
     }
+}
+
+/// For so many seconds statements of a session wait for those who use a table.
+async fn wait_for_ddl(session: &mut Session, seconds: u64) -> Result<()> {
+    session.run("prepare the session", &format!("SET SESSION lock_wait_timeout = {}", seconds.max(1))).await
 }
 
 /// Compares the end of a stream with what the backup says.

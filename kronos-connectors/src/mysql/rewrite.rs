@@ -134,6 +134,8 @@ pub(super) fn moved(sql: &str, from: &str, to: &str, part: Part) -> String {
         Part::Head => found
             .windows(3)
             .position(|three| three[0].is("FOR") && three[1].is("EACH") && three[2].is("ROW"))
+            // `AS $$…$$`, in another language: before it, libraries are named with their databases.
+            .or_else(|| found.windows(2).position(|two| two[0].is("AS") && two[1].text.starts_with('$')))
             .unwrap_or(0),
     };
     let (mut out, mut begin) = (String::with_capacity(sql.len()), 0);
@@ -190,6 +192,8 @@ mod tests {
             moved(sql, "shop", "new", Part::Head),
             "CREATE TRIGGER `new`.tr BEFORE INSERT ON `new`.t FOR EACH ROW INSERT INTO shop.log VALUES (1)"
         );
+        let sql = "CREATE FUNCTION `f`() RETURNS int LANGUAGE JAVASCRIPT USING (`shop`.`l` AS `l`) AS $$ shop.x $$";
+        assert_eq!(moved(sql, "shop", "new", Part::Head), sql.replace("`shop`", "`new`"));
         assert!(names_database("SELECT * FROM shop.t", "shop") && !names_database("SELECT shop FROM t", "shop"));
     }
 

@@ -2,9 +2,11 @@
 //! statement; routines, views, triggers and events are dropped before and made after it. Each step
 //! may be done again, forward or backward, from wherever an earlier one was killed.
 
+use std::collections::BTreeMap;
+
 use kronos_core::{Error, ErrorKind, Result};
 
-use super::code::{self, Move};
+use super::code::{self, Made, Move};
 use super::connect::Session;
 use super::journal::{Remains, Step, Swap, drop_database, tables, write};
 use super::names::{ident, qualified};
@@ -28,8 +30,8 @@ impl Swap {
         Ok(())
     }
 
-    /// Does it; gives what the user should know.
-    pub(super) async fn forward(&self, session: &mut Session) -> Result<Vec<String>> {
+    /// Does it; gives what came of it.
+    pub(super) async fn forward(&self, session: &mut Session) -> Result<Made> {
         let options = self.options.as_deref().unwrap_or_default();
         session
             .change("make the database", &format!("CREATE DATABASE IF NOT EXISTS {} {options}", ident(&self.to)))
@@ -49,22 +51,31 @@ impl Swap {
         if self.former.is_some() && !options.is_empty() {
             session.run("set up the database", &format!("ALTER DATABASE {} {options}", ident(&self.to))).await?;
         }
+        // All of a table at once: the server looks for the sequences of the others too.
+        let mut defaults = BTreeMap::<&String, Vec<String>>::new();
         for (table, column, value) in &self.defaults {
-            let sql = format!(
-                "ALTER TABLE {} ALTER COLUMN {} SET DEFAULT {value}",
-                qualified(&self.to, table),
-                ident(column)
-            );
+            defaults.entry(table).or_default().push(format!("ALTER COLUMN {} SET DEFAULT {value}", ident(column)));
+        }
+        for (table, changes) in defaults {
+            let sql = format!("ALTER TABLE {} {}", qualified(&self.to, table), changes.join(", "));
             session.run("set a default", &sql).await?;
         }
         let place = Move { from: &self.from, to: &self.to, owners: self.owners };
-        let warnings = code::make_all(session, &self.code, place).await?;
+        let made = code::make_all(session, &self.code, place).await?;
         let now = tables(session, &self.to).await?;
         match self.tables.iter().find(|name| !now.contains(name)) {
-            None => Ok(warnings),
+            None => Ok(made),
             Some(missing) => Err(Error::new(ErrorKind::Conflict, "a table has gone while it was put into its place")
                 .with("table", qualified(&self.to, missing))),
         }
+    }
+
+    /// Tries again what was not there yet.
+    pub(super) async fn make_lacking(&self, session: &mut Session, made: &mut Made) -> Result<()> {
+        let views: Vec<_> = made.lacking.drain(..).map(|(view, _)| view).collect();
+        let place = Move { from: &self.from, to: &self.to, owners: self.owners };
+        made.lacking = code::make_all(session, &views, place).await?.lacking;
+        Ok(())
     }
 
     /// Undoes it, as far as it was done.

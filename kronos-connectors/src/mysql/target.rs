@@ -26,6 +26,8 @@ pub(super) struct Planned {
     pub there: Vec<String>,
     /// The server that it came from.
     pub flavor: String,
+    /// The target is a server of the other kind: MySQL for MariaDB, or the other way round.
+    pub is_foreign: bool,
 }
 
 /// What a restore will do to a server.
@@ -63,6 +65,7 @@ pub(super) async fn plan(settings: &MysqlSettings, session: &mut Session, reques
     let mut obstacles = Vec::new();
     for database in &mut databases {
         look(session, database).await?;
+        database.is_foreign = database.flavor != session.server.name();
         if database.flavor != session.server.name() {
             obstacles.push(format!(
                 "the backup is of {}, and the target is {}: neither knows all that the other writes",
@@ -91,6 +94,7 @@ fn named(settings: &MysqlSettings, request: &RestoreRequest) -> Result<Vec<Plann
                 exists: false,
                 there: Vec::new(),
                 flavor: flavor.clone(),
+                is_foreign: false,
             });
         }
     }

@@ -193,7 +193,8 @@ fn strict(server: &Server) {
 
 /// As on a server that takes no rows by LOAD DATA LOCAL, which MySQL does not by default.
 fn inserts(server: &Server) {
-    let (source, target) = (crate::fidelity::nasty(server), server.new_name());
+    let (nasty, target) = (crate::fidelity::nasty(server), server.new_name());
+    let source = &nasty.main;
     let before = source.all();
     block_on(async {
         let repository = repository().await;
