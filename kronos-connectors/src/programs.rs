@@ -22,9 +22,12 @@ pub struct Program {
 
 /// Looks for the programs of every engine of this build: in these directories, which are usually
 /// those of the search path, and where packages put them.
-#[cfg_attr(not(feature = "postgres"), allow(clippy::unused_async, reason = "nothing to look for"))]
+#[cfg_attr(
+    not(any(feature = "mysql", feature = "postgres")),
+    allow(clippy::unused_async, reason = "nothing to look for")
+)]
 pub async fn programs(directories: &[PathBuf]) -> Vec<Program> {
-    #[cfg_attr(not(feature = "postgres"), allow(unused_mut, reason = "nothing to add"))]
+    #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(unused_mut, reason = "nothing to add"))]
     let mut programs = Vec::new();
     #[cfg(feature = "postgres")]
     for (name, purpose) in crate::postgres::tools::USED {
@@ -33,7 +36,14 @@ pub async fn programs(directories: &[PathBuf]) -> Vec<Program> {
         let hint = crate::postgres::tools::package(18);
         programs.push(Program { engine: Engine::POSTGRES, name, purpose, found, hint });
     }
-    #[cfg(not(feature = "postgres"))]
+    #[cfg(feature = "mysql")]
+    for (name, is_mariadb, purpose) in crate::mysql::tools::USED {
+        let found = crate::mysql::tools::installed(name, is_mariadb, directories).await;
+        let found = found.into_iter().map(|tool| (tool.path, tool.version)).collect();
+        let hint = crate::mysql::tools::package(is_mariadb);
+        programs.push(Program { engine: Engine::MYSQL, name, purpose, found, hint });
+    }
+    #[cfg(not(any(feature = "mysql", feature = "postgres")))]
     let _ = directories;
     programs
 }

@@ -1,7 +1,7 @@
 //! The beginning of a dump: which databases, one moment of the server, and what is to be read.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kronos_core::{DumpRequest, Error, ErrorKind, Outline, Phase, Result, RunContext, StreamInfo, matches};
@@ -17,7 +17,8 @@ use super::plan::{Column, Content, Form, Rows, is_excluded};
 use super::preflight;
 use super::ranges;
 use super::reading::{Common, Definitions, Reading, Task};
-use super::settings::MysqlSettings;
+use super::settings::{Method, MysqlSettings};
+use super::tool_dump;
 use super::workers::Workers;
 
 /// One stream may be kept waiting by its reader while another is read.
@@ -43,6 +44,9 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
         refuse(&unseen.wanted)?;
     }
     session.close().await;
+    if settings.method == Method::Tool {
+        return tool_dump::begin(settings, request, run, chosen, notices).await;
+    }
     let moment = moment::open(settings, &chosen, request.parallel.max(LEAST), run).await?;
     notices.extend(moment.notices);
     if let Some(held) = moment.held {
@@ -69,7 +73,14 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     let workers = Workers::new(moment.sessions);
     let guard = Mutex::new(moment.guard);
     let Streams { tasks, warnings, definitions, .. } = streams;
-    let common = Arc::new(Common { settings: settings.clone(), run: run.clone(), workers, guard, definitions });
+    let common = Arc::new(Common {
+        settings: settings.clone(),
+        run: run.clone(),
+        workers,
+        guard,
+        definitions,
+        position: OnceLock::new(),
+    });
     let (infos, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
     let outline = Outline { streams: infos, server_version, warnings };

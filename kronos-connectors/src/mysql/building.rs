@@ -71,11 +71,26 @@ impl Building {
             let left: Vec<String> = objects.iter().filter(|object| !is_common(object)).map(Object::shown).collect();
             if !left.is_empty() {
                 let (flavor, left) = (&self.planned.flavor, left.join(", "));
-                self.warn(format!("left out, as they are written in the words of {flavor}, and this is another server: {left}"));
+                self.warn(format!(
+                    "left out, as they are written in the words of {flavor}, and this is another server: {left}"
+                ));
             }
             objects.retain(is_common);
         }
         self.state().objects = objects;
+        Ok(())
+    }
+
+    /// Takes what a dump has made or would make, now that its tables are loaded.
+    pub(super) fn adopt(&self, objects: Vec<Object>) -> Result<()> {
+        let mut after = BTreeMap::new();
+        for object in objects.iter().filter(|object| object.kind == Kind::Table) {
+            let split = ddl::split(&text(object)?, false);
+            after.insert(object.name.clone(), Split { sequences: split.sequences, ..Split::default() });
+        }
+        let mut state = self.state();
+        state.objects.extend(objects);
+        state.after = after;
         Ok(())
     }
 

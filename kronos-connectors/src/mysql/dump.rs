@@ -108,7 +108,7 @@ impl Dump for MysqlDump {
     }
 
     async fn finish(self: Box<Self>) -> Result<Checkpoint> {
-        let mut checkpoint = Checkpoint { position: self.position.clone(), ..Checkpoint::default() };
+        let mut checkpoint = Checkpoint::default();
         let states = std::mem::take(&mut *self.states());
         let mut ended = Ok(());
         for ((place, state), info) in (0..).zip(states).zip(&self.outline.streams) {
@@ -118,6 +118,7 @@ impl Dump for MysqlDump {
                 Err(error) => ended = ended.and(Err(error.with("stream", &info.name))),
             }
         }
+        checkpoint.position = self.position.clone().or_else(|| self.common.position.get().cloned());
         self.common.release().await;
         ended.map(|()| checkpoint)
     }

@@ -108,7 +108,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// Messages about values begin with the value, which is the user's.
-fn without_data(code: u16, message: &str) -> String {
+pub(super) fn without_data(code: u16, message: &str) -> String {
     let is_about_data = matches!(code, 1062 | 1264 | 1265 | 1292 | 1366 | 1406 | 1416);
     match (message.find('\''), message.rfind("' for ")) {
         (Some(begin), Some(end)) if is_about_data && begin < end => {
@@ -119,7 +119,7 @@ fn without_data(code: u16, message: &str) -> String {
 }
 
 /// Kinds by the server's error codes, which both flavors share.
-fn of_code(code: u16) -> (ErrorKind, Retry) {
+pub(super) fn of_code(code: u16) -> (ErrorKind, Retry) {
     let kind = match code {
         1045 | 1130 | 1251 | 1698 | 1862 | 3118 | 4151 => ErrorKind::Authentication,
         1044 | 1142 | 1143 | 1227 | 1370 | 1410 | 1419 | 1449 | 3878 => ErrorKind::PermissionDenied,

@@ -177,6 +177,14 @@ pub(super) fn parse(text: &str) -> Result<Vec<Account>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
 }
 
+/// The accounts of a stream as statements.
+pub(super) fn script(text: &str) -> Result<String> {
+    let accounts = parse(text)?;
+    let made = accounts.iter().map(|account| &account.create);
+    let given = accounts.iter().flat_map(|account| account.grants.iter().chain(&account.alter));
+    Ok(made.chain(given).map(|sql| format!("{sql};\n")).collect())
+}
+
 /// What of the accounts is wanted.
 #[derive(Debug)]
 pub(super) struct Wanted {

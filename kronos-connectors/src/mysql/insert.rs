@@ -4,7 +4,7 @@ use kronos_core::Result;
 
 use super::error::corrupt;
 use super::lines;
-use super::names::{hex, idents, qualified};
+use super::names::{hex, idents};
 use super::plan::{Form, Rows};
 
 /// A statement has about so many bytes.
@@ -23,8 +23,8 @@ pub(super) struct Inserts<'a> {
 }
 
 impl<'a> Inserts<'a> {
-    pub(super) fn new(rows: &'a Rows, database: &str) -> Self {
-        let name = qualified(database, &rows.table);
+    /// For a table by its name in SQL.
+    pub(super) fn new(rows: &'a Rows, name: &str) -> Self {
         let begin = format!("INSERT INTO {name} ({}) VALUES ", idents(rows.columns.iter().map(|column| &column.name)));
         Self { rows, begin, rest: Vec::new(), sql: String::new(), waiting: 0 }
     }
@@ -104,7 +104,7 @@ mod tests {
         };
         let bytes = b"x\\ty\t15\t{}\n\\N\t0\t\n";
         for at in 0..bytes.len() {
-            let mut inserts = Inserts::new(&rows, "o");
+            let mut inserts = Inserts::new(&rows, "`o`.`t`");
             assert!(inserts.push(&bytes[..at]).unwrap().is_empty() && inserts.push(&bytes[at..]).unwrap().is_empty());
             let (sql, count) = inserts.end().unwrap().unwrap();
             assert_eq!(count, 2);
@@ -113,7 +113,7 @@ mod tests {
                 "INSERT INTO `o`.`t` (`a`, `b`, `c`) VALUES (_binary 0x780979,15,CONVERT(_binary 0x7b7d USING utf8mb4)),(NULL,0,CONVERT(_binary '' USING utf8mb4))"
             );
         }
-        let mut inserts = Inserts::new(&rows, "o");
+        let mut inserts = Inserts::new(&rows, "`o`.`t`");
         assert!(inserts.push(b"only one\n").is_err());
     }
 }

@@ -61,7 +61,7 @@ pub(super) enum Text {
 }
 
 impl Text {
-    fn of(bytes: Vec<u8>) -> Self {
+    pub(super) fn of(bytes: Vec<u8>) -> Self {
         String::from_utf8(bytes).map_or_else(|e| Self::Bytes { hex: hex(e.as_bytes()) }, Self::Plain)
     }
 

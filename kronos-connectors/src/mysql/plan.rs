@@ -29,6 +29,17 @@ pub(super) enum Content {
     },
     /// Rows, in the default format of `LOAD DATA`.
     Rows(Rows),
+    /// Whole databases as the server's own program writes them; if they are several, it names them.
+    Dump { databases: Vec<Dumped>, flavor: String, version: String },
+}
+
+/// A database in a dump, and what the dump of a single one does not say of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Dumped {
+    pub name: String,
+    /// The statement that makes it.
+    pub create: String,
+    pub collation: String,
 }
 
 /// Rows of a table.
@@ -218,6 +229,10 @@ impl Content {
             Self::Globals { .. } => None,
             Self::Schema { database, .. } => Some(database),
             Self::Rows(rows) => Some(&rows.database),
+            Self::Dump { databases, .. } => match databases.as_slice() {
+                [one] => Some(&one.name),
+                _ => None,
+            },
         }
     }
 
@@ -237,6 +252,10 @@ impl Content {
         match self {
             Self::Rows(rows) => info.aliases.extend(table_names(&rows.database, &rows.table)),
             Self::Globals { .. } | Self::Schema { .. } => info.shared = true,
+            Self::Dump { databases, .. } if databases.len() > 1 => {
+                info.aliases.extend(databases.iter().map(|database| shown(&database.name)));
+            }
+            Self::Dump { .. } => {}
         }
         if let Some(database) = self.database() {
             info.aliases.push(shown(database));

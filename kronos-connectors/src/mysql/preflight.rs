@@ -72,10 +72,10 @@ fn useful(server: Server) -> Vec<(&'static str, Option<&'static str>, &'static s
 }
 
 /// The rights of a user, as `SHOW GRANTS` has them.
-struct Rights(Vec<String>);
+pub(super) struct Rights(Vec<String>);
 
 impl Rights {
-    async fn of(session: &mut Session) -> Result<Self> {
+    pub(super) async fn of(session: &mut Session) -> Result<Self> {
         let what = "ask for the user's rights";
         let mut ask = "SHOW GRANTS".to_owned();
         if !session.server.is_mariadb {
@@ -122,7 +122,7 @@ impl Rights {
     }
 
     /// Whether a right is given in a database, or everywhere.
-    fn has(&self, right: &str, database: Option<&str>) -> bool {
+    pub(super) fn has(&self, right: &str, database: Option<&str>) -> bool {
         let is_named =
             |begin: &str| self.0.iter().any(|line| line.starts_with(begin) && names(line, begin, right, database));
         // MySQL can give a right everywhere but in a database.

@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use super::connect::Session;
 use super::plan::Rows;
 use super::settings::MysqlSettings;
+use super::tool_dump::Program;
 use super::workers::Workers;
 
 /// Definitions are handed on in pieces of this size.
@@ -24,6 +25,8 @@ pub(super) struct Common {
     /// Keeps tables from being changed.
     pub guard: Mutex<Option<Session>>,
     pub definitions: Definitions,
+    /// The place in the binary log that a program has told.
+    pub position: std::sync::OnceLock<String>,
 }
 
 /// The definitions of tables, by database and name, as the backup has them.
@@ -35,6 +38,7 @@ pub(super) enum Task {
     /// What has been read already, for it is of the moment when the snapshots were opened.
     Ready(Bytes),
     Rows(Rows),
+    Program(Program),
 }
 
 /// One stream being read.
@@ -49,6 +53,7 @@ impl Reading {
     pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Option<u64>> {
         match &self.task {
             Task::Rows(rows) => self.rows(rows, sender).await.map(Some),
+            Task::Program(program) => self.program(program, sender).await.map(|()| None),
             Task::Ready(bytes) => {
                 let mut rest = bytes.clone();
                 while !rest.is_empty() {

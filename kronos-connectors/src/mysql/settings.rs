@@ -7,6 +7,16 @@ use kronos_core::{Error, ErrorKind, Result, Secret, SourceSettings, nearest};
 
 use super::names;
 
+/// How rows are read and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// By Kronos, with several connections that see one state.
+    #[default]
+    Native,
+    /// By `mysqldump` or `mariadb-dump`.
+    Tool,
+}
+
 /// How the connection is secured; the modes of MySQL's own programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TlsMode {
@@ -103,6 +113,8 @@ pub struct MysqlSettings {
     pub databases: Vec<String>,
     /// How the connection is secured.
     pub tls: Tls,
+    /// How rows are read and written.
+    pub method: Method,
     /// How several connections come to see one state.
     pub consistency: Consistency,
     /// Whether tables that no snapshot can hold still make a backup fail. Default: they are named in
@@ -114,6 +126,8 @@ pub struct MysqlSettings {
     pub load: bool,
     /// What a restore looks at before it puts tables into place.
     pub check: Check,
+    /// Directories in which the server's programs are looked for, before the usual ones.
+    pub tools: Vec<PathBuf>,
     /// Bytes of a table that are read into one stream, about. Default 64 MiB.
     pub range: u64,
     /// How long a connection may take. Default 10 s.
@@ -122,9 +136,11 @@ pub struct MysqlSettings {
     pub lock_timeout: Duration,
     /// How long rows are waited for before a connection counts as lost. Default 300 s.
     pub read_timeout: Duration,
+    /// The target of an export: not a server, but a directory for plain files.
+    pub export: Option<PathBuf>,
 }
 
-const OPTIONS: [&str; 19] = [
+const OPTIONS: [&str; 21] = [
     "host",
     "socket",
     "port",
@@ -138,9 +154,11 @@ const OPTIONS: [&str; 19] = [
     "binlog",
     "load",
     "check",
+    "tools",
     "connect_timeout",
     "lock_timeout",
     "read_timeout",
+    "export",
     "ssl-mode",
     "ssl-ca",
     "ssl-cert",
@@ -156,23 +174,26 @@ impl MysqlSettings {
             password: None,
             databases: Vec::new(),
             tls: Tls::default(),
+            method: Method::default(),
             consistency: Consistency::default(),
             strict: false,
             binlog: true,
             load: true,
             check: Check::default(),
+            tools: Vec::new(),
             range: 64 << 20,
             connect_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(5),
+            export: None,
         }
     }
 
     /// Reads general settings. Options: `host`, `socket` (a path), `port`, `tls` (`disable`,
     /// `prefer`, `require`, `verify-ca`, `verify-full`), `tls_ca`, `tls_cert`, `tls_key`, `method`
-    /// (`native`), `consistency` (`auto`, `lock`, `positions`), `strict`, `binlog` (`on`,
-    /// `off`), `load` (`on`, `off`), `check` (`bytes`, `count`),
-    /// `connect_timeout`, `lock_timeout` and `read_timeout` (seconds).
+    /// (`native`, `tool`), `consistency` (`auto`, `lock`, `positions`), `strict`, `binlog` (`on`,
+    /// `off`), `load` (`on`, `off`), `check` (`bytes`, `count`), `tools` (directories with colons between),
+    /// `connect_timeout`, `lock_timeout` and `read_timeout` (seconds), `export` (a directory).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("", settings.user.clone().unwrap_or_default());
         read.host = settings.host.clone().filter(|host| !host.is_empty());
@@ -188,8 +209,9 @@ impl MysqlSettings {
                 "tls_ca" | "ssl-ca" => read.tls.ca = Some(value.into()),
                 "tls_cert" | "ssl-cert" => read.tls.certificate = Some(value.into()),
                 "tls_key" | "ssl-key" => read.tls.key = Some(value.into()),
-                // The only one that there is.
-                "method" => choice("method", value, &[("native", ())])?,
+                "method" => {
+                    read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?
+                }
                 "consistency" => {
                     let known = [
                         ("auto", Consistency::Auto),
@@ -202,14 +224,11 @@ impl MysqlSettings {
                 "strict" => read.strict = switch("strict", value)?,
                 "binlog" => read.binlog = switch("binlog", value)?,
                 "check" => read.check = choice("check", value, &[("bytes", Check::Bytes), ("count", Check::Count)])?,
+                "tools" => read.tools = std::env::split_paths(value).filter(|path| path.is_absolute()).collect(),
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "lock_timeout" => read.lock_timeout = seconds("lock_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
-                "export" => {
-                    let message = "backups of MySQL and MariaDB cannot be exported into plain files yet";
-                    return Err(Error::new(ErrorKind::Unsupported, message)
-                        .with("hint", "restore it to a server, and use mysqldump or mariadb-dump there"));
-                }
+                "export" => read.export = Some(value.into()),
                 _ => return Err(unknown(key)),
             }
         }
@@ -221,6 +240,9 @@ impl MysqlSettings {
 
     /// Checks everything that can be checked without touching network or files.
     pub(super) fn validate(&self) -> Result<()> {
+        if self.export.is_some() {
+            return Ok(());
+        }
         if self.user.is_empty() {
             return Err(config("no user is named").with("hint", "write mysql://USER@HOST/DATABASE"));
         }

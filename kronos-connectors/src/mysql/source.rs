@@ -59,6 +59,9 @@ impl Connector for MysqlSource {
 
     fn describe(&self) -> String {
         let settings = &self.settings;
+        if let Some(directory) = &settings.export {
+            return directory.display().to_string();
+        }
         let place = format!("mysql://{}@{}", settings.user, settings.address());
         match settings.databases.as_slice() {
             [] => place,
@@ -148,6 +151,9 @@ impl Connector for MysqlSource {
     }
 
     async fn begin_dump(&self, request: &DumpRequest, run: &RunContext) -> Result<Box<dyn Dump>> {
+        if self.settings.export.is_some() {
+            return Err(Error::new(ErrorKind::Config, "a directory of exported files is no source"));
+        }
         Ok(Box::new(MysqlDump::begin(&self.settings, request, run).await?))
     }
 

@@ -6,6 +6,7 @@ use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport, matche
 
 use super::catalog;
 use super::connect::Session;
+use super::export;
 use super::names::{self, literal, shown};
 use super::plan::{Content, table_names};
 use super::settings::MysqlSettings;
@@ -46,6 +47,9 @@ pub(super) fn contents(request: &RestoreRequest) -> Result<BTreeMap<String, Cont
 
 pub(super) async fn inspect(settings: &MysqlSettings, request: &RestoreRequest) -> Result<TargetReport> {
     let needed = request.streams.iter().map(|s| s.end.length).sum();
+    if let Some(directory) = &settings.export {
+        return export::inspect(directory, needed);
+    }
     let mut session = settings.open().await?;
     let plan = plan(settings, &mut session, request).await?;
     session.close().await;
@@ -86,16 +90,27 @@ fn named(settings: &MysqlSettings, request: &RestoreRequest) -> Result<Vec<Plann
     let all = contents(request)?;
     let mut databases = Vec::new();
     for content in all.values() {
-        if let Content::Schema { database, flavor, .. } = content {
-            databases.push(Planned {
-                from: database.clone(),
-                to: database.clone(),
-                tables: chosen(request, &all, database),
-                exists: false,
-                there: Vec::new(),
-                flavor: flavor.clone(),
-                is_foreign: false,
-            });
+        let planned = |database: &String, flavor: &String, tables| Planned {
+            from: database.clone(),
+            to: database.clone(),
+            tables,
+            exists: false,
+            there: Vec::new(),
+            flavor: flavor.clone(),
+            is_foreign: false,
+        };
+        match content {
+            Content::Schema { database, flavor, .. } => {
+                databases.push(planned(database, flavor, chosen(request, &all, database)));
+            }
+            Content::Dump { databases: dumped, flavor, .. } => {
+                let names = dumped
+                    .iter()
+                    .map(|dumped| &dumped.name)
+                    .filter(|name| dumped.len() == 1 || is_wanted(request, name));
+                databases.extend(names.map(|name| planned(name, flavor, None)));
+            }
+            Content::Globals { .. } | Content::Rows(_) => {}
         }
     }
     match settings.databases.as_slice() {
@@ -123,6 +138,12 @@ fn named(settings: &MysqlSettings, request: &RestoreRequest) -> Result<Vec<Plann
         }
     }
     Ok(databases)
+}
+
+/// Whether a database of a dump of several is among what was chosen.
+fn is_wanted(request: &RestoreRequest, database: &str) -> bool {
+    let names = [shown(database), "dump".to_owned()];
+    request.only.is_empty() || request.only.iter().any(|pattern| names.iter().any(|name| matches(pattern, name)))
 }
 
 /// The tables that were chosen of a database; `None` for all of it.

@@ -249,7 +249,7 @@ async fn load(
 
 async fn insert(session: &mut Session, rows: &Rows, database: &str, mut stream: Stream, end: StreamEnd) -> Result<u64> {
     let what = "write rows";
-    let mut inserts = Inserts::new(rows, database);
+    let mut inserts = Inserts::new(rows, &qualified(database, &rows.table));
     let mut written = 0;
     let mut run = async |statements: Vec<(String, u64)>| {
         for (sql, count) in statements {

@@ -4,7 +4,9 @@
 use std::process::Stdio;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use kronos_core::{BackupOptions, Connector as _, DumpRequest, ErrorKind, RestoreOptions, RunContext, StreamId, backup};
+use kronos_core::{
+    BackupOptions, Connector as _, DumpRequest, ErrorKind, RestoreOptions, RunContext, StreamId, backup,
+};
 use libtest_mimic::Trial;
 
 use crate::server::{
@@ -245,13 +247,18 @@ fn sample(server: &Server) {
 
 /// Changes of which the server says nothing to who has an older snapshot.
 fn altered(server: &Server) {
-    for change in ["ADD COLUMN new INT DEFAULT 7", "DROP COLUMN b", "RENAME COLUMN a TO b, RENAME COLUMN b TO a", "COMMENT = 'x'"] {
-        let source = server.database("CREATE TABLE t(id INT PRIMARY KEY, a INT, b INT); INSERT INTO t VALUES (1, 2, 3)");
+    for change in
+        ["ADD COLUMN new INT DEFAULT 7", "DROP COLUMN b", "RENAME COLUMN a TO b, RENAME COLUMN b TO a", "COMMENT = 'x'"]
+    {
+        let source =
+            server.database("CREATE TABLE t(id INT PRIMARY KEY, a INT, b INT); INSERT INTO t VALUES (1, 2, 3)");
         block_on(async {
             // As if the user had no right to keep others from altering tables.
             let run = RunContext::new();
             let dump = source.source().begin_dump(&DumpRequest::default(), &run).await.unwrap();
-            let altering = source.server.try_sql(&source.name, format!("SET lock_wait_timeout = 1; ALTER TABLE t {change}").as_bytes());
+            let altering = source
+                .server
+                .try_sql(&source.name, format!("SET lock_wait_timeout = 1; ALTER TABLE t {change}").as_bytes());
             let place = dump.outline().streams.iter().position(|stream| stream.name.ends_with("/t")).unwrap();
             let stream = dump.open(StreamId(u32::try_from(place).unwrap())).await.unwrap();
             let read = stream.collect().await;
@@ -267,7 +274,8 @@ fn altered(server: &Server) {
 
 fn unseen(server: &Server) {
     let _users = USERS.write().unwrap_or_else(PoisonError::into_inner);
-    let source = server.database("CREATE TABLE t(x INT); CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.x = 1");
+    let source =
+        server.database("CREATE TABLE t(x INT); CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.x = 1");
     let user = crate::server::fresh("unseen");
     let name = &source.name;
     server.sql("", &format!("CREATE USER {user}@'%'; GRANT SELECT, SHOW VIEW, EVENT ON {name}.* TO {user}@'%'"));
@@ -282,7 +290,11 @@ fn unseen(server: &Server) {
         assert!(refused.context("missing").unwrap().contains(&format!("GRANT TRIGGER ON `{name}`.*")), "{refused}");
         server.sql("", &format!("GRANT TRIGGER ON {name}.* TO {user}@'%'"));
         let backup = back_up(&repository, &poor).await.unwrap();
-        assert!(backup.warnings.iter().any(|line| line.contains("routines that the user may not see")), "{:?}", backup.warnings);
+        assert!(
+            backup.warnings.iter().any(|line| line.contains("routines that the user may not see")),
+            "{:?}",
+            backup.warnings
+        );
     });
     server.sql("", &format!("DROP USER {user}@'%'"));
 }
@@ -316,7 +328,9 @@ fn between(from: &'static str, to: &'static str) -> Trial {
             across(&from, &to);
             Ok(())
         }),
-        (Err(reason), _) | (_, Err(reason)) => Trial::test(format!("{name} ({reason})"), || Ok(())).with_ignored_flag(true),
+        (Err(reason), _) | (_, Err(reason)) => {
+            Trial::test(format!("{name} ({reason})"), || Ok(())).with_ignored_flag(true)
+        }
     }
 }
 
@@ -344,7 +358,8 @@ fn across(from: &Server, to: &Server) {
         let shape = "SELECT table_name, column_name, collation_name, is_nullable, extra FROM information_schema.columns \
             WHERE table_schema = DATABASE() ORDER BY 1, ordinal_position; SELECT table_name, index_name, non_unique, column_name, \
             sub_part FROM information_schema.statistics WHERE table_schema = DATABASE() ORDER BY 1, 2, seq_in_index";
-        let plain = |database: &Database| database.sql(shape).replace("DEFAULT_GENERATED", "").replace("STORED GENERATED", "");
+        let plain =
+            |database: &Database| database.sql(shape).replace("DEFAULT_GENERATED", "").replace("STORED GENERATED", "");
         assert_same(&plain(&target), &plain(&source), "columns and keys");
         // What the other does not have is refused, and nothing is left of the attempt.
         let own = if from.is_mariadb() { "CREATE TABLE o(u UUID)" } else { "CREATE TABLE o(a INT, KEY ((a + 1)))" };

@@ -1,0 +1,303 @@
+//! The servers' own programs: where they are, of which family and version, and how they are run.
+//! Never by a shell, and never with a password among the arguments or in the environment.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use kronos_core::{Error, ErrorKind, Result};
+use tokio::io::{AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
+
+use super::connect::Server;
+use super::error::{of_code, one_line, without_data};
+use super::option_file::OptionFile;
+use super::settings::MysqlSettings;
+
+/// Where packages put them, beside the directories of the search path.
+const USUAL: [&str; 7] = [
+    "/usr/bin",
+    "/usr/local/bin",
+    "/usr/local/mysql/bin",
+    "/usr/local/mariadb/bin",
+    "/opt/homebrew/opt/mariadb/bin",
+    "/opt/homebrew/opt/mysql-client/bin",
+    "/opt/homebrew/bin",
+];
+/// So much of what a program says on stderr is kept: the end.
+const KEPT: usize = 64 << 10;
+
+/// What a program is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Dump,
+    Load,
+}
+
+impl Use {
+    /// The names under which a family has it, the better one first.
+    fn names(self, is_mariadb: bool) -> &'static [&'static str] {
+        match (self, is_mariadb) {
+            (Self::Dump, true) => &["mariadb-dump", "mysqldump"],
+            (Self::Load, true) => &["mariadb", "mysql"],
+            (Self::Dump, false) => &["mysqldump"],
+            (Self::Load, false) => &["mysql"],
+        }
+    }
+}
+
+/// A program that is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tool {
+    /// Its name, such as `mariadb-dump`.
+    pub name: &'static str,
+    pub path: PathBuf,
+    /// Such as `10.11.19`.
+    pub version: String,
+    pub is_mariadb: bool,
+    /// The first two numbers of the version.
+    number: (u32, u32),
+}
+
+/// The programs that Kronos uses, whether they are MariaDB's, and what for.
+pub(crate) const USED: [(&str, bool, &str); 4] = [
+    ("mariadb-dump", true, "backups of MariaDB databases by --method tool"),
+    ("mariadb", true, "restores of such backups into MariaDB servers"),
+    ("mysqldump", false, "backups of MySQL databases by --method tool"),
+    ("mysql", false, "restores of such backups into MySQL servers"),
+];
+
+/// Every version of a program that can be found, of its family, in the order in which they were found.
+pub(crate) async fn installed(name: &'static str, is_mariadb: bool, directories: &[PathBuf]) -> Vec<Tool> {
+    let mut found = Vec::new();
+    for path in candidates(name, directories) {
+        found.extend(ask(name, path).await.filter(|tool| tool.is_mariadb == is_mariadb));
+    }
+    found
+}
+
+/// What to install.
+pub(crate) fn package(is_mariadb: bool) -> String {
+    let name = if is_mariadb {
+        "mariadb-client (Debian, Ubuntu), mariadb (RHEL, Fedora, Homebrew)"
+    } else {
+        "mysql-client (Debian unstable, Ubuntu), mysql-community-client (MySQL's own packages) or mysql-client (Homebrew)"
+    };
+    format!("install {name}; `tools` names a directory that is not searched by itself")
+}
+
+/// The program for a server: of its family, of its version, or else of the next newer or older one.
+pub(super) async fn find(settings: &MysqlSettings, server: Server, wanted: Use) -> Result<Tool> {
+    let best = (server.version.0, server.version.1);
+    let (mut fitting, mut others) = (Vec::new(), Vec::new());
+    let names = wanted.names(server.is_mariadb);
+    for name in names {
+        for path in candidates(name, &settings.tools) {
+            match ask(name, path).await {
+                // The first of equals: the user's own directories come first.
+                Some(tool) if tool.is_mariadb == server.is_mariadb && tool.number == best => return Ok(tool),
+                Some(tool) if tool.is_mariadb == server.is_mariadb => fitting.push(tool),
+                Some(tool) => others.push(format!("{} ({})", tool.path.display(), tool.version)),
+                None => {}
+            }
+        }
+    }
+    let far = |tool: &Tool| {
+        let (major, minor) = tool.number;
+        (tool.number < best, major.abs_diff(best.0), minor.abs_diff(best.1))
+    };
+    fitting.into_iter().min_by_key(far).ok_or_else(|| {
+        let error = if others.is_empty() {
+            Error::new(ErrorKind::ToolMissing, format!("a program of {} is not installed", server.name()))
+        } else {
+            let other = if server.is_mariadb { "MySQL" } else { "MariaDB" };
+            Error::new(
+                ErrorKind::ToolMissing,
+                format!("a program of {} is not installed, only {other}'s is", server.name()),
+            )
+            .with("found", others.join(" "))
+        };
+        error.with("program", names[0]).with("hint", package(server.is_mariadb))
+    })
+}
+
+/// Where a program is, each place once.
+fn candidates(name: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
+    let usual = USUAL.iter().map(PathBuf::from);
+    let mut seen = HashSet::new();
+    let paths = directories.iter().cloned().chain(usual).map(|directory| directory.join(name));
+    paths.filter(|path| path.canonicalize().is_ok_and(|real| real.is_file() && seen.insert(real))).collect()
+}
+
+/// Of which family and version a program is; nothing when it is none of these.
+async fn ask(name: &'static str, path: PathBuf) -> Option<Tool> {
+    let answer = command(&path).arg("--version").output().await.ok()?;
+    let (version, number, is_mariadb) = version(&String::from_utf8_lossy(&answer.stdout))?;
+    Some(Tool { name, path, version, is_mariadb, number })
+}
+
+/// Version, its first two numbers, and whether it is MariaDB's, of `mysqldump  Ver 9.4.0 for …`,
+/// `mariadb-dump  Ver 10.19 Distrib 10.11.6-MariaDB, for …`, `… from 11.8.2-MariaDB, client 10.20 for …`.
+fn version(text: &str) -> Option<(String, (u32, u32), bool)> {
+    let after = |word: &str| text.split_once(word).map(|(_, rest)| rest.trim_start());
+    let rest = after(" Distrib ").or_else(|| after(" from ")).or_else(|| after(" Ver "))?;
+    let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let version = rest[..end].to_owned();
+    let mut numbers = version.split('.').map(str::parse);
+    let number = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some((version, number, text.contains("MariaDB")))
+}
+
+impl Tool {
+    /// The program, told how to reach the server by a file that nobody else can read. The file has to
+    /// live as long as the program does.
+    pub(super) fn command(&self, settings: &MysqlSettings) -> Result<(Command, OptionFile)> {
+        let file = OptionFile::new(settings, self.is_mariadb)?;
+        let mut command = command(&self.path);
+        // It counts only as the first argument.
+        command.arg(format!("--defaults-file={}", file.path().display()));
+        Ok((command, file))
+    }
+
+    /// Whether it knows an option of its long form.
+    pub(super) async fn knows(&self, option: &str) -> bool {
+        let help = command(&self.path).args(["--no-defaults", "--help"]).output().await;
+        help.is_ok_and(|help| {
+            let text = String::from_utf8_lossy(&help.stdout).into_owned();
+            text.split(|c: char| c.is_whitespace() || c == '=' || c == '[').any(|word| word == option)
+        })
+    }
+}
+
+/// A program without the settings that the environment has for it, speaking English.
+fn command(path: &Path) -> Command {
+    let mut command = Command::new(path);
+    for (name, _) in std::env::vars_os() {
+        let name_text = name.to_string_lossy();
+        if ["MYSQL", "MARIADB", "LIBMYSQL"].iter().any(|begin| name_text.starts_with(begin)) {
+            command.env_remove(name);
+        }
+    }
+    // MySQL's programs read the user's stored logins whatever else they are told to read.
+    command.env("MYSQL_TEST_LOGIN_FILE", "/dev/null").env("LC_ALL", "C");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Not the terminal's Ctrl-C: the run ends it.
+    command.process_group(0).kill_on_drop(true);
+    command
+}
+
+/// A program that runs. Dropping it kills it.
+#[derive(Debug)]
+pub(super) struct Running {
+    name: &'static str,
+    pub child: Child,
+    said: JoinHandle<String>,
+    /// What is never shown.
+    secret: Option<kronos_core::Secret>,
+    _file: OptionFile,
+}
+
+impl Running {
+    pub(super) fn start(tool: &Tool, mut command: Command, file: OptionFile, settings: &MysqlSettings) -> Result<Self> {
+        let mut child = command.spawn().map_err(|e| {
+            Error::new(ErrorKind::ToolFailed, "a program could not be started")
+                .with("program", tool.path.display())
+                .with("system", &e)
+                .with_source(e)
+        })?;
+        let said = tokio::spawn(listen(child.stderr.take()));
+        Ok(Self { name: tool.name, child, said, secret: settings.password.clone(), _file: file })
+    }
+
+    /// Waits for its end; gives what it said. An error unless it ended well.
+    pub(super) async fn ended(mut self) -> Result<Vec<String>> {
+        let status = self.child.wait().await.map_err(|e| {
+            Error::new(ErrorKind::ToolFailed, "a program could not be waited for")
+                .with("program", self.name)
+                .with_source(e)
+        })?;
+        let mut said = self.said.await.unwrap_or_default();
+        if let Some(secret) = self.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
+            said = said.replace(secret.expose(), "…");
+        }
+        if !status.success() {
+            return Err(failure(self.name, &said).with("status", status));
+        }
+        Ok(said.lines().map(one_line).filter(|line| !line.is_empty()).collect())
+    }
+}
+
+/// What a program says when it fails, as an error.
+fn failure(name: &'static str, said: &str) -> Error {
+    let is_error = |line: &&str| line.to_ascii_lowercase().contains("error");
+    let errors: Vec<&str> = said.lines().filter(is_error).collect();
+    let text = if errors.is_empty() { said.to_owned() } else { errors.join("; ") };
+    let code = code(&text);
+    let (kind, retry) = match code {
+        // The client's own codes: no connection, or none any more.
+        Some(2002..=2006 | 2013 | 2055) => (ErrorKind::ConnectionFailed, kronos_core::Retry::Later),
+        Some(2026) => (ErrorKind::ConnectionFailed, kronos_core::Retry::Never),
+        Some(code) => match of_code(code) {
+            (ErrorKind::QueryFailed, retry) => (ErrorKind::ToolFailed, retry),
+            known => known,
+        },
+        None => (ErrorKind::ToolFailed, kronos_core::Retry::Never),
+    };
+    let text = without_data(code.unwrap_or_default(), &text);
+    Error::new(kind, "a program of the server failed")
+        .with("program", name)
+        .with("said", one_line(&text))
+        .with_retry(retry)
+}
+
+/// The number in `ERROR 1045 (28000)…`, `Got error: 1045: …`.
+fn code(text: &str) -> Option<u16> {
+    let lower = text.to_ascii_lowercase();
+    lower.match_indices("error").find_map(|(at, word)| {
+        let rest = lower[at + word.len()..].trim_start_matches([':', ' ', ']']);
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..end].parse().ok()
+    })
+}
+
+async fn listen(stderr: Option<ChildStderr>) -> String {
+    let Some(stderr) = stderr else { return String::new() };
+    let (mut reader, mut kept, mut some) = (BufReader::new(stderr), Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = reader.read(&mut some).await {
+        kept.extend_from_slice(&some[..read]);
+        if kept.len() > 2 * KEPT {
+            kept.drain(..kept.len() - KEPT);
+        }
+    }
+    String::from_utf8_lossy(&kept).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_the_programs_print_them() {
+        let of = |text| version(text).map(|(version, _, is_mariadb)| (version, is_mariadb));
+        let maria = "mariadb-dump  Ver 10.19 Distrib 10.11.19-MariaDB, for debian-linux-gnu (x86_64)";
+        assert_eq!(of(maria), Some(("10.11.19".into(), true)));
+        let newer =
+            "/opt/bin/mariadb from 11.8.9-MariaDB, client 15.2 for debian-linux-gnu (x86_64) using  EditLine wrapper";
+        assert_eq!(of(newer), Some(("11.8.9".into(), true)));
+        assert_eq!(of("mysqldump  Ver 9.7.4-2 for Linux on x86_64 ((Debian))"), Some(("9.7.4".into(), false)));
+        assert_eq!(of("mysqldump  Ver 10.13 Distrib 5.7.44, for Linux (x86_64)"), Some(("5.7.44".into(), false)));
+        assert_eq!(of("something else 1.0"), None);
+    }
+
+    #[test]
+    fn of_what_was_said_the_errors_are_shown() {
+        let said = "mysqldump: Got error: 1045: \"Access denied for user 'x'@'h' (using password: YES)\" when trying to connect\n";
+        assert_eq!(failure("mysqldump", said).kind(), ErrorKind::Authentication);
+        let said = "hello\nERROR 1062 (23000) at line 5: Duplicate entry 'a@b.org' for key 'x'\n";
+        let error = failure("mysql", said);
+        assert_eq!(error.kind(), ErrorKind::ToolFailed);
+        assert!(!error.to_string().contains("b.org") && error.to_string().contains("line 5"), "{error}");
+        assert_eq!(failure("x", "mysqldump: [ERROR] no idea").context("said"), Some("mysqldump: [ERROR] no idea"));
+    }
+}
