@@ -82,16 +82,16 @@ impl Building {
     }
 
     /// Takes what a dump has made or would make, now that its tables are loaded.
-    pub(super) fn adopt(&self, objects: Vec<Object>) -> Result<()> {
+    pub(super) fn adopt(&self, objects: Vec<Object>, is_mariadb: bool) {
         let mut after = BTreeMap::new();
         for object in objects.iter().filter(|object| object.kind == Kind::Table) {
-            let split = ddl::split(&text(object)?, false);
-            after.insert(object.name.clone(), Split { sequences: split.sequences, ..Split::default() });
+            // What is no text was made as it is.
+            let text = text(object).unwrap_or_default();
+            after.insert(object.name.clone(), ddl::split(&text, is_mariadb));
         }
         let mut state = self.state();
         state.objects.extend(objects);
         state.after = after;
-        Ok(())
     }
 
     /// Users and hosts that objects name as their definers.

@@ -50,7 +50,13 @@ impl Inner {
     }
 
     /// Loads a dump.
-    pub(super) async fn load(&self, databases: &[Dumped], mut stream: Stream, end: StreamEnd) -> Result<()> {
+    pub(super) async fn load(
+        &self,
+        databases: &[Dumped],
+        is_mariadb: bool,
+        mut stream: Stream,
+        end: StreamEnd,
+    ) -> Result<()> {
         let targets: Vec<Option<&Building>> =
             databases.iter().map(|database| self.building(&database.name).ok()).collect();
         let mut session = self.take().await?;
@@ -72,7 +78,7 @@ impl Inner {
             prepare.insert(0, "SET SESSION sql_log_bin = OFF".to_owned());
         }
         let mut sections = Sections::new(databases, databases.len() > 1);
-        let mut client = self.client(&tool, &prepare.join(";\n")).await?;
+        let mut client = self.client(&tool, &prepare.join(";\n"), is_mariadb).await?;
         let fed = async {
             loop {
                 let pieces = match stream.next().await? {
@@ -109,7 +115,7 @@ impl Inner {
         }
         for (building, objects) in targets.iter().zip(sections.objects) {
             if let Some(building) = building {
-                building.adopt(objects)?;
+                building.adopt(objects, is_mariadb);
             }
         }
         *self.loaded.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
@@ -117,7 +123,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn client(&self, tool: &Tool, prepare: &str) -> Result<Client> {
+    async fn client(&self, tool: &Tool, prepare: &str, is_mariadb: bool) -> Result<Client> {
         let (mut command, file) = tool.command(&self.settings)?;
         command.args(["--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]);
         // What a dump holds is for the server, not for this machine.
@@ -135,7 +141,7 @@ impl Inner {
             running.ended().await?;
             return Err(internal("a program read nothing").with("program", tool.name).with_source(error));
         }
-        Ok(Client { running, input, current: None })
+        Ok(Client { running, input, current: None, is_mariadb })
     }
 }
 
@@ -145,6 +151,8 @@ struct Client {
     input: ChildStdin,
     /// The database that it has been told.
     current: Option<usize>,
+    /// The dump is of MariaDB.
+    is_mariadb: bool,
 }
 
 /// Why not everything was fed.
@@ -177,7 +185,7 @@ impl Client {
                 Piece::Of(Some(at), bytes) => (Some(at), bytes),
                 Piece::Table(at, create) => {
                     let to = targets[at].map_or(&databases[at].name, |building| &building.name);
-                    let mut create = for_database(&create, &databases[at].name, to);
+                    let mut create = for_database(&create, &databases[at].name, to, self.is_mariadb);
                     create.extend_from_slice(b";\n");
                     (Some(at), create)
                 }

@@ -43,7 +43,10 @@ impl OptionFile {
     #[cfg(target_os = "linux")]
     fn with(bytes: &[u8]) -> std::io::Result<Self> {
         use std::os::fd::AsRawFd;
+        use std::os::unix::fs::PermissionsExt;
         let mut file = tempfile::tempfile()?;
+        // What has no name is made with the rights of any other file.
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
         write(&mut file, bytes)?;
         // Not inherited, so that no other program that is started meanwhile gets it: the program
         // opens what this process has open.
@@ -90,7 +93,6 @@ fn options(settings: &MysqlSettings, is_mariadb: bool) -> Result<String> {
         say("host", &place)?;
         say("port", &settings.port.to_string())?;
     }
-    say("connect-timeout", &settings.connect_timeout.as_secs().max(1).to_string())?;
     // A socket needs none, and cannot be told by a name.
     let mode = if is_socket { TlsMode::Disable } else { settings.tls.mode };
     let is_verified = matches!(mode, TlsMode::VerifyCa | TlsMode::VerifyFull);

@@ -187,10 +187,10 @@ impl Inner {
                 let objects = objects::parse(&text(stream, end).await?)?;
                 self.building(database)?.keep_objects(objects)
             }
-            Content::Dump { databases, .. } => {
+            Content::Dump { databases, flavor, .. } => {
                 self.announce(databases)?;
                 self.prepare().await?;
-                self.load(databases, stream, end).await
+                self.load(databases, flavor == "MariaDB", stream, end).await
             }
             Content::Rows(rows) => {
                 self.prepare().await?;
@@ -319,6 +319,7 @@ impl Inner {
         if let Some(tool) = self.loaded.by() {
             self.make_definers().await?;
             for building in &self.buildings {
+                self.complete_tables(building).await?;
                 let (database, tables) = (shown(&building.planned.to), building.tables().len());
                 outcome.checks.push(format!("{database}: {tables} tables, loaded by {tool}, which found no error"));
             }

@@ -3,11 +3,12 @@
 
 use kronos_core::Result;
 
+use super::ddl;
 use super::error::corrupt;
 use super::names::{ident, shown};
 use super::objects::{Kind, Object, Setting, Text};
 use super::plan::Dumped;
-use super::rewrite::{Part, Token, moved, names_database, tokens};
+use super::rewrite::{Part, Token, moved, tokens};
 use super::script::{Item, Scanner};
 
 /// What dumps have beside what is looked at more closely, and what may be loaded as it is.
@@ -25,6 +26,8 @@ const LOADED: [&str; 12] = [
     "ANALYZE TABLE",
     "FLUSH TABLES",
 ];
+/// How a dump ends a view whose rows are checked.
+const CHECK_OPTIONS: [&str; 2] = ["/*!50002 WITH CASCADED CHECK OPTION */", "/*!50002 WITH LOCAL CHECK OPTION */"];
 /// What stands in a comment of these versions prepares the making of an object that is not a table.
 const ABOUT_CODE: [&str; 3] = ["/*!50003 SET", "/*!50001 SET", "/*!50106 SET"];
 
@@ -100,7 +103,7 @@ impl Sections {
                     let of = self.current;
                     self.statement(&raw[at..raw.len() - delimiter])?;
                     if !self.has_chosen {
-                        parts.push((of, raw));
+                        parts.push((of, with_dates(raw)));
                     }
                 }
             }
@@ -186,7 +189,7 @@ impl Sections {
             return Ok(None);
         }
         if is("SET") || LOADED.iter().any(|words| is(words)) {
-            let mut statement = bytes.to_vec();
+            let mut statement = with_dates(bytes.to_vec());
             statement.extend_from_slice(b";\n");
             // Some are of the session, whatever comes in it.
             let of = if is("SET") { None } else { Some(self.current()?) };
@@ -290,12 +293,30 @@ impl Sections {
     }
 }
 
-/// A statement that makes a table, for a database of another name; it may take its defaults from a
-/// sequence, which is named with its database.
-pub(super) fn for_database(create: &[u8], from: &str, to: &str) -> Vec<u8> {
+/// A statement that makes a table without what is faster made when its rows are there, for a database
+/// of another name; it may take its defaults from a sequence, which is named with its database.
+pub(super) fn for_database(create: &[u8], from: &str, to: &str, is_mariadb: bool) -> Vec<u8> {
     match std::str::from_utf8(create) {
-        Ok(text) if names_database(text, from) => moved(text, from, to, Part::All).into_bytes(),
+        Ok(text) if text.starts_with("CREATE TABLE") => {
+            moved(&ddl::split(text, is_mariadb).create, from, to, Part::All).into_bytes()
+        }
         _ => create.to_vec(),
+    }
+}
+
+/// Dumps take back the dates that they say, but not the 30th of February, which servers may have
+/// stored: it would become a zero without a word.
+fn with_dates(statement: Vec<u8>) -> Vec<u8> {
+    const MODE: &str = "SQL_MODE='NO_AUTO_VALUE_ON_ZERO'";
+    match std::str::from_utf8(&statement) {
+        Ok(text)
+            if text.trim_end_matches([';', '\n', ' ']).ends_with("*/")
+                && text.contains("@OLD_SQL_MODE")
+                && text.contains(MODE) =>
+        {
+            text.replace(MODE, "SQL_MODE='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'").into_bytes()
+        }
+        _ => statement,
     }
 }
 
@@ -353,8 +374,14 @@ fn uncovered(bytes: &[u8]) -> Vec<u8> {
         }
         let end = comment_end(inner).filter(|_| is_before);
         let Some(end) = end else {
-            let whole = inner.trim_ascii_end();
+            let mut whole = inner.trim_ascii_end();
+            // Of a view this comes behind it.
+            let option = CHECK_OPTIONS.into_iter().find(|option| whole.ends_with(option.as_bytes()));
+            whole = &whole[..whole.len() - option.map_or(0, str::len)];
+            whole = whole.trim_ascii_end();
             out.extend_from_slice(whole.strip_suffix(b"*/").unwrap_or(whole).trim_ascii_end());
+            let option = option.and_then(|option| option.strip_prefix("/*!50002")?.strip_suffix(" */"));
+            out.extend_from_slice(option.unwrap_or_default().as_bytes());
             return out;
         };
         out.extend_from_slice(inner[..end].trim_ascii_end());
@@ -410,7 +437,7 @@ mod tests {
         let (sections, pieces) = read(dump, &["a`b", "c"]).unwrap();
         assert_eq!(pieces.len(), 3, "{pieces:?}");
         assert!(
-            matches!(&pieces[1], Piece::Table(0, create) if for_database(create, "a`b", "o").ends_with(b"nextval(`o`.`s`)\n)"))
+            matches!(&pieces[1], Piece::Table(0, create) if for_database(create, "a`b", "o", true).ends_with(b"nextval(`o`.`s`)\n)"))
         );
         let [first, second] = &sections.objects[..] else { panic!() };
         assert_eq!((first[0].kind, first[0].name.as_str()), (Kind::Table, "t"));
@@ -424,6 +451,15 @@ mod tests {
         assert_eq!(second[0].create, Text::Plain(expected.into()));
         assert_eq!((second[0].table.as_deref(), second[0].name.as_str()), (Some("t"), "tr"));
         assert_eq!(second[0].setting.as_ref().unwrap().sql_mode.as_deref(), Some("ANSI"));
+    }
+
+    #[test]
+    fn a_view_keeps_the_check_of_its_rows() {
+        let view = b"/*!50001 CREATE ALGORITHM=MERGE */\n/*!50013 DEFINER=`a`@`b` SQL SECURITY INVOKER */\n\
+            /*!50001 VIEW `v` AS select 1 */\n/*!50002 WITH LOCAL CHECK OPTION */";
+        let expected =
+            "CREATE ALGORITHM=MERGE DEFINER=`a`@`b` SQL SECURITY INVOKER VIEW `v` AS select 1 WITH LOCAL CHECK OPTION";
+        assert_eq!(String::from_utf8(uncovered(view)).unwrap(), expected);
     }
 
     #[test]

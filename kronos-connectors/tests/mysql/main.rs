@@ -8,6 +8,7 @@ mod fidelity;
 mod moments;
 mod parts;
 mod server;
+mod tool;
 mod users;
 
 use libtest_mimic::Arguments;
@@ -19,6 +20,7 @@ fn main() {
         fidelity::trials(),
         moments::trials(),
         parts::trials(),
+        tool::trials(),
         users::trials(),
     ];
     libtest_mimic::run(&Arguments::from_args(), all.into_iter().flatten().collect()).exit();
