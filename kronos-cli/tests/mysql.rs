@@ -69,9 +69,7 @@ fn life(server: &Server) {
         ok(&place, server, &["restore", "latest", "--from", &repo, "--to", &url(&target), "--replace"]);
         ok(&place, server, &["export", "latest", &out, "--from", &repo]);
         assert!(place.path(&out).join("globals.sql").exists());
-        let file =
-            if method == "tool" { format!("{}.sql", source.name) } else { format!("{}/restore.sql", source.name) };
-        let text = std::fs::read_to_string(place.path(&out).join(file)).unwrap();
+        let text = std::fs::read_to_string(place.path(&out).join(format!("{}.sql", source.name))).unwrap();
         assert!(text.contains("CREATE TABLE `orders`"), "{text}");
     }
 }

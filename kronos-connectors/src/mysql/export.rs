@@ -54,7 +54,7 @@ impl Export {
         std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
         for content in contents.values() {
             if let Content::Schema { database, .. } = content {
-                let data = directory.join(folder(database)).join("data");
+                let data = directory.join(parts(database));
                 std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
             }
         }
@@ -90,7 +90,7 @@ impl Export {
                 Ok(Vec::new())
             }
             Content::Rows(rows) => {
-                let path = self.directory.join(folder(&rows.database)).join(format!("data/{place:05}.sql"));
+                let path = self.directory.join(parts(&rows.database)).join(format!("{place:05}.sql"));
                 let mut file = Output::create(path).await?;
                 inserts(rows, stream, end, &mut file).await?;
                 Ok(vec![file.end().await?])
@@ -149,20 +149,21 @@ impl Export {
                     let objects = schemas.get(database).map(Vec::as_slice).unwrap_or_default();
                     let rows = self.contents.iter().filter_map(|(stream, content)| match content {
                         Content::Rows(rows) if rows.database == *database => {
-                            let file = written.get(stream)?.first()?.file_name()?.to_string_lossy().into_owned();
-                            Some((rows, format!("data/{file}")))
+                            Some((rows, written.get(stream)?.first()?))
                         }
                         _ => None,
                     });
-                    let script = script_file::all(database, objects, &rows.collect::<Vec<_>>(), is_mariadb)?;
-                    let mut file = Output::create(self.directory.join(folder(database)).join("restore.sql")).await?;
-                    file.write(&script).await?;
-                    let path = file.end().await?;
-                    let client = if is_mariadb { "mariadb" } else { "mysql" };
-                    outcome.created.push(format!(
-                        "{}: {client} --binary-mode --database=NEW < restore.sql, in its directory",
-                        path.display()
-                    ));
+                    let (rows, files): (Vec<_>, Vec<_>) = rows.unzip();
+                    let [before, after] = script_file::around(database, objects, &rows, is_mariadb)?;
+                    let mut file = Output::create(self.directory.join(format!("{}.sql", folder(database)))).await?;
+                    file.write(&before).await?;
+                    for part in files {
+                        file.append(part).await?;
+                    }
+                    file.write(&after).await?;
+                    let parts = self.directory.join(parts(database));
+                    tokio::fs::remove_dir(&parts).await.map_err(|e| io(e, &parts))?;
+                    outcome.created.push(file.end().await?.display().to_string());
                 }
                 Content::Dump { .. } | Content::Globals { .. } => {
                     outcome
@@ -218,6 +219,13 @@ impl Output {
         self.file.write_all(bytes).await.map_err(|e| io(e, &self.path))
     }
 
+    /// Takes what a file has, and removes it.
+    async fn append(&mut self, part: &Path) -> Result<()> {
+        let mut from = File::open(part).await.map_err(|e| io(e, part))?;
+        tokio::io::copy(&mut from, &mut self.file).await.map_err(|e| io(e, &self.path))?;
+        tokio::fs::remove_file(part).await.map_err(|e| io(e, part))
+    }
+
     async fn end(mut self) -> Result<PathBuf> {
         self.file.flush().await.map_err(|e| io(e, &self.path))?;
         self.file.sync_all().await.map_err(|e| io(e, &self.path))?;
@@ -235,6 +243,11 @@ fn io(error: std::io::Error, path: &Path) -> Error {
         _ => (ErrorKind::Io, "a file could not be written"),
     };
     Error::new(kind, message).with("path", path.display()).with_source(error)
+}
+
+/// Where the rows of a database are until its file can be put together.
+fn parts(database: &str) -> String {
+    format!("{}.parts", folder(database))
 }
 
 /// The name of a database as that of a directory or a file.

@@ -15,16 +15,17 @@ const NOWHERE: &str = "kronos: no database";
 /// Ends of statements that may have semicolons in them.
 const DELIMITERS: [&str; 4] = [";;", "$$", "//", "$kronos$"];
 
-/// Everything, in the order in which it can be made, in whatever database the client has chosen.
-pub(super) fn all(database: &str, objects: &[Object], rows: &[(&Rows, String)], is_mariadb: bool) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// What comes before the rows and what comes after them, in the order in which it can be made, in
+/// whatever database the client has chosen.
+pub(super) fn around(database: &str, objects: &[Object], rows: &[&Rows], is_mariadb: bool) -> Result<[Vec<u8>; 2]> {
+    let (mut out, mut after) = (Vec::new(), Vec::new());
     let client = if is_mariadb { "mariadb" } else { "mysql" };
     let mut line = |text: &str| {
         out.extend_from_slice(text.as_bytes());
         out.push(b'\n');
     };
-    line("-- Loads this directory into a database that is there and empty. In this directory:");
-    line(&format!("--   {client} --binary-mode --database=NEW < restore.sql"));
+    line("-- To be loaded into a database that is there and empty:");
+    line(&format!("--   {client} --binary-mode --database=NEW"));
     for object in objects.iter().filter(|object| object.kind == Kind::Database) {
         line("-- The database was made by:");
         line(&format!("--   {}", plain(object)?.replace('\n', " ")));
@@ -35,7 +36,7 @@ pub(super) fn all(database: &str, objects: &[Object], rows: &[(&Rows, String)], 
     if is_mariadb {
         line("SET SESSION check_constraint_checks = 0, system_versioning_alter_history = KEEP;");
     }
-    if rows.iter().any(|(rows, _)| rows.history) {
+    if rows.iter().any(|rows| rows.history) {
         line("SET SESSION system_versioning_insert_history = ON;");
     }
     for object in objects.iter().filter(|object| object.kind == Kind::Sequence) {
@@ -49,14 +50,15 @@ pub(super) fn all(database: &str, objects: &[Object], rows: &[(&Rows, String)], 
     }
     let mut tables: Vec<(String, Split)> = Vec::new();
     for object in objects.iter().filter(|object| object.kind == Kind::Table) {
-        let create = moved(&plain(object)?, database, NOWHERE, Part::All).replace(&format!("{}.", ident(NOWHERE)), "");
+        let create = without_database(&plain(object)?, database);
         let split = ddl::split(&create, is_mariadb);
         line(&format!("{};", split.create));
         tables.push((object.name.clone(), split));
     }
-    for (_, file) in rows {
-        line(&format!("source {file};"));
-    }
+    let mut line = |text: &str| {
+        after.extend_from_slice(text.as_bytes());
+        after.push(b'\n');
+    };
     for (table, split) in &tables {
         let steps = (!split.keys.is_empty()).then(|| split.keys.clone()).into_iter();
         for step in steps.chain(split.singles.iter().map(|key| vec![key.clone()])) {
@@ -67,9 +69,9 @@ pub(super) fn all(database: &str, objects: &[Object], rows: &[(&Rows, String)], 
         line(&alter(table, &split.foreign));
     }
     for object in code(objects) {
-        make(&mut out, object)?;
+        make(&mut after, database, object)?;
     }
-    Ok(out)
+    Ok([out, after])
 }
 
 fn alter(table: &str, added: &[String]) -> String {
@@ -101,9 +103,13 @@ fn code(objects: &[Object]) -> Vec<&Object> {
     found
 }
 
-fn make(out: &mut Vec<u8>, object: &Object) -> Result<()> {
+fn make(out: &mut Vec<u8>, from: &str, object: &Object) -> Result<()> {
     let is_word = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b',');
-    let bytes = object.create.bytes()?;
+    let bytes = match &object.create {
+        // The server names the view's own database in it if it names another one too.
+        Text::Plain(text) if object.kind == Kind::View => without_database(text, from).into_bytes(),
+        create => create.bytes()?,
+    };
     if let Some(setting) = &object.setting {
         let mode = setting.sql_mode.as_deref().unwrap_or(MODE);
         let database = setting.database.as_deref().filter(|_| object.kind != Kind::View);
@@ -127,6 +133,11 @@ fn make(out: &mut Vec<u8>, object: &Object) -> Result<()> {
     out.extend_from_slice(&bytes);
     out.extend_from_slice(format!("\n{delimiter}\nDELIMITER ;\n").as_bytes());
     Ok(())
+}
+
+/// A statement that names a database no more.
+fn without_database(sql: &str, database: &str) -> String {
+    moved(sql, database, NOWHERE, Part::All).replace(&format!("{}.", ident(NOWHERE)), "")
 }
 
 fn plain(object: &Object) -> Result<String> {

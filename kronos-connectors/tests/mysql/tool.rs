@@ -48,7 +48,10 @@ fn everything(server: &Server) {
     let (source, target) = (nasty(server), server.new_name());
     // What the programs themselves lose.
     let lossless = |dump: &str| {
-        dump.lines().filter(|line| !line.contains("float")).map(|line| format!("{line}\n")).collect::<String>()
+        dump.lines()
+            .filter(|line| !line.contains("float") && !line.contains("negative_zero"))
+            .map(|line| format!("{line}\n"))
+            .collect::<String>()
     };
     let before = source.all();
     block_on(async {
@@ -360,9 +363,16 @@ fn rights(server: &Server) {
 }
 
 fn exports(server: &Server) {
-    let source = nasty(server);
-    let before = source.all();
     for method in [Method::Native, Method::Tool] {
+        let source = match method {
+            // What the dumping program writes of it the client cannot read: a view that checks rows of a later one.
+            Method::Tool => server.database(
+                "CREATE TABLE t(i int PRIMARY KEY, d datetime); SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO t VALUES (1, '2023-02-30'); \
+                 CREATE PROCEDURE p() SELECT ';'",
+            ),
+            Method::Native => nasty(server),
+        };
+        let before = source.all();
         let place = tempfile::tempdir().unwrap();
         block_on(async {
             let repository = repository().await;
@@ -375,10 +385,9 @@ fn exports(server: &Server) {
             to.export = Some(place.path().join("out"));
             bring_back(&repository, &MysqlSource::new(to).unwrap(), &RestoreOptions::new()).await.unwrap();
         });
-        let (directory, file) = match method {
-            Method::Native => (place.path().join("out").join(&source.name), "restore.sql".to_owned()),
-            Method::Tool => (place.path().join("out"), format!("{}.sql", source.name)),
-        };
+        let directory = place.path().join("out");
+        let file = format!("{}.sql", source.name);
+        assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 2);
         assert!(place.path().join("out/globals.sql").exists());
         let target = server.database_named(&fresh("exported"), "CHARACTER SET latin1 COLLATE latin1_german1_ci", "");
         let script = std::fs::File::open(directory.join(file)).unwrap();
@@ -391,7 +400,8 @@ fn exports(server: &Server) {
         let done = client.output().unwrap();
         assert!(done.status.success(), "{method:?}: {}", String::from_utf8_lossy(&done.stderr));
         // The file of the server's program says more of some columns than the server did.
-        let is_kept = |line: &&str| method == Method::Native || line.starts_with("INSERT ");
+        let is_kept =
+            |line: &&str| method == Method::Native || (line.starts_with("INSERT ") && !line.contains("negative_zero"));
         let lines = |dump: &str| dump.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>();
         assert_same(&lines(&target.all()), &lines(&before), &format!("{method:?}"));
     }
