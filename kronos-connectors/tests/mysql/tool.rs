@@ -10,7 +10,6 @@ use kronos_connectors::mysql::{Method, MysqlSettings, MysqlSource, TlsMode};
 use kronos_core::{ErrorKind, RestoreOptions};
 use libtest_mimic::Trial;
 
-use crate::fidelity::nasty;
 use crate::server::{
     Database, Server, assert_same, back_up, block_on, bring_back, fresh, on_each, quoted, repository, variable,
 };
@@ -44,8 +43,15 @@ fn tool(database: &Database) -> MysqlSource {
     MysqlSource::new(settings(&database.server, [&database.name])).unwrap()
 }
 
+/// Some of every kind of object, as far as the programs can write and read it.
+fn rich(server: &Server) -> Database {
+    let own = if server.is_mariadb() { include_str!("rich_mariadb.sql") } else { include_str!("rich_mysql.sql") };
+    let sql = format!("{}\n{own}", include_str!("rich.sql"));
+    server.database_named(&fresh("rich"), "CHARACTER SET latin1 COLLATE latin1_german1_ci", &sql)
+}
+
 fn everything(server: &Server) {
-    let (source, target) = (nasty(server), server.new_name());
+    let (source, target) = (rich(server), server.new_name());
     // What the programs themselves lose.
     let lossless = |dump: &str| {
         dump.lines()
@@ -370,7 +376,7 @@ fn exports(server: &Server) {
                 "CREATE TABLE t(i int PRIMARY KEY, d datetime); SET sql_mode = 'ALLOW_INVALID_DATES'; INSERT INTO t VALUES (1, '2023-02-30'); \
                  CREATE PROCEDURE p() SELECT ';'",
             ),
-            Method::Native => nasty(server),
+            Method::Native => rich(server),
         };
         let before = source.all();
         let place = tempfile::tempdir().unwrap();
