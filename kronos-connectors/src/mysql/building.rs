@@ -269,9 +269,14 @@ impl Building {
         })
     }
 
-    /// It has its place now.
+    /// It has its place now, or is about to get it.
     pub(super) fn is_placed(&self) {
         self.state().created = false;
+    }
+
+    /// It has no place after all.
+    pub(super) fn is_back(&self) {
+        self.state().created = true;
     }
 
     /// Removes what was made, if it has not got its place.

@@ -10,7 +10,7 @@ use mysql_async::Row;
 use mysql_async::prelude::Queryable;
 
 use super::connect::Session;
-use super::error::{failed, is_lost, silent};
+use super::error::{failed, has_code, is_lost, silent};
 use super::lines;
 use super::names::qualified;
 use super::objects::definition_now;
@@ -49,7 +49,9 @@ impl Reading {
         session.run("begin to read rows", "SAVEPOINT kronos").await?;
         let (length, digest) = sender.so_far();
         let mut to = Into { sender, again: Again { left: length, hasher: Box::default(), digest } };
-        let count = read(session, &sql, self.dump.settings.read_timeout, &mut to).await?;
+        let count = read(session, &sql, self.dump.settings.read_timeout, &mut to).await;
+        // A column that is gone, or the table.
+        let count = count.map_err(|e| if has_code(&e, &[1054, 1146]) { altered().with_source(e) } else { e })?;
         if to.again.left > 0 {
             return Err(differs());
         }

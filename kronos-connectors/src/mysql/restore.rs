@@ -348,6 +348,8 @@ impl Inner {
             wait_for_ddl(&mut session, DDL.into()).await?;
             let swap = building.swap(&mut session, &self.request).await?;
             swap.rehearse(&mut session).await?;
+            // From here on the journal is what undoes or finishes it: nothing of it is just removed.
+            building.is_placed();
             journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
             // But nobody shall wait behind a rename.
             wait_for_ddl(&mut session, self.settings.lock_timeout.as_secs()).await?;
@@ -362,17 +364,16 @@ impl Inner {
                     // Over a session that is not in the middle of something.
                     let undone = async { swap.backward(&mut self.open().await?).await }.await;
                     return Err(match undone {
-                        Ok(()) => error,
-                        Err(undoing) => {
-                            building.is_placed();
+                        Ok(()) => {
+                            building.is_back();
                             error
-                                .with("half done", "the next restore to this target undoes or finishes it")
-                                .with("undoing", undoing)
                         }
+                        Err(undoing) => error
+                            .with("half done", "the next restore to this target undoes or finishes it")
+                            .with("undoing", undoing),
                     });
                 }
             }
-            building.is_placed();
             outcome.created.push(format!("database {}", shown(&building.planned.to)));
             outcome.warnings.extend(building.warnings());
         }

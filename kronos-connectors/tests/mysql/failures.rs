@@ -221,6 +221,10 @@ fn killed(server: &Server) {
         // Who may replace nothing changes nothing; who may, settles it first.
         let refused = block_on(bring_back(&repository, &target.source(), &RestoreOptions::new())).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{refused}");
+        let now = target.all();
+        if now != before {
+            assert_same(&now, &expected, &format!("neither the old nor the new, after {moment:?}"));
+        }
         block_on(bring_back(&repository, &target.source(), &options)).unwrap();
         assert_same(&target.all(), &expected, "after a restore that was killed");
         let names = server.databases();
