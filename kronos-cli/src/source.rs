@@ -73,7 +73,7 @@ impl Source {
 
     /// Whether its engine has a tool of its own that can be used instead.
     pub(crate) fn has_tools(&self) -> bool {
-        Engine::new(&self.engine).is_ok_and(|engine| engine == Engine::POSTGRES)
+        Engine::new(&self.engine).is_ok_and(|engine| [Engine::POSTGRES, Engine::MYSQL].contains(&engine))
     }
 
     /// The connector, told what this machine is called if the user says so, and where it may put what

@@ -24,7 +24,7 @@ fn main() {
 fn shop(server: &Server) -> Database {
     server.database(
         "CREATE TABLE orders(id int PRIMARY KEY AUTO_INCREMENT, x text); INSERT INTO orders(x) VALUES ('a'), ('b'); \
-         INSERT INTO orders(x) SELECT md5(a.id + rand()) FROM orders a, orders b; CREATE TABLE parts(id int PRIMARY KEY); \
+         INSERT INTO orders(x) SELECT CONCAT('x', a.id) FROM orders a, orders b; CREATE TABLE parts(id int PRIMARY KEY); \
          CREATE VIEW v AS SELECT id FROM parts",
     )
 }
@@ -126,7 +126,9 @@ fn wrong(server: &Server) {
 
 fn doctor(server: &Server) {
     let place = Place::new();
-    let found = ok(&place, server, &["doctor"]);
+    // The other family's programs may be missing, which is told by a code of its own.
+    let found = run(&place, server, &["doctor"]);
+    assert!([0, 3].contains(&found.code), "{found:?}");
     let program = if server.is_mariadb() { "mariadb-dump" } else { "mysqldump" };
     let version = server.sql("", "SELECT VERSION()").split('-').next().unwrap().to_owned();
     let line = format!("{version} {}/{program}", server.bin);

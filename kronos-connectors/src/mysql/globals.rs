@@ -182,7 +182,7 @@ pub(super) fn script(text: &str) -> Result<String> {
     let accounts = parse(text)?;
     let made = accounts.iter().map(|account| &account.create);
     let given = accounts.iter().flat_map(|account| account.grants.iter().chain(&account.alter));
-    Ok(made.chain(given).map(|sql| format!("{sql};\n")).collect())
+    Ok(made.chain(given).flat_map(|sql| [sql.as_str(), ";\n"]).collect())
 }
 
 /// What of the accounts is wanted.

@@ -8,6 +8,7 @@ mod begin;
 mod building;
 mod catalog;
 mod code;
+mod comments;
 mod connect;
 mod ddl;
 mod dump;

@@ -215,9 +215,8 @@ impl Scanner {
 /// The comment that begins here. What stands in `/*! … */` is none.
 fn comment(here: &[u8]) -> Option<State> {
     match here {
-        [b'#', ..] => Some(State::Line),
         [b'-', b'-', next, ..] if next.is_ascii_whitespace() || next.is_ascii_control() => Some(State::Line),
-        [b'-', b'-'] => Some(State::Line),
+        [b'#', ..] | [b'-', b'-'] => Some(State::Line),
         // The sandbox mode of MariaDB's client.
         _ if here.starts_with(b"/*M!999999\\-") => Some(State::Block),
         [b'/', b'*', b'!', ..] | [b'/', b'*', b'M', b'!', ..] => None,

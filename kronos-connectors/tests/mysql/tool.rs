@@ -64,11 +64,8 @@ fn everything(server: &Server) {
         let repository = repository().await;
         let backup = back_up(&repository, &tool(&source)).await.unwrap();
         assert!(backup.position.as_deref().is_some_and(|position| position.contains("binlog.")), "{backup:?}");
-        let report = bring_back(&repository, &tool(&target), &RestoreOptions::new()).await.unwrap();
+        bring_back(&repository, &tool(&target), &RestoreOptions::new()).await.unwrap();
         assert_same(&lossless(&target.all()), &lossless(&before), server.name);
-        println!("{:?} {:?}", backup.warnings, report.outcome);
-        let again = back_up(&repository, &tool(&source)).await.unwrap();
-        println!("{again:?}");
     });
     assert_same(&source.all(), &before, "the source");
 }
