@@ -126,9 +126,9 @@ fn wrong(server: &Server) {
 
 fn doctor(server: &Server) {
     let place = Place::new();
-    // The other family's programs may be missing, which is told by a code of its own.
+    // The other family's programs may be missing, which is no warning: the native method needs none.
     let found = run(&place, server, &["doctor"]);
-    assert!([0, 3].contains(&found.code), "{found:?}");
+    assert!(!found.err.contains("mysql") && !found.err.contains("mariadb"), "{found:?}");
     let program = if server.is_mariadb() { "mariadb-dump" } else { "mysqldump" };
     let version = server.sql("", "SELECT VERSION()").split('-').next().unwrap().to_owned();
     let line = format!("{version} {}/{program}", server.bin);

@@ -18,6 +18,8 @@ pub struct Program {
     pub found: Vec<(PathBuf, String)>,
     /// What to do when it is missing.
     pub hint: String,
+    /// Whether the engine's databases cannot be backed up without it, by any method.
+    pub is_needed: bool,
 }
 
 /// Looks for the programs of every engine of this build: in these directories, which are usually
@@ -34,14 +36,14 @@ pub async fn programs(directories: &[PathBuf]) -> Vec<Program> {
         let found = crate::postgres::tools::installed(name, directories).await;
         let found = found.into_iter().map(|tool| (tool.path, tool.version)).collect();
         let hint = crate::postgres::tools::package(18);
-        programs.push(Program { engine: Engine::POSTGRES, name, purpose, found, hint });
+        programs.push(Program { engine: Engine::POSTGRES, name, purpose, found, hint, is_needed: true });
     }
     #[cfg(feature = "mysql")]
     for (name, is_mariadb, purpose) in crate::mysql::tools::USED {
         let found = crate::mysql::tools::installed(name, is_mariadb, directories).await;
         let found = found.into_iter().map(|tool| (tool.path, tool.version)).collect();
         let hint = crate::mysql::tools::package(is_mariadb);
-        programs.push(Program { engine: Engine::MYSQL, name, purpose, found, hint });
+        programs.push(Program { engine: Engine::MYSQL, name, purpose, found, hint, is_needed: false });
     }
     #[cfg(not(any(feature = "mysql", feature = "postgres")))]
     let _ = directories;

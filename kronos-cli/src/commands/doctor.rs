@@ -22,6 +22,8 @@ struct Findings {
     programs: Vec<ProgramFound>,
     /// What is missing, one line each.
     missing: Vec<String>,
+    /// What is missing and can be done without.
+    optional: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -42,17 +44,18 @@ pub(crate) async fn run(app: &App, _: &DoctorArgs) -> Result<Exit> {
     let path = variable("PATH").unwrap_or_default();
     let directories: Vec<_> = std::env::split_paths(&path).filter(|path| path.is_absolute()).collect();
     let programs = kronos_connectors::programs(&directories).await;
-    let missing: Vec<String> = programs
-        .iter()
-        .filter(|program| program.found.is_empty())
-        .map(|program| format!("{}, for {}: {}", program.name, program.purpose, program.hint))
-        .collect();
+    let absent = |is_needed| {
+        let absent = programs.iter().filter(move |program| program.found.is_empty() && program.is_needed == is_needed);
+        absent.map(|program| format!("{}, for {}: {}", program.name, program.purpose, program.hint)).collect()
+    };
+    let (missing, optional): (Vec<String>, Vec<String>) = (absent(true), absent(false));
     let findings = Findings {
         version: env!("CARGO_PKG_VERSION"),
         engines: app.registry.engines().into_iter().map(str::to_owned).collect(),
         storages: app.registry.schemes().into_iter().map(str::to_owned).collect(),
         programs: programs.into_iter().map(found).collect(),
         missing,
+        optional,
     };
     app.out.result("doctor", &findings, || text(&findings))?;
     for missing in &findings.missing {

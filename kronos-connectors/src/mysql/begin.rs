@@ -60,9 +60,9 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     streams.globals(&mut session).await?;
     let mut rows = Vec::new();
     for database in &chosen {
-        let named = |e: Error| e.with("database", shown(database));
-        streams.schema(&mut session, database).await.map_err(named)?;
-        rows.extend(streams.rows(&mut session, database).await.map_err(named)?);
+        let within = |e: Error| e.with("database", shown(database));
+        streams.schema(&mut session, database).await.map_err(within)?;
+        rows.extend(streams.rows(&mut session, database).await.map_err(within)?);
     }
     // The longest first: at the end nobody waits for a long one.
     rows.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));

@@ -210,7 +210,7 @@ impl MysqlSettings {
                 "tls_cert" | "ssl-cert" => read.tls.certificate = Some(value.into()),
                 "tls_key" | "ssl-key" => read.tls.key = Some(value.into()),
                 "method" => {
-                    read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?
+                    read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?;
                 }
                 "consistency" => {
                     let known = [

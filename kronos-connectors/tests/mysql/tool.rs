@@ -56,7 +56,12 @@ fn everything(server: &Server) {
     let lossless = |dump: &str| {
         dump.lines()
             .filter(|line| !line.contains("float") && !line.contains("negative_zero"))
-            .map(|line| format!("{line}\n"))
+            .flat_map(|line| {
+                [
+                    line, "
+",
+                ]
+            })
             .collect::<String>()
     };
     let before = source.all();
@@ -90,7 +95,17 @@ fn names(server: &Server) {
                 back_up(&repository, &source).await.unwrap();
                 let target = server.none(&format!("{name}{}", fresh("to")));
                 bring_back(&repository, &tool(&target), &RestoreOptions::new()).await.unwrap();
-                let lines = |dump: &str| dump.lines().skip(1).map(|line| format!("{line}\n")).collect::<String>();
+                let lines = |dump: &str| {
+                    dump.lines()
+                        .skip(1)
+                        .flat_map(|line| {
+                            [
+                                line, "
+",
+                            ]
+                        })
+                        .collect::<String>()
+                };
                 assert_same(&lines(&target.all()), &lines(&before), name);
             });
         }
@@ -405,7 +420,17 @@ fn exports(server: &Server) {
         // The file of the server's program says more of some columns than the server did.
         let is_kept =
             |line: &&str| method == Method::Native || (line.starts_with("INSERT ") && !line.contains("negative_zero"));
-        let lines = |dump: &str| dump.lines().filter(is_kept).map(|line| format!("{line}\n")).collect::<String>();
+        let lines = |dump: &str| {
+            dump.lines()
+                .filter(is_kept)
+                .flat_map(|line| {
+                    [
+                        line, "
+",
+                    ]
+                })
+                .collect::<String>()
+        };
         assert_same(&lines(&target.all()), &lines(&before), &format!("{method:?}"));
     }
 }
