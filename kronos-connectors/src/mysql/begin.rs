@@ -38,10 +38,10 @@ pub(super) struct Begun {
 pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
     let (chosen, mut notices) = settings.chosen(&request.exclude).await?;
     let mut session = settings.open().await?;
-    let unseen = preflight::unseen(&mut session, &chosen).await?;
-    refuse(&unseen.needed)?;
+    let hidden = preflight::unseen(&mut session, &chosen).await?;
+    refuse(&hidden.needed)?;
     if settings.strict {
-        refuse(&unseen.wanted)?;
+        refuse(&hidden.wanted)?;
     }
     session.close().await;
     if settings.method == Method::Tool {
@@ -55,7 +55,7 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     // What follows is not of the snapshots: a table that is changed now fails when it is read.
     let mut session = settings.open().await?;
     let (names, definitions, mut warnings) = (moment.names, Definitions::new(), moment.warnings);
-    warnings.extend(unseen.wanted);
+    warnings.extend(hidden.wanted);
     let mut streams = Streams { tasks: Vec::new(), warnings, names, definitions, settings, request };
     streams.globals(&mut session).await?;
     let mut rows = Vec::new();

@@ -145,13 +145,16 @@ impl Building {
             self.fit_foreign(&object.name, &mut split, &there);
             let create = moved(&split.create, &self.planned.from, &self.name, Part::All);
             let made = session.change("make a table", &create).await;
-            made.map_err(|e| e.with("table", shown(&object.name))).map_err(|e| {
-                let hint = "MySQL and MariaDB take tables of each other whose types, collations and options both have";
-                if self.planned.is_foreign { e.with("hint", hint) } else { e }
-            })?;
+            made.map_err(|e| self.hinted(e.with("table", shown(&object.name))))?;
             self.state().after.insert(object.name.clone(), split);
         }
         Ok(())
+    }
+
+    /// An error of a table that another kind of server has defined.
+    pub(super) fn hinted(&self, error: Error) -> Error {
+        let hint = "MySQL and MariaDB take tables of each other whose types, collations and options both have";
+        if self.planned.is_foreign { error.with("hint", hint) } else { error }
     }
 
     /// Of a choice of tables some foreign keys lead out of it: to what the target has, or nowhere.

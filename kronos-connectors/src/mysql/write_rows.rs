@@ -56,7 +56,7 @@ impl Inner {
                 } else {
                     building.add_keys(&mut session, &table).await
                 };
-                added.map_err(|e| e.with("table", qualified(&building.planned.to, &table)))?;
+                added.map_err(|e| building.hinted(e.with("table", qualified(&building.planned.to, &table))))?;
                 self.give_back(session);
                 Ok::<_, Error>(())
             });

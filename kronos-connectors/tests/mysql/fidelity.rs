@@ -167,10 +167,11 @@ fn everything(server: &Server) {
         block_on(async {
             let repository = repository().await;
             let backup = back_up(&repository, &source.source()).await.unwrap();
-            bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+            let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
             assert_same(&target.all(), &before, server.name);
             assert_same(&values(&target), &bytes, "values");
             assert!(backup.position.is_some(), "{backup:?}");
+            assert_eq!(report.outcome.created.len(), 1, "{:?}", report.outcome);
             bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();
             assert_same(&target.all(), &before, "replaced");
             assert_same(&values(&target), &bytes, "values that were replaced");
