@@ -1,5 +1,5 @@
 //! What the programs of MySQL and MariaDB take from the environment and the home directory: host,
-//! user, password, TLS.
+//! user, password, TLS, and where the programs are.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -14,6 +14,9 @@ const SECTIONS: [&str; 3] = ["client", "client-server", "client-mariadb"];
 /// Completes settings with what the user did not say.
 pub(super) fn complete(settings: &mut SourceSettings) -> Result<()> {
     let given = |name: &str| variable(name).filter(|value| !value.is_empty());
+    if let Some(path) = variable("PATH") {
+        settings.options.entry("tools".to_owned()).or_insert(path);
+    }
     let file = of_file()?;
     let named =
         |settings: &SourceSettings, names: &[&str]| names.iter().any(|name| settings.options.contains_key(*name));
