@@ -7,7 +7,6 @@ use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport, matche
 use super::catalog;
 use super::connect::Session;
 use super::export;
-use super::journal;
 use super::names::{self, literal, shown};
 use super::plan::{Content, table_names};
 use super::settings::MysqlSettings;
@@ -53,16 +52,9 @@ pub(super) async fn inspect(settings: &MysqlSettings, request: &RestoreRequest) 
     }
     let mut session = settings.open().await?;
     let plan = plan(settings, &mut session, request).await?;
-    let mut existing = Vec::new();
-    for database in plan.databases.iter().filter(|database| !database.there.is_empty()) {
-        // What a killed restore left half done says nothing: the next one settles it, and looks again.
-        if journal::remains(&mut session, &database.to).await?.is_empty() {
-            existing.push(database);
-        }
-    }
     session.close().await;
-    let existing =
-        existing.into_iter().map(|database| format!("database {} ({})", shown(&database.to), some(&database.there)));
+    let existing = plan.databases.iter().filter(|database| !database.there.is_empty());
+    let existing = existing.map(|database| format!("database {} ({})", shown(&database.to), some(&database.there)));
     Ok(TargetReport { existing: existing.collect(), needed, free: None, obstacles: plan.obstacles })
 }
 
