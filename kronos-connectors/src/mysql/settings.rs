@@ -244,7 +244,9 @@ impl MysqlSettings {
             return Ok(());
         }
         if self.user.is_empty() {
-            return Err(config("no user is named").with("hint", "write mysql://USER@HOST/DATABASE"));
+            return Err(
+                config("no user is named").with("hint", "write the user and an @ before the host, or give `user`")
+            );
         }
         if self.tls.certificate.is_some() != self.tls.key.is_some() {
             return Err(config("a client's certificate and its key belong together")
