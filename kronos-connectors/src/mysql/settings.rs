@@ -74,7 +74,8 @@ pub struct Tls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[allow(clippy::manual_non_exhaustive, reason = "the last one is for tests")]
 pub enum Consistency {
-    /// Commits are held back where the user may do that; else positions are compared.
+    /// Commits are held back where the user may do that; else positions are compared (MySQL), or one
+    /// connection reads everything.
     #[default]
     Auto,
     /// Commits are held back, or the backup fails.

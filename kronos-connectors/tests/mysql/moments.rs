@@ -135,18 +135,24 @@ fn compared(server: &Server) {
     let target = server.new_name();
     block_on(async {
         let repository = repository().await;
-        for _ in 0..5 {
-            // Busy servers may give no two snapshots of one place.
+        let mut made = 0;
+        for _ in 0..20 {
+            // MySQL, when it is busy, may say nothing equal before and after snapshots are opened.
             match crate::server::back_up(&repository, &with(&writers.database, Consistency::Positions)).await {
                 Ok(backup) => assert!(backup.position.unwrap().contains("gtid ")),
                 Err(error) => {
-                    assert_eq!(error.kind(), kronos_core::ErrorKind::Conflict, "{error}");
+                    assert!(!server.is_mariadb() && error.kind() == kronos_core::ErrorKind::Conflict, "{error}");
                     continue;
                 }
+            }
+            made += 1;
+            if made > 5 {
+                break;
             }
             bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();
             assert_eq!(target.sql(SUM), "0\t0");
         }
+        assert!(made > 0, "nothing was compared");
     });
 }
 
