@@ -80,7 +80,8 @@ pub enum Consistency {
     Auto,
     /// Commits are held back, or the backup fails.
     Lock,
-    /// Nothing is held back: snapshots are opened again until all are of one position.
+    /// Nothing is held back: snapshots are opened again until all are of one position (MySQL), or there
+    /// is but one (MariaDB).
     Positions,
     /// Nothing is done: for a test that has to see what this would lead to.
     #[doc(hidden)]
