@@ -24,6 +24,8 @@ pub mod postgres;
 pub mod sqlite;
 
 mod programs;
+#[cfg(any(feature = "mysql", feature = "postgres"))]
+mod servers;
 
 use kronos_core::{Engine, Registry};
 pub use programs::{Program, programs};

@@ -3,8 +3,7 @@
 use kronos_core::{Error, ErrorKind, Retry};
 use mysql_async::{DriverError, IoError};
 
-/// What the server says is shown up to so many characters.
-const MOST: usize = 300;
+pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: mysql_async::Error, what: &'static str) -> Error {
@@ -68,43 +67,14 @@ pub(super) fn silent(after: std::time::Duration) -> Error {
         .with_retry(Retry::Later)
 }
 
-/// Whether the connection is gone, so that the same may be tried over another one.
-pub(super) fn is_lost(error: &Error) -> bool {
-    error.kind() == ErrorKind::ConnectionFailed && error.retry() == Retry::Later
-}
-
 /// Whether the server refused with one of these codes.
 pub(super) fn has_code(error: &Error, codes: &[u16]) -> bool {
     error.context("code").and_then(|code| code.parse().ok()).is_some_and(|code| codes.contains(&code))
 }
 
-/// A promise inside this connector was broken.
-pub(super) fn internal(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, message)
-}
-
 /// The backup is not one that this connector made.
 pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, message)
-}
-
-/// The run was stopped.
-pub(super) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the run was cancelled")
-}
-
-/// A second error that says the same: one goes into the stream, one to whoever finishes the dump.
-pub(super) fn echo(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.message()).with_retry(error.retry());
-    error.contexts().fold(copy, |copy, (key, value)| copy.with(key, value))
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }
 
 /// Messages about values begin with the value, which is the user's.

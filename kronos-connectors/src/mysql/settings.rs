@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kronos_core::{Error, ErrorKind, Result, Secret, SourceSettings, nearest};
+use kronos_core::{Error, Result, Secret, SourceSettings, nearest};
+
+use crate::servers::options::{choice, config, one_of, port, seconds, switch};
 
 use super::names;
 
@@ -283,51 +285,12 @@ impl MysqlSettings {
     }
 }
 
-fn choice<T: Copy>(option: &'static str, text: &str, known: &[(&'static str, T)]) -> Result<T> {
-    match known.iter().find(|(name, _)| *name == text) {
-        Some((_, value)) => Ok(*value),
-        None => Err(one_of(option, text, known.iter().map(|(name, _)| *name))),
-    }
-}
-
-fn switch(option: &'static str, text: &str) -> Result<bool> {
-    match text {
-        "on" | "true" | "yes" => Ok(true),
-        "off" | "false" | "no" => Ok(false),
-        _ => Err(one_of(option, text, ["on", "off"])),
-    }
-}
-
-fn seconds(option: &'static str, text: &str) -> Result<Duration> {
-    let number = text.strip_suffix('s').unwrap_or(text).parse::<u64>().ok().filter(|n| (1..=86_400).contains(n));
-    let wrong = || config("not a number of seconds up to a day").with("option", option).with("value", text);
-    number.map(Duration::from_secs).ok_or_else(wrong)
-}
-
-fn port(text: &str) -> Result<u16> {
-    let wrong = || config("not a port").with("option", "port").with("value", text);
-    text.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)
-}
-
-fn one_of<'a>(option: &'static str, value: &str, known: impl IntoIterator<Item = &'a str>) -> Error {
-    let known: Vec<&str> = known.into_iter().collect();
-    let error = config("an option has a value that is not known").with("option", option).with("value", value);
-    match nearest(value, known.iter().copied()) {
-        Some(near) => error.with("did you mean", near),
-        None => error.with("known", known.join(" ")),
-    }
-}
-
 fn unknown(key: &str) -> Error {
     let error = config("unknown option of a MySQL source").with("option", key);
     match nearest(key, OPTIONS) {
         Some(near) => error.with("did you mean", near),
         None => error.with("known", OPTIONS.join(" ")),
     }
-}
-
-fn config(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Config, message)
 }
 
 #[cfg(test)]
@@ -352,7 +315,7 @@ mod tests {
         assert_eq!(meant(&[("metod", "tool")]), "method");
         assert_eq!(meant(&[("consistency", "position")]), "positions");
         for bad in [&[("lock_timeout", "0")][..], &[("tls_cert", "/c")], &[("tls", "off"), ("tls_ca", "/c")]] {
-            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Config, "{bad:?}");
+            assert_eq!(read(bad).unwrap_err().kind(), kronos_core::ErrorKind::Config, "{bad:?}");
         }
     }
 

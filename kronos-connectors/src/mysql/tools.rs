@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::io::{AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+
+use crate::servers::stderr::listen;
 
 use super::connect::Server;
 use super::error::{of_code, one_line, without_data};
@@ -25,8 +26,6 @@ const USUAL: [&str; 7] = [
     "/opt/homebrew/opt/mysql-client/bin",
     "/opt/homebrew/bin",
 ];
-/// So much of what a program says on stderr is kept: the end.
-const KEPT: usize = 64 << 10;
 
 /// What a program is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -259,18 +258,6 @@ fn code(text: &str) -> Option<u16> {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         rest[..end].parse().ok()
     })
-}
-
-async fn listen(stderr: Option<ChildStderr>) -> String {
-    let Some(stderr) = stderr else { return String::new() };
-    let (mut reader, mut kept, mut some) = (BufReader::new(stderr), Vec::new(), [0; 4096]);
-    while let Ok(read @ 1..) = reader.read(&mut some).await {
-        kept.extend_from_slice(&some[..read]);
-        if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 #[cfg(test)]

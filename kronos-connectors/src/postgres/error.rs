@@ -2,8 +2,7 @@
 
 use kronos_core::{Error, ErrorKind, Retry};
 
-/// What the server adds to its message is shown up to so many characters.
-const MOST: usize = 300;
+pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
@@ -63,21 +62,6 @@ fn untrusted(error: &impl std::fmt::Display, what: &'static str) -> Error {
         .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without")
 }
 
-/// Whether the connection is gone, so that the same may be tried over a new one.
-pub(super) fn is_lost(error: &Error) -> bool {
-    error.kind() == ErrorKind::ConnectionFailed && error.retry() == Retry::Later
-}
-
-/// A promise inside this connector was broken.
-pub(super) fn internal(message: impl Into<String>) -> Error {
-    Error::new(ErrorKind::Internal, message)
-}
-
-/// The run was stopped.
-pub(super) fn cancelled() -> Error {
-    Error::new(ErrorKind::Cancelled, "the run was cancelled")
-}
-
 /// An error of the operating system at `path`.
 pub(super) fn io(error: std::io::Error, path: &std::path::Path) -> Error {
     use std::io::ErrorKind as System;
@@ -89,20 +73,6 @@ pub(super) fn io(error: std::io::Error, path: &std::path::Path) -> Error {
         _ => (ErrorKind::Io, "reading or writing failed"),
     };
     Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
-}
-
-/// A second error that says the same: one goes into the stream, one to whoever finishes the dump.
-pub(super) fn echo(error: &Error) -> Error {
-    let copy = Error::new(error.kind(), error.message()).with_retry(error.retry());
-    error.contexts().fold(copy, |copy, (key, value)| copy.with(key, value))
-}
-
-pub(super) fn one_line(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
 }
 
 /// Kinds by SQLSTATE; see appendix A of PostgreSQL's documentation.

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use kronos_core::{Error, ErrorKind, Result, Secret, SourceSettings, nearest};
+use kronos_core::{Error, Result, Secret, SourceSettings, nearest};
+
+use crate::servers::options::{choice, config, one_of, port, seconds, switch};
 
 use super::names;
 
@@ -174,7 +176,9 @@ impl PostgresSettings {
                 "tls_ca" | "sslrootcert" => read.tls.ca = Some(value.into()),
                 "tls_cert" => read.tls.certificate = Some(value.into()),
                 "tls_key" => read.tls.key = Some(value.into()),
-                "method" => read.method = method(value)?,
+                "method" => {
+                    read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?;
+                }
                 "tools" => read.tools = std::env::split_paths(value).filter(|path| path.is_absolute()).collect(),
                 "spool_dir" => read.spool_dir = Some(value.into()),
                 "maintenance_database" => read.maintenance_database.clone_from(value),
@@ -231,51 +235,12 @@ impl PostgresSettings {
     }
 }
 
-fn method(text: &str) -> Result<Method> {
-    match text {
-        "native" => Ok(Method::Native),
-        "tool" => Ok(Method::Tool),
-        _ => Err(one_of("method", text, ["native", "tool"])),
-    }
-}
-
-fn switch(option: &'static str, text: &str) -> Result<bool> {
-    match text {
-        "on" | "true" | "yes" => Ok(true),
-        "off" | "false" | "no" => Ok(false),
-        _ => Err(one_of(option, text, ["on", "off"])),
-    }
-}
-
-fn seconds(option: &'static str, text: &str) -> Result<Duration> {
-    let number = text.strip_suffix('s').unwrap_or(text).parse::<u64>().ok().filter(|n| (1..=86_400).contains(n));
-    let wrong = || config("not a number of seconds up to a day").with("option", option).with("value", text);
-    number.map(Duration::from_secs).ok_or_else(wrong)
-}
-
-fn port(text: &str) -> Result<u16> {
-    let wrong = || config("not a port").with("option", "port").with("value", text);
-    text.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)
-}
-
-fn one_of<const N: usize>(option: &'static str, value: &str, known: [&str; N]) -> Error {
-    let error = config("an option has a value that is not known").with("option", option).with("value", value);
-    match nearest(value, known) {
-        Some(near) => error.with("did you mean", near),
-        None => error.with("known", known.join(" ")),
-    }
-}
-
 fn unknown(key: &str) -> Error {
     let error = config("unknown option of a PostgreSQL source").with("option", key);
     match nearest(key, OPTIONS) {
         Some(near) => error.with("did you mean", near),
         None => error.with("known", OPTIONS.join(" ")),
     }
-}
-
-fn config(message: &str) -> Error {
-    Error::new(ErrorKind::Config, message)
 }
 
 #[cfg(test)]
@@ -308,7 +273,7 @@ mod tests {
         assert_eq!(meant(&[("metod", "tool")]), "method");
         assert_eq!(meant(&[("method", "native ")]), "native");
         for bad in [&[("lock_timeout", "0")][..], &[("tls_cert", "/c")], &[("tls", "off"), ("tls_ca", "/c")]] {
-            assert_eq!(read(bad).unwrap_err().kind(), ErrorKind::Config, "{bad:?}");
+            assert_eq!(read(bad).unwrap_err().kind(), kronos_core::ErrorKind::Config, "{bad:?}");
         }
         let mut twice = PostgresSettings::new("db", "me");
         twice.databases = vec!["a".to_owned(), "a".to_owned()];

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::io::{AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
+
+use crate::servers::stderr::listen;
 
 use super::error::one_line;
 use super::settings::{PostgresSettings, TlsMode};
@@ -26,8 +27,6 @@ const USUAL: [&str; 7] = [
 /// Where systems keep the certificates that programs trust; libpq before 16 has to be told.
 const SYSTEM_CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
-/// So much of what a program says on stderr is kept: the end.
-const KEPT: usize = 64 << 10;
 
 /// A program of PostgreSQL that is installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -250,18 +249,6 @@ pub(super) fn judge(is_newer: bool, (status, said): (std::process::ExitStatus, S
 /// What follows a word in the lines that have it.
 fn lines(said: &str, word: &str) -> Vec<String> {
     said.lines().filter_map(|line| Some(one_line(line.split_once(word)?.1))).collect()
-}
-
-async fn listen(stderr: Option<ChildStderr>) -> String {
-    let Some(stderr) = stderr else { return String::new() };
-    let (mut reader, mut kept, mut some) = (BufReader::new(stderr), Vec::new(), [0; 4096]);
-    while let Ok(read @ 1..) = reader.read(&mut some).await {
-        kept.extend_from_slice(&some[..read]);
-        if kept.len() > 2 * KEPT {
-            kept.drain(..kept.len() - KEPT);
-        }
-    }
-    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// The directories that a pattern with one `*` stands for, the highest version first.
