@@ -62,7 +62,12 @@ fn whole(server: &Server) {
                     FROM pg_database d JOIN pg_tablespace t ON t.oid = dattablespace WHERE datname <> 'postgres' ORDER BY 1",
             )
         };
-        let (expected, expected_databases) = (all(&source), databases(&source));
+        let (mut expected, expected_databases) = (all(&source), databases(&source));
+        if server.name == "postgres18" {
+            // See `round_trip`: the names of some constraints depend on the order.
+            crate::fidelity::roles(server);
+            expected.1[0] = server.reference(&nasty).all();
+        }
         block_on(async {
             let repository = repository().await;
             back_up(&repository, &source.server.source_by([], method)).await.unwrap();
