@@ -7,6 +7,8 @@ use kronos_core::{Error, Event, Piece as Received, Result, Stream, StreamEnd};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 
+use crate::servers::program::Running;
+
 use super::building::Building;
 use super::error::{corrupt, internal};
 use super::names::shown;
@@ -14,7 +16,7 @@ use super::objects::{Kind, Object, Text};
 use super::plan::Dumped;
 use super::restore::{Inner, same};
 use super::sections::{Piece, Sections, choosing, for_database};
-use super::tools::{Running, Tool, Use, find};
+use super::tools::{Tool, Use, find};
 
 /// Set where it can be, so that nothing is refused or changed that a server has stored.
 const PREPARE: &str = "SET SESSION wait_timeout = 604800, net_read_timeout = 604800, autocommit = 1";
@@ -133,7 +135,7 @@ impl Inner {
             }
         }
         command.stdin(std::process::Stdio::piped());
-        let mut running = Running::start(tool, command, file, &self.settings)?;
+        let mut running = tool.start(command, file, &self.settings)?;
         // It would say nothing of use, and must not wait for a reader.
         drop(running.child.stdout.take());
         let mut input = running.child.stdin.take().ok_or_else(|| internal("a program without an input"))?;

@@ -1,11 +1,10 @@
-//! How a program is told the way to the server, its user and the password: by a file that has no name
-//! where the system allows that, and that only the user may read.
+//! How a program is told the way to the server, its user and the password: by a file of options.
 
-use std::fs::File;
-use std::io::{Seek, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use kronos_core::{Error, ErrorKind, Result};
+
+use crate::servers::secret_file::SecretFile;
 
 use super::settings::{MysqlSettings, TlsMode};
 
@@ -13,62 +12,8 @@ use super::settings::{MysqlSettings, TlsMode};
 const SYSTEM_CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// A file of options, as long as it is kept.
-#[derive(Debug)]
-pub(super) struct OptionFile {
-    path: PathBuf,
-    _file: Kept,
-}
-
-#[derive(Debug)]
-enum Kept {
-    /// Without a name: nothing is left of it whatever happens to this process.
-    #[cfg(target_os = "linux")]
-    Open { _file: File },
-    #[cfg(not(target_os = "linux"))]
-    Named { _file: tempfile::NamedTempFile },
-}
-
-impl OptionFile {
-    pub(super) fn new(settings: &MysqlSettings, is_mariadb: bool) -> Result<Self> {
-        let text = options(settings, is_mariadb)?;
-        let broken = |e: std::io::Error| {
-            Error::new(ErrorKind::Io, "a file with the password for a program could not be made")
-                .with("system", &e)
-                .with_source(e)
-        };
-        Self::with(text.as_bytes()).map_err(broken)
-    }
-
-    #[cfg(target_os = "linux")]
-    fn with(bytes: &[u8]) -> std::io::Result<Self> {
-        use std::os::fd::AsRawFd;
-        use std::os::unix::fs::PermissionsExt;
-        let mut file = tempfile::tempfile()?;
-        // What has no name is made with the rights of any other file.
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
-        write(&mut file, bytes)?;
-        // Not inherited, so that no other program that is started meanwhile gets it: the program
-        // opens what this process has open.
-        let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
-        Ok(Self { path, _file: Kept::Open { _file: file } })
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn with(bytes: &[u8]) -> std::io::Result<Self> {
-        let mut file = tempfile::NamedTempFile::new()?;
-        write(file.as_file_mut(), bytes)?;
-        Ok(Self { path: file.path().to_owned(), _file: Kept::Named { _file: file } })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-fn write(file: &mut File, bytes: &[u8]) -> std::io::Result<()> {
-    file.write_all(bytes)?;
-    file.rewind()
+pub(super) fn option_file(settings: &MysqlSettings, is_mariadb: bool) -> Result<SecretFile> {
+    SecretFile::new(options(settings, is_mariadb)?.as_bytes())
 }
 
 /// What the file says.

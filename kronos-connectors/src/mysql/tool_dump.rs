@@ -20,7 +20,7 @@ use super::preflight::Rights;
 use super::reading::{Common, Definitions, Reading, Task};
 use super::sections::Sections;
 use super::settings::MysqlSettings;
-use super::tools::{Running, Tool, Use, find};
+use super::tools::{Tool, Use, find};
 use super::workers::Workers;
 
 /// What a program writes is handed on in pieces of this size.
@@ -232,7 +232,7 @@ impl Reading {
         let settings = &self.dump.settings;
         let (mut command, file) = program.tool.command(settings)?;
         command.args(&program.arguments);
-        let mut running = Running::start(&program.tool, command, file, settings)?;
+        let mut running = program.tool.start(command, file, settings)?;
         let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
         let mut sections = Sections::new(&program.databases, program.databases.len() > 1);
         let mut piece = BytesMut::with_capacity(PIECE);

@@ -1,19 +1,17 @@
 //! The servers' own programs: where they are, of which family and version, and how they are run.
 //! Never by a shell, and never with a password among the arguments or in the environment.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Command;
 
-use crate::servers::stderr::listen;
+use crate::servers::program::{self, Language, Running};
+use crate::servers::secret_file::SecretFile;
 
 use super::connect::Server;
 use super::error::{of_code, one_line, without_data};
-use super::option_file::OptionFile;
+use super::option_file::option_file;
 use super::settings::MysqlSettings;
 
 /// Where packages put them, beside the directories of the search path.
@@ -123,10 +121,7 @@ pub(super) async fn find(settings: &MysqlSettings, server: Server, wanted: Use) 
 
 /// Where a program is, each place once.
 fn candidates(name: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
-    let usual = USUAL.iter().map(PathBuf::from);
-    let mut seen = HashSet::new();
-    let paths = directories.iter().cloned().chain(usual).map(|directory| directory.join(name));
-    paths.filter(|path| path.canonicalize().is_ok_and(|real| real.is_file() && seen.insert(real))).collect()
+    program::candidates(name, directories, USUAL.iter().map(PathBuf::from))
 }
 
 /// Of which family and version a program is; nothing when it is none of these.
@@ -151,12 +146,18 @@ fn version(text: &str) -> Option<(String, (u32, u32), bool)> {
 impl Tool {
     /// The program, told how to reach the server by a file that nobody else can read. The file has to
     /// live as long as the program does.
-    pub(super) fn command(&self, settings: &MysqlSettings) -> Result<(Command, OptionFile)> {
-        let file = OptionFile::new(settings, self.is_mariadb)?;
+    pub(super) fn command(&self, settings: &MysqlSettings) -> Result<(Command, SecretFile)> {
+        let file = option_file(settings, self.is_mariadb)?;
         let mut command = command(&self.path);
         // It counts only as the first argument.
         command.arg(format!("--defaults-file={}", file.path().display()));
         Ok((command, file))
+    }
+
+    pub(super) fn start(&self, mut command: Command, file: SecretFile, settings: &MysqlSettings) -> Result<Running> {
+        let remarks = |said: &str| said.lines().map(one_line).filter(|line| !line.is_empty()).collect();
+        let running = Running::start(self.name, &mut command, Language { failure, remarks })?;
+        Ok(running.with_secret(settings.password.clone(), file))
     }
 
     /// Whether it knows an option of its long form.
@@ -169,62 +170,11 @@ impl Tool {
     }
 }
 
-/// A program without the settings that the environment has for it, speaking English.
 fn command(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    for (name, _) in std::env::vars_os() {
-        let name_text = name.to_string_lossy();
-        if ["MYSQL", "MARIADB", "LIBMYSQL"].iter().any(|begin| name_text.starts_with(begin)) {
-            command.env_remove(name);
-        }
-    }
+    let mut command = program::command(path, &["MYSQL", "MARIADB", "LIBMYSQL"]);
     // MySQL's programs read the user's stored logins whatever else they are told to read.
-    command.env("MYSQL_TEST_LOGIN_FILE", "/dev/null").env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Not the terminal's Ctrl-C: the run ends it.
-    command.process_group(0).kill_on_drop(true);
+    command.env("MYSQL_TEST_LOGIN_FILE", "/dev/null");
     command
-}
-
-/// A program that runs. Dropping it kills it.
-#[derive(Debug)]
-pub(super) struct Running {
-    name: &'static str,
-    pub child: Child,
-    said: JoinHandle<String>,
-    /// What is never shown.
-    secret: Option<kronos_core::Secret>,
-    _file: OptionFile,
-}
-
-impl Running {
-    pub(super) fn start(tool: &Tool, mut command: Command, file: OptionFile, settings: &MysqlSettings) -> Result<Self> {
-        let mut child = command.spawn().map_err(|e| {
-            Error::new(ErrorKind::ToolFailed, "a program could not be started")
-                .with("program", tool.path.display())
-                .with("system", &e)
-                .with_source(e)
-        })?;
-        let said = tokio::spawn(listen(child.stderr.take()));
-        Ok(Self { name: tool.name, child, said, secret: settings.password.clone(), _file: file })
-    }
-
-    /// Waits for its end; gives what it said. An error unless it ended well.
-    pub(super) async fn ended(mut self) -> Result<Vec<String>> {
-        let status = self.child.wait().await.map_err(|e| {
-            Error::new(ErrorKind::ToolFailed, "a program could not be waited for")
-                .with("program", self.name)
-                .with_source(e)
-        })?;
-        let mut said = self.said.await.unwrap_or_default();
-        if let Some(secret) = self.secret.as_ref().filter(|secret| !secret.expose().is_empty()) {
-            said = said.replace(secret.expose(), "…");
-        }
-        if !status.success() {
-            return Err(failure(self.name, &said).with("status", status));
-        }
-        Ok(said.lines().map(one_line).filter(|line| !line.is_empty()).collect())
-    }
 }
 
 /// What a program says when it fails, as an error.

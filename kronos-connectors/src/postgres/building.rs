@@ -9,6 +9,8 @@ use kronos_core::{Error, ErrorKind, Result};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
 
+use crate::servers::program::Running;
+
 use super::catalog;
 use super::connect::Session;
 use super::error::internal;
@@ -18,7 +20,7 @@ use super::settings::PostgresSettings;
 use super::statements::{statements, words};
 use super::target::{Planned, There};
 use super::toc;
-use super::tools::{Running, Tool, judge};
+use super::tools::{Tool, judge};
 
 /// Says that a database is the work of a restore that may have been killed.
 const MARK: &str = "kronos: being restored";
@@ -214,7 +216,7 @@ impl Building {
             command.arg("--use-list").arg(list.path());
         }
         command.arg(self.archive()?);
-        let running = Running::start(&self.tool, &mut command)?;
+        let running = self.tool.start(&mut command)?;
         self.judge(running.ending().await?)
     }
 
@@ -238,7 +240,7 @@ impl Building {
     }
 
     pub(super) fn start(&self, command: &mut Command) -> Result<Running> {
-        Running::start(&self.tool, command)
+        self.tool.start(command)
     }
 
     /// Whether the program sets a parameter that the server does not have yet.
@@ -421,7 +423,7 @@ fn is_beside(target: &str, name: &str) -> bool {
 /// All that a program writes; for what is small.
 async fn output(tool: &Tool, command: &mut Command) -> Result<String> {
     use tokio::io::AsyncReadExt;
-    let mut running = Running::start(tool, command)?;
+    let mut running = tool.start(command)?;
     let mut text = Vec::new();
     let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
     output.read_to_end(&mut text).await.map_err(|e| {

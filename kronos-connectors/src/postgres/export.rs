@@ -18,7 +18,7 @@ use super::plan::{Content, Rows, Sequence};
 use super::restore::{same, spool, text};
 use super::settings::PostgresSettings;
 use super::target::contents;
-use super::tools::{Running, find};
+use super::tools::find;
 
 /// Looks at the directory; it must not exist, or be empty.
 pub(super) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
@@ -151,7 +151,7 @@ impl Export {
         let path = folder.join(format!("{section}.sql"));
         command.arg(format!("--section={section}")).arg("--file").arg(&path);
         command.arg(folder.join("schema.dump"));
-        Running::start(&tool, &mut command)?.ended().await.map(|_| path)
+        tool.start(&mut command)?.ended().await.map(|_| path)
     }
 
     fn all(&self, database: &str, written: &BTreeMap<String, PathBuf>) -> String {

@@ -16,7 +16,7 @@ use super::large_objects::{self, Numbers};
 use super::names::{conninfo, pattern};
 use super::plan::{Range, Sequence};
 use super::settings::PostgresSettings;
-use super::tools::{Running, Tool};
+use super::tools::Tool;
 use super::workers::Workers;
 
 /// What a program writes is handed on in pieces of this size.
@@ -184,7 +184,7 @@ impl Reading {
 
     /// Sends what a program writes. Only if it ended well, the stream does.
     async fn program(&self, tool: &Tool, command: &mut Command, sender: &mut StreamSender) -> Result<Read> {
-        let mut running = Running::start(tool, command)?;
+        let mut running = tool.start(command)?;
         let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
         let mut piece = BytesMut::with_capacity(PIECE);
         let broken = |e| Error::new(kronos_core::ErrorKind::Io, "a program's output could not be read").with_source(e);

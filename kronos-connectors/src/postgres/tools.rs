@@ -1,15 +1,12 @@
 //! PostgreSQL's own programs: where they are, which version, and how they are run. Never by a
 //! shell, and never with a password among the arguments.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::process::{Child, Command};
-use tokio::task::JoinHandle;
+use tokio::process::Command;
 
-use crate::servers::stderr::listen;
+use crate::servers::program::{self, Language, Running};
 
 use super::error::one_line;
 use super::settings::{PostgresSettings, TlsMode};
@@ -83,17 +80,7 @@ pub(super) async fn find(settings: &PostgresSettings, name: &'static str, least:
 
 /// Where a program is, each place once.
 fn candidates(name: &str, directories: &[PathBuf]) -> Vec<PathBuf> {
-    let usual = USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern)));
-    let mut seen = HashSet::new();
-    let paths = directories.iter().cloned().chain(usual).map(|directory| directory.join(name));
-    paths
-        .filter(|path| path.canonicalize().is_ok_and(|real| real.is_file() && is_one(&real) && seen.insert(real)))
-        .collect()
-}
-
-/// Not Debian's script, which starts one of the versions that are installed, by rules of its own.
-fn is_one(program: &Path) -> bool {
-    program.file_name().is_some_and(|name| name != "pg_wrapper")
+    program::candidates(name, directories, USUAL.iter().flat_map(|pattern| expanded(Path::new(pattern))))
 }
 
 /// Which version a program is; nothing when it is none of PostgreSQL's.
@@ -141,6 +128,11 @@ impl Tool {
         command
     }
 
+    pub(super) fn start(&self, command: &mut Command) -> Result<Running> {
+        let language = Language { failure, remarks: |said| lines(said, "warning: ") };
+        Running::start(self.name, command, language)
+    }
+
     /// Whether it knows an option of its long form.
     pub(super) async fn knows(&self, option: &str) -> bool {
         let help = command(&self.path).arg("--help").output().await;
@@ -148,60 +140,8 @@ impl Tool {
     }
 }
 
-/// A program without the settings of PostgreSQL that the environment has, speaking English.
 fn command(path: &Path) -> Command {
-    let mut command = Command::new(path);
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("PG") {
-            command.env_remove(name);
-        }
-    }
-    command.env("LC_ALL", "C");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Not the terminal's Ctrl-C: the run ends it.
-    command.process_group(0).kill_on_drop(true);
-    command
-}
-
-/// A program that runs. Dropping it kills it.
-#[derive(Debug)]
-pub(super) struct Running {
-    name: &'static str,
-    pub child: Child,
-    said: JoinHandle<String>,
-}
-
-impl Running {
-    pub(super) fn start(tool: &Tool, command: &mut Command) -> Result<Self> {
-        let mut child = command.spawn().map_err(|e| {
-            Error::new(ErrorKind::ToolFailed, "a program could not be started")
-                .with("program", tool.path.display())
-                .with("system", &e)
-                .with_source(e)
-        })?;
-        let said = tokio::spawn(listen(child.stderr.take()));
-        Ok(Self { name: tool.name, child, said })
-    }
-
-    /// Waits for its end; gives its warnings. An error unless it ended well.
-    pub(super) async fn ended(self) -> Result<Vec<String>> {
-        let name = self.name;
-        let (status, said) = self.ending().await?;
-        if !status.success() {
-            return Err(failure(name, &said).with("status", status));
-        }
-        Ok(lines(&said, "warning: "))
-    }
-
-    /// Waits for its end; gives its status and what it said.
-    pub(super) async fn ending(mut self) -> Result<(std::process::ExitStatus, String)> {
-        let status = self.child.wait().await.map_err(|e| {
-            Error::new(ErrorKind::ToolFailed, "a program could not be waited for")
-                .with("program", self.name)
-                .with_source(e)
-        })?;
-        Ok((status, self.said.await.unwrap_or_default()))
-    }
+    program::command(path, &["PG"])
 }
 
 /// What a program says when it fails, as an error.
@@ -280,23 +220,6 @@ mod tests {
         assert_eq!(version("pg_dump (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)\n"), Some(("15.18".into(), 15)));
         assert_eq!(version("pg_restore (PostgreSQL) 19beta1"), Some(("19beta1".into(), 19)));
         assert_eq!(version("something else 1.0"), None);
-    }
-
-    #[test]
-    fn a_program_is_one_however_many_names_it_has() {
-        let place = tempfile::tempdir().unwrap();
-        let directory = |name: &str| {
-            let directory = place.path().join(name);
-            std::fs::create_dir(&directory).unwrap();
-            directory
-        };
-        let (one, two, script) = (directory("one"), directory("two"), directory("script"));
-        std::fs::write(one.join("pg_none"), "").unwrap();
-        std::os::unix::fs::symlink(one.join("pg_none"), two.join("pg_none")).unwrap();
-        std::fs::write(script.join("pg_wrapper"), "").unwrap();
-        std::os::unix::fs::symlink("pg_wrapper", script.join("pg_none")).unwrap();
-        let there = [script, two.clone(), one, place.path().join("nothing")];
-        assert_eq!(candidates("pg_none", &there), [two.join("pg_none")]);
     }
 
     #[test]

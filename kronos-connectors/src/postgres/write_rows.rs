@@ -12,7 +12,6 @@ use super::large_objects::{Frames, Meta};
 use super::names::{conninfo, ident, literal, qualified};
 use super::plan::{Rows, Sequence};
 use super::restore::{Inner, same};
-use super::tools::Running;
 
 /// Values of sequences are set so many at a time.
 const SEQUENCES: usize = 200;
@@ -140,7 +139,7 @@ impl Inner {
         let building = self.building(database)?;
         let mut command = building.restore(&self.settings);
         command.arg(format!("--dbname={}", conninfo(&building.name))).stdin(std::process::Stdio::piped());
-        let mut running: Running = building.start(&mut command)?;
+        let mut running = building.start(&mut command)?;
         let mut input = running.child.stdin.take().ok_or_else(|| internal("a program without an input"))?;
         let mut taken = true;
         loop {

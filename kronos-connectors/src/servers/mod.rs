@@ -2,4 +2,9 @@
 
 pub(crate) mod error;
 pub(crate) mod options;
-pub(crate) mod stderr;
+pub(crate) mod program;
+#[cfg_attr(
+    not(feature = "mysql"),
+    allow(dead_code, reason = "PostgreSQL's programs get passwords by their environment")
+)]
+pub(crate) mod secret_file;
