@@ -5,11 +5,11 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use kronos_core::{DumpRequest, Error, ErrorKind, Outline, Phase, Result, RunContext, StreamInfo, matches};
-use tokio::sync::Mutex;
 
 use super::catalog::{self, Table, Versions};
 use super::connect::Session;
 use super::globals;
+use super::guard::Guard;
 use super::moment::{self, Names};
 use super::names::{self, qualified, shown};
 use super::objects::{self, Kind};
@@ -52,6 +52,7 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     if let Some(held) = moment.held {
         notices.push(format!("commits were held back for {} ms", held.as_millis()));
     }
+    let guard = Guard::keep(moment.guard);
     // What follows is not of the snapshots: a table that is changed now fails when it is read.
     let mut session = settings.open().await?;
     let (names, definitions, mut warnings) = (moment.names, Definitions::new(), moment.warnings);
@@ -71,7 +72,6 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     session.close().await;
 
     let workers = Workers::new(moment.sessions);
-    let guard = Mutex::new(moment.guard);
     let Streams { tasks, warnings, definitions, .. } = streams;
     let common = Arc::new(Common {
         settings: settings.clone(),

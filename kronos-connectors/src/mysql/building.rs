@@ -8,7 +8,7 @@ use kronos_core::{Error, ErrorKind, RestoreRequest, Result};
 
 use super::connect::Session;
 use super::ddl::{self, Split};
-use super::error::{corrupt, internal};
+use super::error::{corrupt, internal, is_lost};
 use super::journal::{self, Swap};
 use super::names::{beside, ident, qualified, shown};
 use super::objects::{Kind, Object, Text, read_code};
@@ -129,8 +129,10 @@ impl Building {
         let objects = self.state().objects.clone();
         let options = options(objects.first().ok_or_else(|| internal("a database without a schema"))?)?;
         let sql = format!("CREATE DATABASE {} {options}", ident(&self.name));
-        session.change("make the database", &sql).await.map_err(|e| e.with("database", shown(&self.planned.to)))?;
-        self.state().created = true;
+        let made = session.change("make the database", &sql).await;
+        // An answer that was lost may have been a good one.
+        self.state().created = made.as_ref().map_or_else(is_lost, |()| true);
+        made.map_err(|e| e.with("database", shown(&self.planned.to)))?;
         journal::begin(session, &self.name).await?;
         session.run("choose the database", &format!("USE {}", ident(&self.name))).await?;
         if session.server.is_mariadb {

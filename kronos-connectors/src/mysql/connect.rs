@@ -10,6 +10,7 @@ use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
 
 use super::error::{failed, silent};
 use super::settings::{MysqlSettings, TlsMode};
+use super::watch::Watch;
 
 /// The largest packet that the protocol can have.
 const LARGEST: usize = 1 << 30;
@@ -69,6 +70,7 @@ pub(super) struct Session {
     pub server: Server,
     /// How long an answer is waited for.
     pub wait: Duration,
+    pub watch: Watch,
 }
 
 impl MysqlSettings {
@@ -76,7 +78,8 @@ impl MysqlSettings {
     pub(super) async fn open(&self) -> Result<Session> {
         let connection = self.connect().await?;
         let server = Server { is_mariadb: false, version: (0, 0, 0) };
-        let mut session = Session { connection, server, wait: self.read_timeout };
+        let watch = Watch::new(self, &connection);
+        let mut session = Session { connection, server, wait: self.read_timeout, watch };
         let version: String = session.value("ask for the server's version", "SELECT VERSION()").await?;
         let strange = || {
             Error::new(ErrorKind::Unsupported, "the server tells no version that Kronos knows")
@@ -93,7 +96,7 @@ impl MysqlSettings {
         Ok(session)
     }
 
-    async fn connect(&self) -> Result<Conn> {
+    pub(super) async fn connect(&self) -> Result<Conn> {
         let first = self.attempt(self.tls.mode != TlsMode::Disable).await;
         let connected = match first {
             Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
@@ -127,6 +130,17 @@ impl MysqlSettings {
                 .with("hint", "no password was given: MYSQL_PWD, ~/.my.cnf, or `password_file` in the configuration"),
             _ => error,
         }
+    }
+
+    /// Ends a session of ours that may hang. That it is gone already is no matter.
+    pub(super) async fn end(&self, id: u32) {
+        let ended = async {
+            let mut session = self.open().await?;
+            session.run("end a session", &format!("KILL CONNECTION {id}")).await?;
+            session.close().await;
+            Ok::<_, Error>(())
+        };
+        let _ = tokio::time::timeout(self.connect_timeout.max(self.read_timeout), ended).await;
     }
 
     /// Host and port, or the socket, for people.
@@ -248,7 +262,9 @@ impl Session {
 
     /// The same as [`run`](Self::run), of a statement that is not in UTF-8.
     pub(super) async fn run_bytes(&mut self, what: &'static str, sql: &[u8]) -> Result<()> {
-        self.connection.query_drop(sql).await.map_err(|e| failed(e, what))
+        let asked = self.connection.query_drop(sql);
+        let done = self.watch.attend(asked).await.map_err(|e| e.with("while", what))?;
+        done.map_err(|e| failed(e, what))
     }
 
     /// The rows of a query.

@@ -227,6 +227,10 @@ pub(super) struct Made {
 }
 
 impl Made {
+    pub(super) fn is_empty(&self) -> bool {
+        self.new.is_empty()
+    }
+
     /// For people.
     pub(super) fn names(&self) -> Vec<String> {
         self.new.iter().map(|made| account(&made.user, &made.host)).collect()

@@ -5,7 +5,7 @@ use kronos_core::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::connect::Session;
-use super::error::{corrupt, internal};
+use super::error::{corrupt, has_code, internal, is_lost};
 use super::names::{ident, literal, qualified, token_of};
 use super::objects::Object;
 
@@ -94,6 +94,9 @@ fn locks(token: &str) -> [String; 2] {
     [format!("'kronos restore {token}'"), format!("'kronos swap {token}'")]
 }
 
+/// There is no session of this number.
+const NO_SESSION: u16 = 1094;
+
 /// How long it is waited for what a killed restore asked for last, in seconds.
 const LAST: u32 = 10;
 
@@ -107,8 +110,32 @@ pub(super) async fn begin_swap(session: &mut Session, token: &str) -> Result<()>
     take(session, &locks(token)[1]).await
 }
 
+/// Goes on in the place of a session that was putting tables into their place, and that the server may
+/// still be at work for: ends it, and waits until it has let go of everything.
+pub(super) async fn continue_swap(session: &mut Session, token: &str, former: u32) -> Result<()> {
+    match session.run("end a session", &format!("KILL CONNECTION {former}")).await {
+        Err(error) if !has_code(&error, &[NO_SESSION]) => return Err(error),
+        _ => {}
+    }
+    take_within(session, &locks(token)[1], LAST).await
+}
+
+/// Makes sure that the restore still counts as alive, whatever became of its session.
+pub(super) async fn is_alive(session: &mut Session, token: &str) -> Result<bool> {
+    let sql = format!("SELECT IS_USED_LOCK({}) = CONNECTION_ID()", locks(token)[0]);
+    match session.value::<Option<i64>>("mark the restore", &sql).await {
+        Ok(mine) => Ok(mine == Some(1)),
+        Err(error) if is_lost(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 async fn take(session: &mut Session, lock: &str) -> Result<()> {
-    let got: Option<i64> = session.value("mark the restore", &format!("SELECT GET_LOCK({lock}, 0)")).await?;
+    take_within(session, lock, 0).await
+}
+
+async fn take_within(session: &mut Session, lock: &str, seconds: u32) -> Result<()> {
+    let got: Option<i64> = session.value("mark the restore", &format!("SELECT GET_LOCK({lock}, {seconds})")).await?;
     if got == Some(1) { Ok(()) } else { Err(internal("the name of a restore is taken")) }
 }
 

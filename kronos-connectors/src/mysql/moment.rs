@@ -10,6 +10,7 @@ use kronos_core::{Error, ErrorKind, Event, Result, Retry, RunContext};
 use super::catalog;
 use super::connect::Session;
 use super::error::{has_code, internal};
+use super::guard::{Guard, patience};
 use super::place::Place;
 use super::settings::{Consistency, MysqlSettings};
 
@@ -32,6 +33,10 @@ const DENIED: [u16; 4] = [1044, 1045, 1142, 1227];
 /// How it went when nobody had to wait.
 const COMPARED: &str =
     "commits were not held back: the snapshots were compared, and are of one place in the binary log";
+
+/// What a user of MariaDB with fewer rights is told.
+const LOCKED_LONG: &str = "tables that were read stay locked against ALTER TABLE and the like until the backup ends, and \
+    who waits for that lock keeps others waiting: GRANT BINLOG ADMIN ON *.*";
 
 /// Sessions that see the same state.
 #[derive(Debug)]
@@ -66,6 +71,12 @@ pub(super) async fn open(
         warnings: Vec::new(),
         notices: Vec::new(),
     };
+    for session in &mut moment.sessions {
+        if !let_go(session).await? {
+            moment.notices.push(LOCKED_LONG.to_owned());
+            break;
+        }
+    }
     let mut is_guarded = guard(&mut holder, &mut moment.notices).await?;
     match settings.consistency {
         Consistency::Nothing => {
@@ -128,13 +139,26 @@ pub(super) fn grant(session: &Session) -> &'static str {
     if session.server.is_mariadb { "GRANT RELOAD ON *.*" } else { "GRANT RELOAD, BACKUP_ADMIN ON *.*" }
 }
 
+/// Lets the session give a table free once it has been read. MariaDB keeps the locks of what lies
+/// behind a savepoint as long as the transaction may be written to the binary log.
+async fn let_go(session: &mut Session) -> Result<bool> {
+    if !session.server.is_mariadb {
+        return Ok(true);
+    }
+    match session.run("prepare the session", "SET SESSION sql_log_bin = OFF").await {
+        Ok(()) => Ok(true),
+        Err(error) if has_code(&error, &DENIED) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Keeps tables from being changed while they are read, where the server and the user can do that.
 /// It does not stop commits.
 async fn guard(holder: &mut Session, notices: &mut Vec<String>) -> Result<bool> {
     if holder.server.is_mariadb {
         return Ok(false);
     }
-    match holder.run("keep tables from being changed", "LOCK INSTANCE FOR BACKUP").await {
+    match Guard::lock(holder).await {
         Ok(()) => Ok(true),
         Err(error) if has_code(&error, &DENIED) => {
             notices.push(
@@ -155,14 +179,14 @@ async fn hold(settings: &MysqlSettings, mut holder: Session, moment: &mut Moment
         run.check_cancelled()?;
         let id = holder.connection.id();
         let most = settings.lock_timeout + Duration::from_secs(5);
-        let done = tokio::time::timeout(most, held(&mut holder, moment)).await;
+        let done = tokio::time::timeout(most, held(&mut holder, moment, most)).await;
         let error = match done {
             Ok(Ok(())) => return Ok(holder),
             Ok(Err(error)) => error,
             Err(_) => Error::new(ErrorKind::Locked, "commits could not be held back in time").with_retry(Retry::Later),
         };
         // Whatever it holds, it holds no longer: neither a lock, nor a place in the queue for one.
-        end(settings, id).await;
+        settings.end(id).await;
         if error.kind() != ErrorKind::Locked || attempt == LOCKS {
             return Err(
                 error.with("hint", "a long statement is in the way; `lock_timeout` says how long it is waited for")
@@ -179,8 +203,10 @@ async fn hold(settings: &MysqlSettings, mut holder: Session, moment: &mut Moment
     }
 }
 
-async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
+async fn held(holder: &mut Session, moment: &mut Moment, most: Duration) -> Result<()> {
     let what = "hold commits back";
+    // Of a client who vanishes without a word the server would keep the lock for hours.
+    patience(holder, most).await?;
     let (locks, free): (&[&str], &str) = if holder.server.is_mariadb {
         // Stage by stage: only the last one stops commits.
         holder.run(what, "BACKUP STAGE START").await?;
@@ -207,6 +233,7 @@ async fn held(holder: &mut Session, moment: &mut Moment) -> Result<()> {
     };
     list(holder, &mut moment.names).await?;
     holder.run(what, free).await?;
+    patience(holder, holder.wait).await?;
     moment.held = Some(begun.elapsed());
     agree(moment).await
 }
@@ -327,12 +354,4 @@ async fn single(moment: &mut Moment) -> Result<()> {
     let others = moment.sessions.split_off(1);
     futures::future::join_all(others.into_iter().map(Session::close)).await;
     try_join_all(moment.sessions.iter_mut().map(|session| session.run("open a snapshot", SNAPSHOT))).await.map(drop)
-}
-
-/// Ends a session of ours that may hang. That it is gone already is no matter.
-async fn end(settings: &MysqlSettings, id: u32) {
-    if let Ok(mut session) = settings.open().await {
-        let _ = session.run("end a session", &format!("KILL CONNECTION {id}")).await;
-        session.close().await;
-    }
 }

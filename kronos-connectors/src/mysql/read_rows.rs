@@ -27,7 +27,15 @@ impl Reading {
     pub(super) async fn rows(&self, rows: &Rows, sender: &mut StreamSender) -> Result<u64> {
         let mut attempt = 1;
         loop {
-            let error = match self.try_rows(rows, sender).await {
+            let mut session = None;
+            let read = self.try_rows(rows, sender, &mut session).await;
+            if let (Err(error), Some(id)) = (&read, session)
+                && is_lost(error)
+            {
+                // The server may not know that nobody is there any more, and keep the table locked.
+                self.dump.settings.end(id).await;
+            }
+            let error = match read {
                 Err(error) if is_lost(&error) && attempt < ATTEMPTS => error,
                 done => return done.map_err(|e| e.with("table", qualified(&rows.database, &rows.table))),
             };
@@ -41,10 +49,12 @@ impl Reading {
         }
     }
 
-    async fn try_rows(&self, rows: &Rows, sender: &mut StreamSender) -> Result<u64> {
+    /// The same over one session, whose number it tells.
+    async fn try_rows(&self, rows: &Rows, sender: &mut StreamSender, id: &mut Option<u32>) -> Result<u64> {
         let sql = rows.select(&rows.database)?;
         let mut lease = self.dump.workers.take().await?;
         let session = lease.session();
+        *id = Some(session.connection.id());
         // What is read is locked against ALTER TABLE until the transaction goes back behind it.
         session.run("begin to read rows", "SAVEPOINT kronos").await?;
         let (length, digest) = sender.so_far();

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use kronos_core::{Result, RunContext, StreamSender};
-use tokio::sync::Mutex;
 
-use super::connect::Session;
+use super::guard::Guard;
 use super::plan::Rows;
 use super::settings::MysqlSettings;
 use super::tool_dump::Program;
@@ -23,7 +22,7 @@ pub(super) struct Common {
     pub run: RunContext,
     pub workers: Workers,
     /// Keeps tables from being changed.
-    pub guard: Mutex<Option<Session>>,
+    pub guard: Guard,
     pub definitions: Definitions,
     /// The place in the binary log that a program has told.
     pub position: std::sync::OnceLock<String>,
@@ -69,8 +68,6 @@ impl Common {
     /// Lets go of everything on the server.
     pub(super) async fn release(&self) {
         self.workers.close().await;
-        if let Some(guard) = self.guard.lock().await.take() {
-            guard.close().await;
-        }
+        self.guard.release().await;
     }
 }

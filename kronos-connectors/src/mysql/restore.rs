@@ -2,7 +2,7 @@
 //! keys after them. Once everything is compared with the backup, tables get their place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -10,12 +10,11 @@ use kronos_core::{Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Res
 use tokio::sync::OnceCell;
 
 use super::building::{Building, keep_as_is, token};
-use super::code::Made;
 use super::connect::Session;
 use super::error::{cancelled, corrupt, internal};
 use super::export::Export;
 use super::globals::{self, Wanted};
-use super::journal::{self, Step, Swap};
+use super::journal;
 use super::load::Loaded;
 use super::names::shown;
 use super::objects;
@@ -31,7 +30,7 @@ const PATIENCE: u32 = 1_000_000;
 
 /// Seconds for which tables and databases may have to wait: someone may keep all of them from being
 /// changed, as a backup by MySQL's own programs does.
-const DDL: u32 = 300;
+pub(super) const DDL: u32 = 300;
 
 /// A target being written.
 #[derive(Debug)]
@@ -47,20 +46,22 @@ pub(super) struct Inner {
     pub run: RunContext,
     pub request: RestoreRequest,
     pub contents: BTreeMap<String, Content>,
-    buildings: Vec<Building>,
-    token: String,
+    pub buildings: Vec<Building>,
+    pub token: String,
     /// The server takes rows by `LOAD DATA LOCAL`.
     pub loads: bool,
     sessions: Mutex<Vec<Session>>,
     /// As long as it is there, nobody takes what is made for something that was left behind.
-    living: tokio::sync::Mutex<Option<Session>>,
+    pub living: tokio::sync::Mutex<Option<Session>>,
     /// Of a dump of the server's own program.
     pub loaded: Loaded,
     script: Mutex<Option<String>>,
-    made: Mutex<globals::Made>,
+    pub made: Mutex<globals::Made>,
     prepared: OnceCell<()>,
     written: Mutex<BTreeSet<String>>,
     has_failed: AtomicBool,
+    /// Counts pieces of rows that the server has taken, of all streams.
+    pub handed_over: AtomicU64,
 }
 
 impl MysqlRestore {
@@ -112,12 +113,13 @@ impl MysqlRestore {
             prepared: OnceCell::new(),
             written: Mutex::default(),
             has_failed: AtomicBool::new(false),
+            handed_over: AtomicU64::new(0),
         };
         Ok(Box::new(Self { inner: Arc::new(inner), is_over: false }))
     }
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -222,7 +224,7 @@ impl Inner {
         }
     }
 
-    async fn open(&self) -> Result<Session> {
+    pub(super) async fn open(&self) -> Result<Session> {
         let mut session = self.settings.open().await?;
         let what = "prepare the session";
         session
@@ -292,7 +294,7 @@ impl Inner {
     }
 
     /// What of the users is wanted.
-    fn wanted(&self) -> Wanted {
+    pub(super) fn wanted(&self) -> Wanted {
         let all = self.contents.values().any(|content| matches!(content, Content::Globals { server: true }));
         let owners = self.buildings.iter().filter(|_| self.request.owners);
         Wanted {
@@ -338,70 +340,6 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Gives the tables their places.
-    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
-        let mut placed = Vec::new();
-        let mut session = self.take().await?;
-        // As long as this session lives, nobody takes what is half done for something left behind.
-        journal::begin_swap(&mut session, &self.token).await?;
-        for building in &self.buildings {
-            wait_for_ddl(&mut session, DDL.into()).await?;
-            let swap = building.swap(&mut session, &self.request).await?;
-            swap.rehearse(&mut session).await?;
-            // From here on the journal is what undoes or finishes it: nothing of it is just removed.
-            building.is_placed();
-            journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
-            // But nobody shall wait behind a rename.
-            wait_for_ddl(&mut session, self.settings.lock_timeout.as_secs()).await?;
-            match swap.forward(&mut session).await {
-                Ok(made) => placed.push((swap, made)),
-                Err(error) => {
-                    let error = if outcome.created.is_empty() {
-                        error
-                    } else {
-                        error.with("done already", outcome.created.join(", "))
-                    };
-                    // Over a session that is not in the middle of something.
-                    let undone = async { swap.backward(&mut self.open().await?).await }.await;
-                    return Err(match undone {
-                        Ok(()) => {
-                            building.is_back();
-                            error
-                        }
-                        Err(undoing) => error
-                            .with("half done", "the next restore to this target undoes or finishes it")
-                            .with("undoing", undoing),
-                    });
-                }
-            }
-            outcome.created.push(format!("database {}", shown(&building.planned.to)));
-            outcome.warnings.extend(building.warnings());
-        }
-        wait_for_ddl(&mut session, DDL.into()).await?;
-        // A view may need another database. Until then the journals stay: whoever comes after a
-        // restore that is killed here does this too.
-        let lacking = |placed: &[(Swap, Made)]| placed.iter().map(|(_, made)| made.lacking.len()).sum::<usize>();
-        let mut before = usize::MAX;
-        while placed.len() > 1 && (1..before).contains(&lacking(&placed)) {
-            before = lacking(&placed);
-            for (swap, made) in placed.iter_mut().filter(|(_, made)| !made.lacking.is_empty()) {
-                swap.make_lacking(&mut session, made).await?;
-            }
-        }
-        for (swap, made) in placed {
-            outcome.warnings.extend(made.told());
-            if let Err(error) = swap.clean(&mut session).await {
-                let (old, beside) = (shown(&swap.old), shown(&swap.beside));
-                outcome.warnings.push(format!("what was replaced could not be removed ({old}, {beside}): {error}"));
-            }
-        }
-        let made = std::mem::take(&mut *locked(&self.made));
-        outcome.warnings.extend(globals::grant(&mut session, &self.wanted(), &made).await?);
-        session.close().await;
-        outcome.created.extend(made.names().iter().map(|name| format!("user {name}")));
-        Ok(outcome)
-    }
-
     /// Ends the sessions.
     async fn close(&self) {
         let sessions = std::mem::take(&mut *locked(&self.sessions));
@@ -432,11 +370,6 @@ impl Inner {
         self.close().await;
         Ok(())
     }
-}
-
-/// For so many seconds statements of a session wait for those who use a table.
-async fn wait_for_ddl(session: &mut Session, seconds: u64) -> Result<()> {
-    session.run("prepare the session", &format!("SET SESSION lock_wait_timeout = {}", seconds.max(1))).await
 }
 
 /// Compares the end of a stream with what the backup says.

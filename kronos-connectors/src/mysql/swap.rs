@@ -80,6 +80,15 @@ impl Swap {
 
     /// Undoes it, as far as it was done.
     pub(super) async fn backward(&self, session: &mut Session) -> Result<()> {
+        self.move_back(session).await?;
+        let kept = tables(session, &self.old).await?;
+        if kept.is_empty() {
+            return drop_database(session, &self.old).await;
+        }
+        Err(Error::new(ErrorKind::Conflict, "what was replaced could not be put back").with("database", &self.old))
+    }
+
+    async fn move_back(&self, session: &mut Session) -> Result<()> {
         let there = tables(session, &self.to).await?;
         let (new, old) = (tables(session, &self.beside).await?, tables(session, &self.old).await?);
         if there.is_empty() && old.is_empty() && self.former.is_none() {
@@ -134,7 +143,6 @@ pub(super) async fn settle(session: &mut Session, remains: Remains) -> Result<()
             let waiting = tables(session, &remains.beside).await?;
             if swap.tables.iter().any(|name| waiting.contains(name)) || swap.tables.is_empty() {
                 swap.backward(session).await?;
-                drop_database(session, &swap.old).await?;
             } else {
                 swap.forward(session).await?;
                 return swap.clean(session).await;

@@ -6,13 +6,13 @@ use std::sync::{Arc, OnceLock};
 use bytes::{Bytes, BytesMut};
 use kronos_core::{DumpRequest, Error, ErrorKind, Event, Outline, Phase, Result, RunContext, StreamSender};
 use tokio::io::AsyncReadExt;
-use tokio::sync::Mutex;
 
 use super::begin::Begun;
 use super::catalog::{self, Versions};
 use super::connect::Session;
 use super::error::{has_code, internal};
 use super::globals;
+use super::guard::Guard;
 use super::names::{ident, literal, qualified, shown};
 use super::place::Place;
 use super::plan::{Content, Dumped, is_excluded};
@@ -135,7 +135,7 @@ pub(super) async fn begin(
         settings: settings.clone(),
         run: run.clone(),
         workers: Workers::new(Vec::new()),
-        guard: Mutex::new(None),
+        guard: Guard::keep(None),
         definitions: Definitions::new(),
         position: OnceLock::new(),
     });

@@ -1,5 +1,7 @@
 //! Rows into the tables that are being made; and whether they are what the backup holds.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
 use futures::{StreamExt, TryStreamExt};
 use kronos_core::{Digest, Error, ErrorKind, Piece, Result, Stream, StreamEnd};
 use mysql_async::prelude::Queryable;
@@ -7,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::building::{Building, count};
 use super::connect::Session;
-use super::error::{failed, internal};
+use super::error::{failed, internal, silent};
 use super::insert::Inserts;
 use super::names::{ident, qualified};
 use super::plan::{Content, Form, Rows};
@@ -26,7 +28,8 @@ impl Inner {
         let mut session = self.take().await?;
         let named = |e: Error| e.with("table", qualified(&building.planned.to, &rows.table));
         let written = if self.loads && !rows.columns.is_empty() {
-            let loaded = load(&mut session, rows, &building.name, stream, end).await;
+            let moved = load(&mut session, rows, &building.name, stream, end, &self.handed_over);
+            let loaded = moved.await;
             loaded.map(|Loaded { rows: written, warnings }| {
                 if warnings > 0 {
                     building.doubt(&rows.table);
@@ -208,27 +211,36 @@ impl Loaded {
     }
 }
 
-/// Sends a stream to the server; gives what the server did.
+/// Sends a stream to the server; gives what the server did. Streams of one table may wait for each
+/// other as long as any of them gets on: when none of the restore does, the server is lost.
 async fn load(
     session: &mut Session,
     rows: &Rows,
     database: &str,
     mut stream: Stream,
     end: StreamEnd,
+    handed_over: &AtomicU64,
 ) -> Result<Loaded> {
     let what = "write rows";
+    let wait = session.wait;
+    let is_fetching = &AtomicBool::new(false);
     let sql = load_statement(rows, database);
     let (sender, receiver) = mpsc::channel(WAITING);
     let body = futures::stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|p| (p, receiver)) });
     session.connection.set_infile_handler(async move { Ok(body.boxed()) });
     let feed = async move {
         loop {
-            match stream.next().await {
+            is_fetching.store(true, Ordering::Release);
+            let next = stream.next().await;
+            handed_over.fetch_add(1, Ordering::AcqRel);
+            is_fetching.store(false, Ordering::Release);
+            match next {
                 // A server that takes no more says why.
                 Ok(Some(Piece::Data(bytes))) => {
                     if sender.send(Ok(bytes)).await.is_err() {
                         return Ok(());
                     }
+                    handed_over.fetch_add(1, Ordering::AcqRel);
                 }
                 Ok(Some(Piece::End(found))) => return same(found, end),
                 Ok(None) => return Err(internal("a stream was read after its end")),
@@ -241,7 +253,19 @@ async fn load(
         }
     };
     let run = session.connection.query_drop(sql);
-    let (sent, done) = tokio::join!(feed, run);
+    let stuck = async {
+        loop {
+            let before = handed_over.load(Ordering::Acquire);
+            tokio::time::sleep(wait).await;
+            if before == handed_over.load(Ordering::Acquire) && !is_fetching.load(Ordering::Acquire) {
+                return;
+            }
+        }
+    };
+    let (sent, done) = tokio::select! {
+        both = async { tokio::join!(feed, run) } => both,
+        () = stuck => return Err(silent(wait).with("while", what)),
+    };
     sent?;
     done.map_err(|e| failed(e, what))?;
     Loaded::of(session.connection.affected_rows(), &session.connection.info())

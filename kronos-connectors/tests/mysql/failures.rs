@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use kronos_connectors::mysql::{MysqlSettings, MysqlSource};
 use kronos_core::{Connector, DumpRequest, ErrorKind, Piece, RestoreOptions, RunContext, StreamId};
 use libtest_mimic::Trial;
 
@@ -14,6 +15,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_each("another_connection_reads_on", killed_connection),
         on_each("a_table_that_changes_is_told", changed),
         on_each("nothing_is_left_on_the_server", left),
+        on_each("a_table_that_was_read_is_free_again", free_again),
         on_each("a_killed_restore_is_finished_or_undone", killed),
         on_each("what_cannot_be_made_undoes_the_swap", undone),
     ]
@@ -23,25 +25,39 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// A user of whom every session is known.
-struct User<'a>(&'a Server, String);
+pub(crate) struct User<'a>(&'a Server, String);
 
 impl<'a> User<'a> {
-    fn new(server: &'a Server) -> Self {
+    pub(crate) fn new(server: &'a Server) -> Self {
         let name = fresh("k");
         server.sql("", &format!("CREATE USER {name}@'%' IDENTIFIED BY 'x'; GRANT ALL ON *.* TO {name}@'%'"));
         Self(server, name)
     }
 
-    fn sessions(&self) -> Vec<String> {
+    pub(crate) fn sessions(&self) -> Vec<String> {
         let sql = format!("SELECT id FROM information_schema.processlist WHERE user = '{}' ORDER BY id", self.1);
         self.0.sql("", &sql).lines().map(str::to_owned).collect()
     }
 
-    fn source(&self, database: &Database) -> kronos_connectors::mysql::MysqlSource {
+    pub(crate) fn source(&self, database: &Database) -> MysqlSource {
+        self.source_with(database, |_| ())
+    }
+
+    pub(crate) fn source_with(&self, database: &Database, change: impl FnOnce(&mut MysqlSettings)) -> MysqlSource {
         database.with(|settings| {
             settings.user.clone_from(&self.1);
             settings.password = Some(kronos_core::Secret::new("x"));
+            change(settings);
         })
+    }
+
+    /// Of those that there are now, within some seconds all have ended.
+    pub(crate) fn no_session_is_left(&self, what: &str) {
+        let begun = std::time::Instant::now();
+        while !self.sessions().is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "{what}: a session is left: {:?}", self.sessions());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
@@ -51,7 +67,7 @@ impl Drop for User<'_> {
     }
 }
 
-fn large(server: &Server) -> Database {
+pub(crate) fn large(server: &Server) -> Database {
     server.database(
         "CREATE TABLE t(id INT PRIMARY KEY, v LONGTEXT); INSERT INTO t WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 300) \
          SELECT n, REPEAT(SHA2(n, 512), 1000) FROM s; CREATE TABLE u(x INT); INSERT INTO u VALUES (1)",
@@ -136,6 +152,21 @@ fn changed(server: &Server) {
     }
 }
 
+/// A backup may go on for hours, and who alters a table that it has read shall not wait for that.
+fn free_again(server: &Server) {
+    let database = large(server);
+    block_on(async {
+        let dump = database.source().begin_dump(&DumpRequest::default(), &RunContext::new()).await.unwrap();
+        dump.open(place(&*dump, "u")).await.unwrap().collect().await.unwrap();
+        let sql = "SET lock_wait_timeout = 1; ALTER TABLE u COMMENT = 'x'";
+        let altered = server.try_sql(&database.name, sql.as_bytes());
+        // MySQL has a lock that keeps all tables from being altered.
+        assert_eq!(altered.is_ok(), server.is_mariadb(), "{altered:?}");
+        dump.abort().await;
+        database.sql(sql);
+    });
+}
+
 fn left(server: &Server) {
     let _users = crate::server::USERS.read().unwrap();
     let (database, user) = (large(server), User::new(server));
@@ -158,23 +189,17 @@ fn left(server: &Server) {
             drop(stream);
             tokio::time::sleep(Duration::from_millis(50)).await;
         });
-        for _ in 0..100 {
-            if user.sessions().is_empty() {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert_eq!(user.sessions(), [""; 0], "{how}");
+        user.no_session_is_left(how);
         // Nothing is locked any more.
         database.sql("SET lock_wait_timeout = 1; ALTER TABLE t COMMENT = 'x'; INSERT INTO u VALUES (2)");
     }
 }
 
-const OLD: &str = "CREATE TABLE t(old INT); INSERT INTO t VALUES (1); CREATE TABLE gone(x INT); CREATE VIEW v AS SELECT old FROM t; \
+pub(crate) const OLD: &str = "CREATE TABLE t(old INT); INSERT INTO t VALUES (1); CREATE TABLE gone(x INT); CREATE VIEW v AS SELECT old FROM t; \
     CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.old = 1; CREATE PROCEDURE p() SELECT 'old'; \
     CREATE EVENT e ON SCHEDULE EVERY 1 DAY DISABLE DO SET @x = 1";
 
-fn new(server: &Server) -> Database {
+pub(crate) fn new(server: &Server) -> Database {
     let mut many = String::new();
     for n in 0..4 {
         let _ = write!(many, "CREATE TABLE m{n}(id INT PRIMARY KEY, x INT, KEY (x)); INSERT INTO m{n} VALUES (1, 2);");
@@ -223,15 +248,20 @@ fn killed(server: &Server) {
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{refused}");
         block_on(bring_back(&repository, &target.source(), &options)).unwrap();
         assert_same(&target.all(), &expected, "after a restore that was killed");
-        let names = server.databases();
-        let left: Vec<&String> =
-            names.iter().filter(|name| name.starts_with(&format!("{}_kronos", target.name))).collect();
-        assert!(left.is_empty(), "{left:?}");
+        assert_nothing_beside(&target, "after a restore that was killed");
         if finished > 2 {
             break;
         }
     }
     assert!(finished > 0 || broken > 0, "nothing was seen of the restores that were killed");
+}
+
+/// A restore has left no database of its own.
+#[track_caller]
+pub(crate) fn assert_nothing_beside(target: &Database, what: &str) {
+    let names = target.server.databases();
+    let left: Vec<&String> = names.iter().filter(|name| name.starts_with(&format!("{}_kronos", target.name))).collect();
+    assert!(left.is_empty(), "{what}: {left:?}");
 }
 
 /// Something that the target's user cannot make, at the very end.

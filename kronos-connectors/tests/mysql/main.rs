@@ -6,7 +6,10 @@ mod conformance;
 mod failures;
 mod fidelity;
 mod moments;
+mod network;
 mod parts;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod server;
 mod tool;
 mod users;
@@ -19,6 +22,7 @@ fn main() {
         failures::trials(),
         fidelity::trials(),
         moments::trials(),
+        network::trials(),
         parts::trials(),
         tool::trials(),
         users::trials(),

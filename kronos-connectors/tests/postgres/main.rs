@@ -9,6 +9,8 @@ mod fidelity;
 mod names;
 mod network;
 mod parts;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod server;
 mod servers;
 mod tls;

@@ -1,9 +1,5 @@
 //! A network that delays, cuts and falls silent, at moments that a seed chooses.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kronos_connectors::postgres::{Method, PostgresSettings, PostgresSource};
@@ -11,6 +7,7 @@ use kronos_core::{ErrorKind, RestoreOptions, RunContext, find_backup, list, rest
 use libtest_mimic::Trial;
 
 use crate::failures::{SUM, assert_each_is_whole, big};
+use crate::proxy::{Proxy, Trouble, scattered};
 use crate::server::{Server, back_up, block_on, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -24,125 +21,11 @@ pub(crate) fn trials() -> Vec<Trial> {
     .collect()
 }
 
-/// What happens once so many bytes have passed.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Trouble {
-    /// The connection that they pass over is cut.
-    One,
-    /// Every connection is cut; new ones work.
-    Cut,
-    /// Every connection is cut, and nobody gets through any more.
-    Gone,
-    /// One connection is never heard of again; others work.
-    Silent,
-}
-
-/// A proxy before a server, until it is dropped.
-struct Proxy {
-    port: u16,
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    trouble: Trouble,
-    /// Bytes that may pass until the trouble begins.
-    left: AtomicI64,
-    has_begun: AtomicBool,
-    /// Each piece waits for so long.
-    delay: Duration,
-    connections: Mutex<Vec<TcpStream>>,
-    is_over: AtomicBool,
-}
-
-impl Proxy {
-    fn before(server: &Server, trouble: Trouble, bytes: i64, delay: Duration) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared {
-            trouble,
-            left: AtomicI64::new(bytes),
-            has_begun: AtomicBool::new(false),
-            delay,
-            connections: Mutex::default(),
-            is_over: AtomicBool::new(false),
-        });
-        let (accepting, to) = (shared.clone(), server.port);
-        std::thread::spawn(move || {
-            while let Ok((client, _)) = listener.accept() {
-                let is_gone = accepting.trouble == Trouble::Gone && accepting.has_begun.load(Ordering::Acquire);
-                if accepting.is_over.load(Ordering::Acquire) {
-                    return;
-                }
-                if is_gone {
-                    continue;
-                }
-                let Ok(upstream) = TcpStream::connect(("127.0.0.1", to)) else { continue };
-                let both = [client.try_clone().unwrap(), upstream.try_clone().unwrap()];
-                accepting.connections.lock().unwrap().extend(both);
-                for (from, into) in [(client.try_clone().unwrap(), upstream.try_clone().unwrap()), (upstream, client)] {
-                    let shared = accepting.clone();
-                    std::thread::spawn(move || shared.pump(from, into));
-                }
-            }
-        });
-        Self { port, shared }
-    }
-
-    fn settings(&self, server: &Server, database: &str) -> PostgresSettings {
-        let mut settings = server.settings([database]);
-        settings.port = self.port;
-        settings.read_timeout = Duration::from_secs(2);
-        settings
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.is_over.store(true, Ordering::Release);
-        self.shared.cut();
-        // So that the listener wakes up.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-    }
-}
-
-impl Shared {
-    fn cut(&self) {
-        for connection in self.connections.lock().unwrap().drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
-    }
-
-    fn pump(&self, mut from: TcpStream, mut into: TcpStream) {
-        let mut bytes = vec![0; 64 << 10];
-        while let Ok(read @ 1..) = from.read(&mut bytes) {
-            if !self.delay.is_zero() {
-                std::thread::sleep(self.delay);
-            }
-            let left = self.left.fetch_sub(i64::try_from(read).unwrap(), Ordering::AcqRel);
-            if left <= i64::try_from(read).unwrap() && !self.has_begun.swap(true, Ordering::AcqRel) {
-                match self.trouble {
-                    Trouble::One => break,
-                    Trouble::Cut | Trouble::Gone => return self.cut(),
-                    Trouble::Silent => {
-                        while !self.is_over.load(Ordering::Acquire) {
-                            std::thread::sleep(Duration::from_millis(50));
-                        }
-                        return;
-                    }
-                }
-            }
-            if into.write_all(&bytes[..read]).is_err() {
-                break;
-            }
-        }
-        let _ = into.shutdown(Shutdown::Both);
-        let _ = from.shutdown(Shutdown::Both);
-    }
-}
-
-/// Numbers that look random.
-fn scattered(n: u64, below: u64) -> u64 {
-    (n + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) % below
+fn through(proxy: &Proxy, server: &Server, database: &str) -> PostgresSettings {
+    let mut settings = server.settings([database]);
+    settings.port = proxy.port;
+    settings.read_timeout = Duration::from_secs(2);
+    settings
 }
 
 fn random_cuts(server: &Server) {
@@ -157,8 +40,8 @@ fn random_cuts(server: &Server) {
             let bytes = if n % 3 == 0 { scattered(n, 40_000) } else { scattered(n, 80_000_000) };
             let delay = Duration::from_millis(u64::from(n % 4 == 2));
             let method = if n % 5 == 4 { Method::Tool } else { Method::Native };
-            let proxy = Proxy::before(server, trouble, i64::try_from(bytes).unwrap(), delay);
-            let mut settings = proxy.settings(server, &source.name);
+            let proxy = Proxy::after_bytes(server.port, trouble, bytes, delay);
+            let mut settings = through(&proxy, server, &source.name);
             settings.method = method;
             match back_up(&repository, &PostgresSource::new(settings).unwrap()).await {
                 Ok(_) => committed += 1,
@@ -183,9 +66,9 @@ fn silence(server: &Server) {
     let expected = source.sql(SUM);
     block_on(async {
         let repository = repository().await;
-        let proxy = Proxy::before(server, Trouble::Silent, 20_000_000, Duration::ZERO);
+        let proxy = Proxy::after_bytes(server.port, Trouble::Silent, 20_000_000, Duration::ZERO);
         let begun = Instant::now();
-        back_up(&repository, &PostgresSource::new(proxy.settings(server, &source.name)).unwrap()).await.unwrap();
+        back_up(&repository, &PostgresSource::new(through(&proxy, server, &source.name)).unwrap()).await.unwrap();
         assert!(begun.elapsed() >= Duration::from_secs(2), "it was never silent");
         drop(proxy);
         let target = server.new_name();
@@ -206,9 +89,9 @@ fn cut_restores(server: &Server) {
         for n in 0..8 {
             let bytes = if n % 2 == 0 { scattered(n, 30_000) } else { scattered(n, 80_000_000) };
             let trouble = if n % 4 < 2 { Trouble::Cut } else { Trouble::Gone };
-            let proxy = Proxy::before(server, trouble, i64::try_from(bytes).unwrap(), Duration::ZERO);
+            let proxy = Proxy::after_bytes(server.port, trouble, bytes, Duration::ZERO);
             let target = server.new_name();
-            let writing = PostgresSource::new(proxy.settings(server, &target.name)).unwrap();
+            let writing = PostgresSource::new(through(&proxy, server, &target.name)).unwrap();
             let done = restore(&repository, &backup, &writing, &RestoreOptions::new(), &run).await;
             drop(proxy);
             match done {

@@ -1,0 +1,65 @@
+//! Waiting for statements that may take long: as long as the server is at work on them, and no longer.
+
+use std::time::Duration;
+
+use kronos_core::Result;
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use super::error::{failed, has_code, is_lost, silent};
+use super::settings::MysqlSettings;
+
+/// An answer may be on its way while it is asked what became of it.
+const GRACE: Duration = Duration::from_secs(1);
+/// With these a server that is alive lets nobody else in.
+const CROWDED: [u16; 3] = [1040, 1203, 1226];
+
+/// Looks after one session over another one.
+#[derive(Debug)]
+pub(super) struct Watch {
+    settings: Box<MysqlSettings>,
+    /// Of the session.
+    id: u32,
+}
+
+impl Watch {
+    pub(super) fn new(settings: &MysqlSettings, connection: &Conn) -> Self {
+        Self { settings: Box::new(settings.clone()), id: connection.id() }
+    }
+
+    /// Waits for an answer. Nobody can tell a statement that takes hours from a network that has died
+    /// without a word, but the server can.
+    pub(super) async fn attend<T>(&self, answer: impl Future<Output = T>) -> Result<T> {
+        let mut answer = std::pin::pin!(answer);
+        let wait = self.settings.read_timeout;
+        loop {
+            if let Ok(answer) = tokio::time::timeout(wait, &mut answer).await {
+                return Ok(answer);
+            }
+            if !self.is_at_work().await? {
+                return tokio::time::timeout(GRACE, &mut answer).await.map_err(|_| silent(wait));
+            }
+        }
+    }
+
+    async fn is_at_work(&self) -> Result<bool> {
+        let asked = async {
+            let mut other = self.settings.connect().await?;
+            let sql = format!(
+                "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {} AND command <> 'Sleep'",
+                self.id
+            );
+            let what = "look after a statement";
+            let found: Option<u64> = other.query_first(sql).await.map_err(|e| failed(e, what))?;
+            // That it may be gone already is no matter.
+            let _ = other.disconnect().await;
+            Ok(found.unwrap_or_default() > 0)
+        };
+        match tokio::time::timeout(self.settings.connect_timeout + GRACE, asked).await {
+            Err(_) => Ok(false),
+            Ok(Err(error)) if has_code(&error, &CROWDED) => Ok(true),
+            Ok(Err(error)) if is_lost(&error) => Ok(false),
+            Ok(done) => done,
+        }
+    }
+}
