@@ -16,6 +16,8 @@
 
 #[cfg(feature = "mocks")]
 pub mod mock;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 #[cfg(feature = "mysql")]
 pub mod mysql;
 #[cfg(feature = "postgres")]
@@ -24,7 +26,7 @@ pub mod postgres;
 pub mod sqlite;
 
 mod programs;
-#[cfg(any(feature = "mysql", feature = "postgres"))]
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres"))]
 mod servers;
 
 use kronos_core::{Engine, Registry};

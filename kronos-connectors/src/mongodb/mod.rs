@@ -1,0 +1,1 @@
+//! MongoDB, 6.0 and newer.
