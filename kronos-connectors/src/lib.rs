@@ -45,10 +45,15 @@ pub fn register(registry: &mut Registry) {
     #[cfg(feature = "mysql")]
     registry
         .add_connector(&Engine::MYSQL, |settings| Ok(std::sync::Arc::new(mysql::MysqlSource::from_source(settings)?)));
+    #[cfg(feature = "mongodb")]
+    registry.add_connector(&Engine::MONGODB, |settings| {
+        Ok(std::sync::Arc::new(mongodb::MongodbSource::from_source(settings)?))
+    });
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
     registry.leave_out_connector(&Engine::POSTGRES, "postgres");
     registry.leave_out_connector(&Engine::MYSQL, "mysql");
+    registry.leave_out_connector(&Engine::MONGODB, "mongodb");
 
     if let Ok(mock) = Engine::new("mock") {
         #[cfg(feature = "mocks")]

@@ -1,1 +1,31 @@
 //! MongoDB, 6.0 and newer.
+//!
+//! A backup reads documents as they come from the wire, large collections in ranges of their `_id`s;
+//! options and indexes as the server lists them. A restore makes collections beside what is there,
+//! reads them back, compares, and renames them into their places.
+
+mod begin;
+mod bounds;
+mod building;
+mod catalog;
+mod connect;
+mod content;
+mod dump;
+mod error;
+mod insert;
+mod journal;
+mod names;
+mod pace;
+mod plan;
+mod preflight;
+mod read_documents;
+mod reading;
+mod restore;
+mod settings;
+mod source;
+mod swap;
+mod target;
+mod users;
+
+pub use settings::{Changes, Check, MongodbSettings, Tls, TlsMode};
+pub use source::MongodbSource;

@@ -1,1 +1,18 @@
-fn main() {}
+//! MongoDB, on a real server: the suite that every connector passes, what comes back of collections of
+//! every kind, parts, failures, names.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod conformance;
+mod fidelity;
+mod parts;
+mod server;
+
+use libtest_mimic::Arguments;
+
+fn main() {
+    let all = [conformance::trials(), fidelity::trials(), parts::trials()];
+    let mut arguments = Arguments::from_args();
+    // Some look at everything that the server has.
+    arguments.test_threads.get_or_insert(1);
+    libtest_mimic::run(&arguments, all.into_iter().flatten().collect()).exit();
+}

@@ -1,0 +1,212 @@
+//! The beginning of a dump: which databases, what they have, and what is to be read.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use kronos_core::{DumpRequest, Error, ErrorKind, Outline, PreviousStream, Result, RunContext, StreamInfo, matches};
+use mongodb::bson::{Bson, Document, doc};
+
+use super::bounds::{self, Range, Size};
+use super::catalog::{self, Entry, Listed, name_of};
+use super::connect::{Kind, Server};
+use super::content;
+use super::names::{self, qualified};
+use super::pace::Pace;
+use super::plan::{Content, Form, Order, Part, is_excluded, stream_name};
+use super::reading::{Common, Reading, Task};
+use super::settings::MongodbSettings;
+use super::users;
+
+/// So many bytes are asked for at a time, about.
+const BATCH: u64 = 8 << 20;
+
+/// What is ready to be read.
+pub(super) struct Begun {
+    pub outline: Outline,
+    pub common: Arc<Common>,
+    /// One for each stream.
+    pub readings: Vec<Reading>,
+    /// What the user may want to know.
+    pub notices: Vec<String>,
+}
+
+pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
+    let server = settings.open().await?;
+    let (chosen, notices) = chosen(settings, &server, &request.exclude).await?;
+    let mut streams = Streams { tasks: Vec::new(), warnings: Vec::new(), settings, request, server: &server };
+    streams.users().await?;
+    let mut data = Vec::new();
+    for database in &chosen {
+        let within = |e: Error| e.with("database", database);
+        let listed = catalog::list(&server, database).await.map_err(within)?;
+        streams.collections(database, &listed)?;
+        data.extend(streams.documents(database, &listed).await.map_err(within)?);
+    }
+    if let Some(warning) = unsteady(&server.kind) {
+        streams.warnings.push(warning.to_owned());
+    }
+    // The longest first: at the end nobody waits for a long one.
+    data.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));
+    let parts = data.len();
+    streams.tasks.extend(data);
+    let Streams { tasks, warnings, .. } = streams;
+    let server_version = Some(server.shown());
+    let common = Arc::new(Common {
+        server,
+        run: run.clone(),
+        pace: Pace::new(parts),
+        position: OnceLock::new(),
+        warnings: Mutex::default(),
+    });
+    let (infos, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
+    let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
+    Ok(Begun { outline: Outline { streams: infos, server_version, warnings }, common, readings, notices })
+}
+
+/// What is not promised when nobody follows what is written.
+fn unsteady(kind: &Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::Standalone => {
+            "a standalone server keeps no log of changes: what is written during the backup may be in it or not"
+        }
+        Kind::ReplicaSet(_) | Kind::Mongos => {
+            "changes are not followed: what is written during the backup may be in it or not"
+        }
+    })
+}
+
+/// The databases to be backed up, and what is told of the others.
+pub(super) async fn chosen(
+    settings: &MongodbSettings,
+    server: &Server,
+    exclude: &[String],
+) -> Result<(Vec<String>, Vec<String>)> {
+    let found: Vec<String> = catalog::databases(server).await?.into_iter().map(|(name, _)| name).collect();
+    if let Some(missing) = settings.databases.iter().find(|name| !found.contains(name)) {
+        return Err(Error::new(ErrorKind::NotFound, "the server has no such database, or the user may not see it")
+            .with("database", missing));
+    }
+    if !settings.databases.is_empty() {
+        return Ok((settings.databases.clone(), Vec::new()));
+    }
+    let is_excluded = |name: &str| exclude.iter().any(|pattern| matches(pattern, name));
+    let (left, chosen): (Vec<_>, Vec<_>) = found.into_iter().partition(|name| is_excluded(name));
+    let mut notices = Vec::new();
+    if !left.is_empty() {
+        notices.push(format!("left out, as asked for: {}", left.join(", ")));
+    }
+    if chosen.is_empty() {
+        return Err(Error::new(ErrorKind::NotFound, "the server has no database that could be backed up")
+            .with("server", settings.address()));
+    }
+    for name in &chosen {
+        names::check(name)?;
+    }
+    Ok((chosen, notices))
+}
+
+struct Streams<'a> {
+    tasks: Vec<(StreamInfo, Task)>,
+    warnings: Vec<String>,
+    settings: &'a MongodbSettings,
+    request: &'a DumpRequest,
+    server: &'a Server,
+}
+
+impl Streams<'_> {
+    async fn users(&mut self) -> Result<()> {
+        match users::read(self.server, &self.settings.databases).await? {
+            Some(bytes) => {
+                self.ready(&Content::Users { server: self.settings.databases.is_empty() }, "users".to_owned(), bytes)
+            }
+            None => {
+                self.warnings.push("users and roles are not backed up: the role `backup` may read them".to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn collections(&mut self, database: &str, listed: &Listed) -> Result<()> {
+        let describe = |entry: &Entry| {
+            let indexes = entry.indexes.iter().cloned().map(Bson::Document).collect::<Vec<_>>();
+            doc! { "name": &entry.name, "options": entry.options.clone(), "indexes": indexes }
+        };
+        let described: Vec<Document> = listed.entries.iter().map(describe).collect();
+        let restoring = listed.left_out.iter().filter(|name| names::is_beside(name).is_some()).count();
+        if restoring > 0 {
+            self.warnings.push(format!("{database}: {restoring} collections are left out that a restore has made"));
+        }
+        let content = Content::Collections { database: database.to_owned(), version: self.server.version.clone() };
+        self.ready(&content, format!("{database}/collections"), content::joined(&described)?)
+    }
+
+    fn ready(&mut self, content: &Content, name: String, bytes: Vec<u8>) -> Result<()> {
+        let info = content.stream(name, Some(bytes.len() as u64))?;
+        self.tasks.push((info, Task::Ready(Bytes::from(bytes))));
+        Ok(())
+    }
+
+    async fn documents(&mut self, database: &str, listed: &Listed) -> Result<Vec<(StreamInfo, Task)>> {
+        let mut streams = Vec::new();
+        for entry in listed.entries.iter().filter(|entry| !entry.is_view()) {
+            if is_excluded(&self.request.exclude, database, &entry.name) {
+                let name = qualified(database, &entry.name);
+                self.warnings.push(format!("the documents of {name} are left out, as asked for"));
+                continue;
+            }
+            streams.extend(self.of_collection(database, entry, listed.bucketed.contains(&entry.name)).await?);
+        }
+        Ok(streams)
+    }
+
+    async fn of_collection(&self, database: &str, entry: &Entry, has_buckets: bool) -> Result<Vec<(StreamInfo, Task)>> {
+        let collection = entry.name.as_str();
+        let form = match (entry.is_time_series(), has_buckets) {
+            (false, _) => Form::Documents,
+            (true, true) => Form::Buckets,
+            (true, false) => Form::Measurements,
+        };
+        let has_id = entry.indexes.iter().any(|index| name_of(index) == "_id_");
+        let order = if entry.is_clustered() {
+            Order::Clustered
+        } else if form != Form::Documents || entry.is_capped() || !has_id {
+            Order::Natural
+        } else {
+            Order::Id
+        };
+        let lies_in =
+            if form == Form::Buckets { format!("{}{collection}", names::BUCKETS) } else { collection.to_owned() };
+        let (bytes, count) = catalog::collection_size(self.server, database, &lies_in).await?;
+        let ranges = if order == Order::Id {
+            let previous = self.previous(database, collection);
+            let size = Size { bytes, count };
+            bounds::split(self.server, (database, collection), size, self.settings.range, &previous).await?
+        } else {
+            vec![Range::default()]
+        };
+        let batch = BATCH / (bytes / count.max(1)).max(1);
+        let batch = u32::try_from(batch.clamp(10, 100_000)).unwrap_or(10);
+        let each = bytes / ranges.len() as u64;
+        let stream = |(number, range): (usize, Range)| {
+            let text = |bound: Option<Document>| bound.as_ref().map(bounds::text).transpose();
+            let part = Part {
+                database: database.to_owned(),
+                collection: collection.to_owned(),
+                form,
+                order,
+                from: text(range.from)?,
+                to: text(range.to)?,
+            };
+            let name = stream_name(database, collection, number);
+            let info = Content::Documents(part.clone()).stream(name, Some(each))?;
+            Ok((info, Task::Documents { part, batch }))
+        };
+        ranges.into_iter().enumerate().map(stream).collect()
+    }
+
+    /// The streams of a collection in the backup before, in their order.
+    fn previous(&self, database: &str, collection: &str) -> Vec<&PreviousStream> {
+        let Some(previous) = &self.request.previous else { return Vec::new() };
+        (0..).map_while(|number| previous.streams.get(&stream_name(database, collection, number))).collect()
+    }
+}

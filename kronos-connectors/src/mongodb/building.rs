@@ -1,0 +1,304 @@
+//! The new collections of one database while they are made beside what is there, under names that
+//! nobody uses, in the same database: only within a database can a collection be renamed.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures::{StreamExt, TryStreamExt};
+use kronos_core::{Error, ErrorKind, RestoreRequest, Result};
+use mongodb::bson::{Bson, Document, doc};
+
+use super::catalog::{self, Entry, name_of};
+use super::connect::Server;
+use super::content::Sum;
+use super::error::{NO_NAMESPACE, corrupt, has_code};
+use super::names::{self, qualified};
+use super::plan::{Form, Order, Part};
+use super::read_documents::{Sink, read};
+use super::settings::Check;
+use super::target::{Planned, is_named};
+
+/// So many collections are read back, or get their indexes, at a time.
+const AT_A_TIME: usize = 4;
+/// So many documents are asked for at a time, of whatever size: the server stops at 16 MiB.
+const BATCH: u32 = 1000;
+
+/// What becomes of a collection when it is put into place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    Rename,
+    /// Its documents are copied: nobody can rename a time series, or what the server has for itself.
+    Copy,
+    View,
+}
+
+/// A collection that is made.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub number: usize,
+    pub entry: Entry,
+    pub how: How,
+    pub form: Form,
+    sum: Mutex<Sum>,
+}
+
+/// A database being made.
+#[derive(Debug)]
+pub(super) struct Building {
+    pub planned: Planned,
+    pub token: String,
+    made: Mutex<Vec<std::sync::Arc<Made>>>,
+    stage: Mutex<Stage>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nothing is on the server.
+    Planned,
+    /// Can just be removed.
+    Made,
+    /// Only the journal says what is to be done.
+    Placed,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Made {
+    /// Under which name it is made.
+    pub(super) fn beside(&self, token: &str) -> String {
+        names::new(token, self.number)
+    }
+
+    pub(super) fn add(&self, sum: &Sum) {
+        locked(&self.sum).add_all(sum);
+    }
+
+    pub(super) fn sum(&self) -> Sum {
+        *locked(&self.sum)
+    }
+}
+
+impl Building {
+    pub(super) fn new(planned: Planned, token: &str) -> Self {
+        Self { planned, token: token.to_owned(), made: Mutex::default(), stage: Mutex::new(Stage::Planned) }
+    }
+
+    /// Takes what the backup knows of the collections of the database.
+    pub(super) fn keep(
+        &self,
+        described: Vec<Document>,
+        forms: &BTreeMap<(String, String), Form>,
+        request: &RestoreRequest,
+    ) -> Result<()> {
+        let mut made = Vec::new();
+        for one in described {
+            let strange = |_| corrupt("a description of a collection is not one");
+            let name = one.get_str("name").map_err(strange)?.to_owned();
+            names::check_collection(&name)?;
+            let options = one.get_document("options").map_err(strange)?.clone();
+            let indexes = one.get_array("indexes").map_err(strange)?.iter().filter_map(Bson::as_document).cloned();
+            let entry = Entry { name, options, indexes: indexes.collect() };
+            let is_chosen = self.planned.collections.as_ref().is_none_or(|chosen| chosen.contains(&entry.name));
+            if !is_chosen && !is_named(request, &self.planned.from, &entry.name) {
+                continue;
+            }
+            let how = if entry.is_view() {
+                How::View
+            } else if entry.is_time_series() || entry.name == names::FUNCTIONS {
+                How::Copy
+            } else {
+                How::Rename
+            };
+            if names::is_internal(&entry.name) || names::is_beside(&entry.name).is_some() {
+                return Err(corrupt("the backup has a collection that no backup has").with("collection", entry.name));
+            }
+            let form = forms.get(&(self.planned.from.clone(), entry.name.clone())).copied().unwrap_or_default();
+            made.push(std::sync::Arc::new(Made { number: made.len(), entry, how, form, sum: Mutex::default() }));
+        }
+        *locked(&self.made) = made;
+        Ok(())
+    }
+
+    pub(super) fn made(&self) -> Vec<std::sync::Arc<Made>> {
+        locked(&self.made).clone()
+    }
+
+    pub(super) fn find(&self, collection: &str) -> Result<std::sync::Arc<Made>> {
+        let found = locked(&self.made).iter().find(|made| made.entry.name == collection).cloned();
+        found.filter(|made| made.how != How::View).ok_or_else(|| {
+            corrupt("the backup has documents of a collection that it does not describe")
+                .with("collection", qualified(&self.planned.from, collection))
+        })
+    }
+
+    /// Makes what documents need.
+    pub(super) async fn create(&self, server: &Server) -> Result<()> {
+        *locked(&self.stage) = Stage::Made;
+        super::journal::begin(server, &self.planned.to, &self.token).await?;
+        for made in self.made().iter().filter(|made| made.how != How::View) {
+            let mut ask = doc! { "create": made.beside(&self.token) };
+            if made.how == How::Rename {
+                ask.extend(lasting(&made.entry.options));
+            }
+            ask.insert("writeConcern", doc! { "w": "majority" });
+            let within = |e: Error| e.with("collection", qualified(&self.planned.to, &made.entry.name));
+            server.command(&self.planned.to, "make a collection", ask).await.map_err(within)?;
+        }
+        Ok(())
+    }
+
+    /// Reads back what was written, and compares it; gives the number of documents.
+    pub(super) async fn compare(&self, server: &Server, check: Check) -> Result<u64> {
+        // Whatever was written before this is what is read.
+        super::journal::beat(server, &self.planned.to, &self.token).await?;
+        let compare = |made: std::sync::Arc<Made>| async move {
+            let found = self.read_back(server, &made, check).await?;
+            let wanted = made.sum();
+            // A capped one may have been read while it was turned over, and holds what it can.
+            let is_full = made.entry.is_capped() && found.count < wanted.count;
+            let is_same = match check {
+                Check::Bytes => found == wanted,
+                Check::Count => found.count == wanted.count,
+            };
+            if is_same || is_full {
+                return Ok(found.count);
+            }
+            Err(Error::new(ErrorKind::Corrupt, "what was read back is not what the backup holds")
+                .with("collection", qualified(&self.planned.to, &made.entry.name))
+                .with("documents", format!("{} instead of {}", found.count, wanted.count)))
+        };
+        let made = self.made().into_iter().filter(|made| made.how != How::View);
+        let counts: Vec<u64> =
+            futures::stream::iter(made.map(compare)).buffer_unordered(AT_A_TIME).try_collect().await?;
+        Ok(counts.iter().sum())
+    }
+
+    async fn read_back(&self, server: &Server, made: &Made, check: Check) -> Result<Sum> {
+        let collection = made.beside(&self.token);
+        match check {
+            Check::Bytes => sum_of(server, &self.planned.to, &collection, Form::Documents).await,
+            Check::Count => {
+                let count = doc! { "$count": "n" };
+                let ask = doc! { "aggregate": collection, "pipeline": [count], "cursor": {}, "readConcern": { "level": "majority" } };
+                let found = server.list(&self.planned.to, "count documents", ask).await?;
+                let count = catalog::number(found.first().and_then(|found| found.get("n")));
+                Ok(Sum::of_count(count))
+            }
+        }
+    }
+
+    /// Makes the indexes; a time series gets its own when it is put into place.
+    pub(super) async fn make_indexes(&self, server: &Server) -> Result<()> {
+        let make = |made: std::sync::Arc<Made>| async move {
+            indexes(server, &self.planned.to, &made.beside(&self.token), &made.entry)
+                .await
+                .map_err(|e| e.with("collection", qualified(&self.planned.to, &made.entry.name)))
+        };
+        let made = self.made().into_iter().filter(|made| made.how == How::Rename);
+        futures::stream::iter(made.map(make)).buffer_unordered(AT_A_TIME).try_collect().await
+    }
+
+    /// From now on its journal undoes it.
+    pub(super) fn is_placed(&self) {
+        *locked(&self.stage) = Stage::Placed;
+    }
+
+    /// It can just be removed again.
+    pub(super) fn is_back(&self) {
+        *locked(&self.stage) = Stage::Made;
+    }
+
+    /// Removes what was made.
+    pub(super) async fn undo(&self, server: &Server) -> Result<()> {
+        if *locked(&self.stage) != Stage::Made {
+            return Ok(());
+        }
+        remove(server, &self.planned.to, &self.token).await?;
+        *locked(&self.stage) = Stage::Planned;
+        Ok(())
+    }
+}
+
+/// The options of a collection without those by which documents go while it is made.
+pub(super) fn lasting(options: &Document) -> Document {
+    let mut options = options.clone();
+    options.remove("expireAfterSeconds");
+    options
+}
+
+/// Makes the indexes of a collection that it does not have by itself, and looks whether they are there.
+pub(super) async fn indexes(server: &Server, database: &str, collection: &str, entry: &Entry) -> Result<()> {
+    let is_own = |index: &&Document| name_of(index) == "_id_" || index.get_bool("clustered").unwrap_or(false);
+    let wanted: Vec<Bson> = entry.indexes.iter().filter(|index| !is_own(index)).cloned().map(Bson::Document).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let ask = doc! { "createIndexes": collection, "indexes": wanted, "writeConcern": { "w": "majority" } };
+    server.long_command(database, "make indexes", ask).await?;
+    let there = catalog::indexes(server, database, collection).await?;
+    match entry.indexes.iter().find(|index| !there.iter().any(|other| name_of(other) == name_of(index))) {
+        None => Ok(()),
+        Some(missing) => {
+            Err(Error::new(ErrorKind::QueryFailed, "the server has not made an index").with("index", name_of(missing)))
+        }
+    }
+}
+
+/// What is in a collection, whatever the order.
+pub(super) async fn sum_of(server: &Server, database: &str, collection: &str, form: Form) -> Result<Sum> {
+    let part = Part {
+        database: database.to_owned(),
+        collection: collection.to_owned(),
+        form,
+        order: Order::Natural,
+        from: None,
+        to: None,
+    };
+    let mut adding = Adding::default();
+    read(server, &part, BATCH, &mut adding).await?;
+    Ok(adding.sum)
+}
+
+#[derive(Debug, Default)]
+struct Adding {
+    sum: Sum,
+    last: Option<Bson>,
+}
+
+impl Sink for Adding {
+    fn take(&mut self, document: &[u8]) {
+        self.sum.add(document);
+    }
+
+    async fn pause(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    fn last(&mut self) -> &mut Option<Bson> {
+        &mut self.last
+    }
+}
+
+/// Removes everything that a restore has made for itself in a database, the journal last.
+pub(super) async fn remove(server: &Server, database: &str, token: &str) -> Result<()> {
+    let ask = doc! { "listCollections": 1, "nameOnly": true, "cursor": {} };
+    let listed = server.list(database, "look for collections", ask).await?;
+    let mut names: Vec<&str> = listed.iter().filter_map(|one| one.get_str("name").ok()).collect();
+    names.retain(|name| names::is_beside(name) == Some(token));
+    names.sort_by_key(|name| names::token_of(name).is_some());
+    for name in names {
+        drop_collection(server, database, name).await?;
+    }
+    Ok(())
+}
+
+/// Drops a collection or a view, if it is there.
+pub(super) async fn drop_collection(server: &Server, database: &str, collection: &str) -> Result<()> {
+    let ask = doc! { "drop": collection, "writeConcern": { "w": "majority" } };
+    match server.command(database, "drop a collection", ask).await {
+        Err(error) if has_code(&error, &[NO_NAMESPACE]) => Ok(()),
+        done => done.map(drop),
+    }
+}

@@ -1,0 +1,129 @@
+//! What a server has: databases, collections with their options and indexes, sizes.
+
+use kronos_core::Result;
+use mongodb::bson::{Bson, Document, doc};
+
+use super::connect::Server;
+use super::error::{NO_COMMAND, NO_NAMESPACE, has_code};
+use super::names;
+
+/// A collection, a view or a time series.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub name: String,
+    /// As it was given when it was made.
+    pub options: Document,
+    /// As the server lists them, with the one of `_id`.
+    pub indexes: Vec<Document>,
+}
+
+impl Entry {
+    pub(super) fn is_view(&self) -> bool {
+        self.options.contains_key("viewOn")
+    }
+
+    pub(super) fn is_time_series(&self) -> bool {
+        self.options.contains_key("timeseries")
+    }
+
+    pub(super) fn is_capped(&self) -> bool {
+        self.options.get("capped").is_some_and(|capped| matches!(capped, Bson::Boolean(true)))
+    }
+
+    pub(super) fn is_clustered(&self) -> bool {
+        self.options.contains_key("clusteredIndex")
+    }
+}
+
+/// What a database has.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listed {
+    /// By name, without what is the server's own.
+    pub entries: Vec<Entry>,
+    /// The time series whose data lies in a collection of its own.
+    pub bucketed: Vec<String>,
+    /// What the server has for itself, or a restore for a while.
+    pub left_out: Vec<String>,
+}
+
+/// Databases by name, with their sizes on disk, without those of the server.
+pub(super) async fn databases(server: &Server) -> Result<Vec<(String, u64)>> {
+    let found = server.command("admin", "list databases", doc! { "listDatabases": 1 }).await?;
+    let mut databases = Vec::new();
+    for database in found.get_array("databases").map(Vec::as_slice).unwrap_or_default() {
+        let Some(database) = database.as_document() else { continue };
+        if let Ok(name) = database.get_str("name")
+            && !names::is_of_server(name)
+        {
+            databases.push((name.to_owned(), number(database.get("sizeOnDisk"))));
+        }
+    }
+    databases.sort();
+    Ok(databases)
+}
+
+/// Bytes of documents in a database.
+pub(super) async fn size(server: &Server, database: &str) -> Result<u64> {
+    let found = server.command(database, "ask for the size", doc! { "dbStats": 1 }).await?;
+    Ok(number(found.get("dataSize")))
+}
+
+/// Bytes of the documents of a collection, and their number.
+pub(super) async fn collection_size(server: &Server, database: &str, collection: &str) -> Result<(u64, u64)> {
+    let found = server.command(database, "ask for the size", doc! { "collStats": collection }).await?;
+    Ok((number(found.get("size")), number(found.get("count"))))
+}
+
+/// Everything in a database but documents.
+pub(super) async fn list(server: &Server, database: &str) -> Result<Listed> {
+    let what = "list collections";
+    let found = server.list(database, what, doc! { "listCollections": 1, "cursor": {} }).await?;
+    let mut listed = Listed::default();
+    for one in found {
+        let Ok(name) = one.get_str("name") else { continue };
+        if let Some(series) = name.strip_prefix(names::BUCKETS) {
+            listed.bucketed.push(series.to_owned());
+        } else if names::is_internal(name) || names::is_beside(name).is_some() {
+            listed.left_out.push(name.to_owned());
+        } else {
+            let options = one.get_document("options").cloned().unwrap_or_default();
+            let mut entry = Entry { name: name.to_owned(), options, indexes: Vec::new() };
+            if !entry.is_view() {
+                entry.indexes = indexes(server, database, name).await?;
+            }
+            listed.entries.push(entry);
+        }
+    }
+    listed.entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
+}
+
+/// The indexes of a collection by name, without what says where they are.
+pub(super) async fn indexes(server: &Server, database: &str, collection: &str) -> Result<Vec<Document>> {
+    let listed = server.list(database, "list indexes", doc! { "listIndexes": collection, "cursor": {} }).await;
+    let mut found = match listed {
+        // It has gone since it was listed, or is a kind that has none.
+        Err(error) if has_code(&error, &[NO_NAMESPACE, NO_COMMAND, 166]) => Vec::new(),
+        listed => listed?,
+    };
+    for index in &mut found {
+        index.remove("ns");
+    }
+    found.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    Ok(found)
+}
+
+pub(super) fn name_of(index: &Document) -> &str {
+    index.get_str("name").unwrap_or_default()
+}
+
+/// A number of any kind, as servers of all versions give them.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes, which are only shown and divided")]
+pub(super) fn number(value: Option<&Bson>) -> u64 {
+    match value {
+        Some(Bson::Int32(n)) => u64::try_from(*n).unwrap_or_default(),
+        Some(Bson::Int64(n)) => u64::try_from(*n).unwrap_or_default(),
+        Some(Bson::Double(n)) => *n as u64,
+        _ => 0,
+    }
+}

@@ -1,0 +1,65 @@
+//! What is read into one stream, and what all streams of a dump have in common.
+
+use std::sync::{Arc, Mutex, OnceLock};
+
+use bytes::Bytes;
+use kronos_core::{Result, RunContext, StreamSender};
+
+use super::connect::Server;
+use super::pace::Pace;
+use super::plan::Part;
+
+/// Definitions are handed on in pieces of this size.
+const PIECE: usize = 256 << 10;
+
+/// What the streams of one dump have in common.
+#[derive(Debug)]
+pub(super) struct Common {
+    pub server: Server,
+    pub run: RunContext,
+    pub pace: Pace,
+    /// Up to where what was written is part of the backup.
+    pub position: OnceLock<String>,
+    /// What the user should know at the end.
+    pub warnings: Mutex<Vec<String>>,
+}
+
+/// What is read into a stream.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// What has been read already.
+    Ready(Bytes),
+    Documents {
+        part: Part,
+        /// How many are asked for at a time.
+        batch: u32,
+    },
+}
+
+/// One stream being read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub dump: Arc<Common>,
+    pub task: Task,
+}
+
+impl Reading {
+    /// Sends it; gives the number of documents.
+    pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Option<u64>> {
+        match &self.task {
+            Task::Documents { part, batch } => {
+                let lap = self.dump.pace.begin();
+                let count = self.documents(part, *batch, sender).await?;
+                lap.done();
+                Ok(Some(count))
+            }
+            Task::Ready(bytes) => {
+                let mut rest = bytes.clone();
+                while !rest.is_empty() {
+                    sender.send(rest.split_to(rest.len().min(PIECE))).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
