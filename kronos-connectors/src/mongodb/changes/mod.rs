@@ -1,0 +1,203 @@
+//! What is written while a backup reads: followed from before the first read to after the last one.
+//!
+//! Two feeds behind one interface. Change streams are the documented way: they work through `mongos`
+//! and on services that show no oplog, but tell nothing of time series and of system collections.
+//! The oplog tells everything, to whoever may read `local`, on a replica set.
+//!
+//! Snapshot reads (`atClusterTime`) are no third way. They give one moment only as long as the server
+//! keeps the history of it, five minutes unless set otherwise, and some servers take the option and
+//! read what is there now; none of this shows in what comes back.
+//!
+//! What is read must not be older than [`Follower::from`]: reads ask for `majority`, and where they
+//! go to other members than the primary one, for `afterClusterTime` of that moment.
+
+mod entry;
+mod fragments;
+mod moment;
+mod oplog;
+mod rolled_over;
+mod shared;
+mod spool;
+mod streams;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kronos_core::{Error, ErrorKind, Result};
+use mongodb::Client;
+use mongodb::bson::Timestamp;
+use tokio::task::JoinHandle;
+
+use self::moment::{Member, Role};
+use self::shared::Shared;
+use self::spool::Spool;
+use super::error::internal;
+
+/// So long a feed may take to show that it has got as far as the server. An idle shard tells of
+/// itself every ten seconds.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A source of changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Feed {
+    /// Change streams.
+    ChangeStream,
+    /// `local.oplog.rs`.
+    Oplog,
+}
+
+/// Which source of changes is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The oplog where only it has what is asked for and it may be read, else change streams.
+    Auto,
+    /// Change streams.
+    ChangeStream,
+    /// The oplog.
+    Oplog,
+    /// Nothing is followed.
+    None,
+}
+
+/// What is followed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scope {
+    /// These databases; without it all but `admin`, `config` and `local`.
+    pub(super) databases: Option<Vec<String>>,
+    /// Something is among it of which only the oplog tells: time series, system collections.
+    pub(super) only_in_oplog: bool,
+}
+
+impl Scope {
+    /// Whether changes of this database are wanted.
+    fn has(&self, database: &str) -> bool {
+        match &self.databases {
+            Some(chosen) => chosen.iter().any(|name| name == database),
+            None => !matches!(database, "admin" | "config" | "local"),
+        }
+    }
+}
+
+/// Follows a feed in the background. Dropped, it stops, and the driver ends its cursor on the server.
+#[derive(Debug)]
+pub(super) struct Follower {
+    client: Client,
+    feed: Feed,
+    from: Timestamp,
+    shared: std::sync::Arc<Shared>,
+    tasks: Vec<Task>,
+}
+
+/// Ends with whoever holds it.
+#[derive(Debug)]
+struct Task(JoinHandle<Result<Spool>>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Follower {
+    /// Returns once it is certain that everything from [`from`](Self::from) on will be delivered; to
+    /// be called before the first read. `None`: nothing is wanted, or `Auto` on a standalone server,
+    /// which has no log of changes. `Auto` may come to change streams although the scope has what
+    /// only the oplog tells of, where the oplog cannot be read: see [`feed`](Self::feed).
+    pub(super) async fn start(client: &Client, wanted: Wanted, scope: Scope) -> Result<Option<Self>> {
+        let member = match wanted {
+            Wanted::None => return Ok(None),
+            _ => Member::ask(client).await?,
+        };
+        let feed = match (wanted, member.role) {
+            (Wanted::Auto, Role::Standalone) => return Ok(None),
+            (_, Role::Standalone) => return Err(unsupported("a standalone server has no log of changes")),
+            (Wanted::Oplog, Role::Router) => return Err(unsupported("mongos shows no oplog")),
+            (Wanted::Oplog, _) => Feed::Oplog,
+            (Wanted::Auto, Role::ReplicaSet) if scope.only_in_oplog && oplog::is_readable(client).await? => Feed::Oplog,
+            _ => Feed::ChangeStream,
+        };
+        let shared = std::sync::Arc::new(Shared::default());
+        let (from, tasks) = match feed {
+            Feed::Oplog => oplog::start(client, &scope, &shared).await?,
+            Feed::ChangeStream => streams::start(client, &member, &scope, &shared).await?,
+        };
+        let tasks = tasks.into_iter().map(|task| Task(tokio::spawn(task))).collect();
+        Ok(Some(Self { client: client.clone(), feed, from, shared, tasks }))
+    }
+
+    /// Which source it is.
+    pub(super) fn feed(&self) -> Feed {
+        self.feed
+    }
+
+    /// The moment from which on everything is delivered.
+    pub(super) fn from(&self) -> Timestamp {
+        self.from
+    }
+
+    /// Whether it has failed already, so that a backup need not go on for nothing; the error comes
+    /// out of [`finish`](Self::finish).
+    pub(super) fn has_failed(&self) -> bool {
+        self.tasks.iter().any(|task| task.0.is_finished())
+    }
+
+    /// Everything up to this moment; to be called after the last document was read.
+    pub(super) async fn finish(mut self) -> Result<ChangeLog> {
+        // All that was read is older than what the server has done last.
+        let now = Member::ask(&self.client).await?.now()?;
+        let to = self.shared.end_at(now);
+        moment::poke(&self.client).await;
+        let mut spools = Vec::new();
+        for task in &mut self.tasks {
+            // A late feed says so itself; this is for one that hangs.
+            let ended = tokio::time::timeout(PATIENCE * 2, &mut task.0).await.map_err(|_| late())?;
+            spools.push(ended.map_err(|e| internal("following the changes has panicked").with_source(e))??);
+        }
+        let (entries, bytes) = spools.iter().fold((0, 0), |(n, b), spool| (n + spool.entries(), b + spool.length()));
+        let from = self.from;
+        Ok(ChangeLog { feed: self.feed, from, to, entries, bytes, spools: spools.into_iter(), open: None })
+    }
+}
+
+/// Everything that was written between two moments.
+#[derive(Debug)]
+pub(super) struct ChangeLog {
+    /// Where it comes from.
+    pub(super) feed: Feed,
+    /// The first moment that is whole.
+    pub(super) from: Timestamp,
+    /// The last one.
+    pub(super) to: Timestamp,
+    /// How many entries there are.
+    pub(super) entries: u64,
+    /// Their length.
+    pub(super) bytes: u64,
+    spools: std::vec::IntoIter<Spool>,
+    open: Option<spool::Reader>,
+}
+
+impl ChangeLog {
+    /// The next bytes: BSON documents one after another, as the server delivered them.
+    pub(super) async fn next_chunk(&mut self) -> Result<Option<Bytes>> {
+        loop {
+            if let Some(open) = &mut self.open
+                && let Some(bytes) = open.next().await?
+            {
+                return Ok(Some(bytes));
+            }
+            match self.spools.next() {
+                Some(spool) => self.open = Some(spool.read().await?),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+fn unsupported(message: &str) -> Error {
+    Error::new(ErrorKind::Unsupported, message).with("option", "changes")
+}
+
+fn late() -> Error {
+    Error::new(ErrorKind::Timeout, "the changes do not catch up with the server")
+        .with("after", format!("{} s", PATIENCE.as_secs()))
+}

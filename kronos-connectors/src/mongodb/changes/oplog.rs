@@ -1,0 +1,221 @@
+//! The oplog, read by a tailable cursor. It begins with the oldest transaction that is open, since
+//! such a one is told from its first entry on and happens with its last.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use kronos_core::{Error, ErrorKind, Result};
+use mongodb::Client;
+use mongodb::bson::{Document, RawDocument, Timestamp, doc};
+use mongodb::options::CursorType;
+use mongodb::raw_batch_cursor::RawBatchCursor;
+
+use super::super::error::{corrupt, failed};
+use super::moment::Member;
+use super::shared::{Fate, Shared, number};
+use super::spool::Spool;
+use super::{PATIENCE, Scope, entry, late, rolled_over};
+
+const WHAT: &str = "follow the oplog";
+const WAIT: Duration = Duration::from_millis(500);
+const TRIES: u32 = 5;
+/// The cursor is behind what the oplog still has.
+const POSITION_LOST: i32 = 136;
+
+/// Whether this user may read it.
+pub(super) async fn is_readable(client: &Client) -> Result<bool> {
+    let oplog = client.database("local").collection::<Document>("oplog.rs");
+    match oplog.find_one(doc! {}).projection(doc! { "ts": 1 }).await.map_err(|e| failed(&e, "look into the oplog")) {
+        Ok(entry) => Ok(entry.is_some()),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+struct Follow {
+    client: Client,
+    scope: Scope,
+    began: Instant,
+    shared: Arc<Shared>,
+    cursor: RawBatchCursor,
+    /// The last entry that was seen, which a new cursor must begin with.
+    last: u64,
+    /// The next one must be this: nothing between was thrown away.
+    is_expected: bool,
+    spool: Spool,
+}
+
+/// Opens the oplog at the moment from which everything is needed.
+pub(super) async fn start(
+    client: &Client,
+    scope: &Scope,
+    shared: &Arc<Shared>,
+) -> Result<(Timestamp, Vec<BoxFuture<'static, Result<Spool>>>)> {
+    // First what is open, then the moment: what opens in between is later than it.
+    let open = oldest_open(client).await?;
+    let settled = Member::ask(client).await?.settled();
+    let settled = settled.ok_or_else(|| corrupt("the server does not tell what its majority has"))?;
+    let from = open.filter(|open| number(*open) < number(settled)).unwrap_or(settled);
+    let cursor = cursor(client, from).await.map_err(|e| failed(&e, WHAT))?;
+    let (client, scope, shared) = (client.clone(), scope.clone(), Arc::clone(shared));
+    let (began, spool) = (Instant::now(), Spool::default());
+    let mut follow = Follow { client, scope, began, shared, cursor, last: number(from), is_expected: true, spool };
+    let until = Instant::now() + PATIENCE;
+    while follow.is_expected {
+        if Instant::now() > until {
+            return Err(late());
+        }
+        follow.step().await?;
+    }
+    Ok((from, vec![Box::pin(follow.run())]))
+}
+
+/// Where the oldest transaction began that is prepared or in progress.
+async fn oldest_open(client: &Client) -> Result<Option<Timestamp>> {
+    let filter = doc! { "state": { "$in": ["prepared", "inProgress"] }, "startOpTime": { "$exists": true } };
+    let table = client.database("config").collection::<Document>("transactions");
+    let found = table.find_one(filter).sort(doc! { "startOpTime.ts": 1 }).await;
+    let found = found.map_err(|e| failed(&e, "look for open transactions"))?;
+    let began = |open: Document| {
+        let told = open.get_document("startOpTime").and_then(|start| start.get_timestamp("ts"));
+        told.map_err(|_| corrupt("the server does not tell when an open transaction began"))
+    };
+    found.map(began).transpose()
+}
+
+impl Follow {
+    async fn run(mut self) -> Result<Spool> {
+        let mut late_at = None;
+        loop {
+            if let Some(end) = self.shared.end() {
+                if self.last >= end {
+                    return Ok(self.spool);
+                }
+                if Instant::now() > *late_at.get_or_insert_with(|| Instant::now() + PATIENCE) {
+                    return Err(late());
+                }
+            }
+            self.step().await?;
+        }
+    }
+
+    /// Takes a batch; over a new cursor where the old one is gone.
+    async fn step(&mut self) -> Result<()> {
+        let mut tries = 0;
+        loop {
+            let mut error = match self.cursor.next().await {
+                Some(Ok(batch)) => return self.take(batch.as_raw_document()).await,
+                Some(Err(error)) => Some(error),
+                // A cursor that found nothing at first is closed at once.
+                None => None,
+            };
+            loop {
+                tries += 1;
+                if let Some(error) = error.take_if(|error| tries > TRIES || !can_go_on(error)) {
+                    return Err(lost(self.client.clone(), self.began.elapsed(), &error).await);
+                }
+                if tries > TRIES {
+                    return Err(Error::new(ErrorKind::ConnectionFailed, "the server ends reading the oplog again and again"));
+                }
+                tokio::time::sleep(Duration::from_millis(200) * tries * tries).await;
+                match cursor(&self.client, entry::timestamp(self.last)).await {
+                    Ok(cursor) => {
+                        (self.cursor, self.is_expected) = (cursor, true);
+                        break;
+                    }
+                    Err(again) => error = Some(again),
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, answer: &RawDocument) -> Result<()> {
+        for entry in entry::batch(answer)? {
+            let moment = entry::moment(entry, "ts")?;
+            if self.is_expected {
+                if moment != self.last {
+                    return Err(rolled_over::error(self.client.clone(), self.began.elapsed()).await);
+                }
+                self.is_expected = false;
+                if self.spool.entries() > 0 {
+                    // It is the one before which the cursor broke.
+                    continue;
+                }
+            }
+            if self.shared.take(moment) == Fate::Beyond {
+                self.last = moment;
+                return Ok(());
+            }
+            if is_wanted(entry, &self.scope)? {
+                self.spool.append(entry.as_bytes()).await?;
+            }
+            self.last = moment;
+        }
+        Ok(())
+    }
+}
+
+/// The error of a cursor that cannot go on.
+async fn lost(client: Client, took: Duration, error: &mongodb::error::Error) -> Error {
+    match error.kind.as_ref() {
+        mongodb::error::ErrorKind::Command(refused) if refused.code == POSITION_LOST => {
+            rolled_over::error(client, took).await
+        }
+        _ => failed(error, WHAT),
+    }
+}
+
+/// Documents of the databases that are followed, and every command: those of transactions stand
+/// under another name, and renaming reaches across. Not what only tells that time passes.
+fn is_wanted(entry: &RawDocument, scope: &Scope) -> Result<bool> {
+    let wrong = |_| corrupt("an entry of the oplog cannot be read");
+    Ok(match entry.get_str("op").map_err(wrong)? {
+        "n" => false,
+        "c" => true,
+        _ => {
+            let namespace = entry.get_str("ns").map_err(wrong)?;
+            scope.has(namespace.split_once('.').map_or(namespace, |(database, _)| database))
+        }
+    })
+}
+
+async fn cursor(client: &Client, from: Timestamp) -> mongodb::error::Result<RawBatchCursor> {
+    let command = doc! {
+        "find": "oplog.rs",
+        "filter": { "ts": { "$gte": from } },
+        "tailable": true,
+        "awaitData": true,
+        "readConcern": { "level": "majority" },
+    };
+    let local = client.database("local");
+    local.run_cursor_command(command).cursor_type(CursorType::TailableAwait).max_time(WAIT).batch().await
+}
+
+/// Whether a new cursor can go on where this one broke.
+fn can_go_on(error: &mongodb::error::Error) -> bool {
+    use mongodb::error::ErrorKind as Driver;
+    match error.kind.as_ref() {
+        Driver::Io(_) | Driver::ConnectionPoolCleared { .. } | Driver::ServerSelection { .. } => true,
+        // The cursor is gone, or the server is no longer the primary one.
+        Driver::Command(refused) => matches!(refused.code, 43 | 91 | 189 | 237 | 10107 | 11600 | 11602 | 13435 | 13436),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::rawdoc;
+
+    use super::*;
+
+    #[test]
+    fn commands_and_what_is_followed_are_kept() {
+        let scope = Scope { databases: Some(vec!["shop".to_owned()]), only_in_oplog: false };
+        let wanted = |op: &str, ns: &str, scope: &Scope| is_wanted(&rawdoc! { "op": op, "ns": ns }, scope).unwrap();
+        assert!(wanted("i", "shop.a.b", &scope) && wanted("c", "admin.$cmd", &scope));
+        assert!(!wanted("i", "other.a", &scope) && !wanted("n", "", &scope) && !wanted("u", "shopping.a", &scope));
+        assert!(wanted("i", "other.a", &Scope::default()) && !wanted("i", "config.transactions", &Scope::default()));
+    }
+}
