@@ -25,11 +25,14 @@ pub struct Program {
 /// Looks for the programs of every engine of this build: in these directories, which are usually
 /// those of the search path, and where packages put them.
 #[cfg_attr(
-    not(any(feature = "mysql", feature = "postgres")),
+    not(any(feature = "mongodb", feature = "mysql", feature = "postgres")),
     allow(clippy::unused_async, reason = "nothing to look for")
 )]
 pub async fn programs(directories: &[PathBuf]) -> Vec<Program> {
-    #[cfg_attr(not(any(feature = "mysql", feature = "postgres")), allow(unused_mut, reason = "nothing to add"))]
+    #[cfg_attr(
+        not(any(feature = "mongodb", feature = "mysql", feature = "postgres")),
+        allow(unused_mut, reason = "nothing to add")
+    )]
     let mut programs = Vec::new();
     #[cfg(feature = "postgres")]
     for (name, purpose) in crate::postgres::tools::USED {
@@ -45,7 +48,14 @@ pub async fn programs(directories: &[PathBuf]) -> Vec<Program> {
         let hint = crate::mysql::tools::package(is_mariadb);
         programs.push(Program { engine: Engine::MYSQL, name, purpose, found, hint, is_needed: false });
     }
-    #[cfg(not(any(feature = "mysql", feature = "postgres")))]
+    #[cfg(feature = "mongodb")]
+    for (name, purpose) in crate::mongodb::tools::USED {
+        let found = crate::mongodb::tools::installed(name, directories).await;
+        let found = found.into_iter().map(|tool| (tool.path, tool.version)).collect();
+        let hint = crate::mongodb::tools::package();
+        programs.push(Program { engine: Engine::MONGODB, name, purpose, found, hint, is_needed: false });
+    }
+    #[cfg(not(any(feature = "mongodb", feature = "mysql", feature = "postgres")))]
     let _ = directories;
     programs
 }

@@ -14,7 +14,8 @@ use super::names::{self, qualified};
 use super::pace::Pace;
 use super::plan::{Content, Form, Order, Part, is_excluded, stream_name};
 use super::reading::{Common, Reading, Task};
-use super::settings::MongodbSettings;
+use super::settings::{Method, MongodbSettings};
+use super::tool_dump;
 use super::users;
 
 /// So many bytes are asked for at a time, about.
@@ -33,8 +34,11 @@ pub(super) struct Begun {
 pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
     let server = settings.open().await?;
     let (chosen, notices) = chosen(settings, &server, &request.exclude).await?;
+    if settings.method == Method::Tool {
+        return tool_dump::begin(settings, server, request, run, chosen, notices).await;
+    }
     let mut streams = Streams { tasks: Vec::new(), warnings: Vec::new(), settings, request, server: &server };
-    streams.users().await?;
+    streams.tasks.extend(read_users(settings, &server, &mut streams.warnings).await?);
     let mut data = Vec::new();
     for database in &chosen {
         let within = |e: Error| e.with("database", database);
@@ -105,6 +109,25 @@ pub(super) async fn chosen(
     Ok((chosen, notices))
 }
 
+/// The stream of users and roles, where they may be seen.
+pub(super) async fn read_users(
+    settings: &MongodbSettings,
+    server: &Server,
+    warnings: &mut Vec<String>,
+) -> Result<Option<(StreamInfo, Task)>> {
+    let Some(bytes) = users::read(server, &settings.databases).await? else {
+        warnings.push("users and roles are not backed up: the role `backup` may read them".to_owned());
+        return Ok(None);
+    };
+    let content = Content::Users { server: settings.databases.is_empty() };
+    ready(&content, "users".to_owned(), bytes).map(Some)
+}
+
+/// A stream of what has been read already.
+fn ready(content: &Content, name: String, bytes: Vec<u8>) -> Result<(StreamInfo, Task)> {
+    Ok((content.stream(name, Some(bytes.len() as u64))?, Task::Ready(Bytes::from(bytes))))
+}
+
 struct Streams<'a> {
     tasks: Vec<(StreamInfo, Task)>,
     warnings: Vec<String>,
@@ -114,18 +137,6 @@ struct Streams<'a> {
 }
 
 impl Streams<'_> {
-    async fn users(&mut self) -> Result<()> {
-        match users::read(self.server, &self.settings.databases).await? {
-            Some(bytes) => {
-                self.ready(&Content::Users { server: self.settings.databases.is_empty() }, "users".to_owned(), bytes)
-            }
-            None => {
-                self.warnings.push("users and roles are not backed up: the role `backup` may read them".to_owned());
-                Ok(())
-            }
-        }
-    }
-
     fn collections(&mut self, database: &str, listed: &Listed) -> Result<()> {
         let describe = |entry: &Entry| {
             let indexes = entry.indexes.iter().cloned().map(Bson::Document).collect::<Vec<_>>();
@@ -141,8 +152,7 @@ impl Streams<'_> {
     }
 
     fn ready(&mut self, content: &Content, name: String, bytes: Vec<u8>) -> Result<()> {
-        let info = content.stream(name, Some(bytes.len() as u64))?;
-        self.tasks.push((info, Task::Ready(Bytes::from(bytes))));
+        self.tasks.push(ready(content, name, bytes)?);
         Ok(())
     }
 

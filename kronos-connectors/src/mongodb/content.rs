@@ -23,6 +23,16 @@ impl Documents {
         self.rest.extend_from_slice(piece);
     }
 
+    /// So many bytes, once they are there; whatever they are.
+    pub(super) fn bytes(&mut self, length: usize) -> Option<Bytes> {
+        (self.rest.remaining() >= length).then(|| self.rest.split_to(length).freeze())
+    }
+
+    /// Whether these bytes come next; `None` as long as that cannot be told.
+    pub(super) fn begins_with(&self, bytes: [u8; 4]) -> Option<bool> {
+        self.rest.first_chunk::<4>().map(|found| *found == bytes)
+    }
+
     /// The next whole document, as its bytes.
     pub(super) fn next(&mut self) -> Result<Option<Bytes>> {
         let Some(length) = self.rest.first_chunk::<4>().map(|bytes| i32::from_le_bytes(*bytes)) else {

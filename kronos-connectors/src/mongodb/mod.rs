@@ -4,10 +4,12 @@
 //! options and indexes as the server lists them. A restore makes collections beside what is there,
 //! reads them back, compares, and renames them into their places.
 
+mod archive;
 mod begin;
 mod bounds;
 mod building;
 mod catalog;
+mod config_file;
 mod connect;
 mod content;
 mod dump;
@@ -25,7 +27,10 @@ mod settings;
 mod source;
 mod swap;
 mod target;
+mod tool_dump;
+pub(crate) mod tools;
+mod unpack;
 mod users;
 
-pub use settings::{Changes, Check, MongodbSettings, Tls, TlsMode};
+pub use settings::{Changes, Check, Method, MongodbSettings, Tls, TlsMode};
 pub use source::MongodbSource;

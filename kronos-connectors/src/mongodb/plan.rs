@@ -27,8 +27,22 @@ pub(super) enum Content {
     },
     /// The documents of a collection, byte for byte.
     Documents(Part),
+    /// What `mongodump --archive` wrote, as it is.
+    Archive {
+        databases: Vec<Archived>,
+        /// Of the server.
+        version: String,
+    },
     /// What was written while documents were read, as the server tells it.
     Changes { feed: String },
+}
+
+/// A database in an archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Archived {
+    pub name: String,
+    /// And views.
+    pub collections: Vec<String>,
 }
 
 /// A collection, or a part of it.
@@ -100,6 +114,10 @@ impl Content {
     pub(super) fn database(&self) -> Option<&str> {
         match self {
             Self::Users { .. } | Self::Changes { .. } => None,
+            Self::Archive { databases, .. } => match databases.as_slice() {
+                [one] => Some(&one.name),
+                _ => None,
+            },
             Self::Collections { database, .. } => Some(database),
             Self::Documents(part) => Some(&part.database),
         }
@@ -121,11 +139,20 @@ impl Content {
         match self {
             Self::Users { .. } | Self::Collections { .. } => (info.phase, info.shared) = (Phase::Before, true),
             Self::Documents(part) => info.aliases.extend(collection_names(&part.database, &part.collection)),
+            Self::Archive { databases, .. } => {
+                for database in databases {
+                    info.aliases.push(database.name.clone());
+                    let names = database.collections.iter();
+                    info.aliases.extend(names.flat_map(|name| collection_names(&database.name, name)));
+                }
+            }
             // Without them what is restored is of no one moment.
             Self::Changes { .. } => (info.phase, info.shared) = (Phase::After, true),
         }
         if let Some(database) = self.database() {
-            info.aliases.push(database.to_owned());
+            if !info.aliases.iter().any(|alias| alias == database) {
+                info.aliases.push(database.to_owned());
+            }
             info.group = Some(database.to_owned());
         }
         Ok(info)

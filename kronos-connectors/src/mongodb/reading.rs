@@ -8,6 +8,7 @@ use kronos_core::{Result, RunContext, StreamSender};
 use super::connect::Server;
 use super::pace::Pace;
 use super::plan::Part;
+use super::tool_dump::Program;
 
 /// Definitions are handed on in pieces of this size.
 const PIECE: usize = 256 << 10;
@@ -34,6 +35,8 @@ pub(super) enum Task {
         /// How many are asked for at a time.
         batch: u32,
     },
+    /// What a program writes.
+    Program(Box<Program>),
 }
 
 /// One stream being read.
@@ -53,6 +56,7 @@ impl Reading {
                 lap.done();
                 Ok(Some(count))
             }
+            Task::Program(program) => self.program(program, sender).await.map(Some),
             Task::Ready(bytes) => {
                 let mut rest = bytes.clone();
                 while !rest.is_empty() {

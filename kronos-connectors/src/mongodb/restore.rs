@@ -36,14 +36,14 @@ pub(super) struct MongodbRestore {
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     settings: MongodbSettings,
     run: RunContext,
-    request: RestoreRequest,
+    pub request: RestoreRequest,
     contents: BTreeMap<String, Content>,
-    server: Server,
-    buildings: Vec<Building>,
-    token: String,
+    pub server: Server,
+    pub buildings: Vec<Building>,
+    pub token: String,
     users: Mutex<Vec<u8>>,
     made_users: Mutex<users::Made>,
     prepared: OnceCell<()>,
@@ -186,6 +186,7 @@ impl Inner {
                 self.prepare().await?;
                 self.documents(part, stream, end).await.map_err(|e| e.with("collection", part.name()))
             }
+            Content::Archive { .. } => self.archive(stream, end).await,
             Content::Changes { .. } => Err(Error::new(ErrorKind::Unsupported, "this build cannot apply changes")),
         }
     }
@@ -199,7 +200,7 @@ impl Inner {
         parts.collect()
     }
 
-    fn check_failed(&self) -> Result<()> {
+    pub(super) fn check_failed(&self) -> Result<()> {
         if self.has_failed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
         }
@@ -215,7 +216,7 @@ impl Inner {
     }
 
     /// Makes what documents need, once.
-    async fn prepare(&self) -> Result<()> {
+    pub(super) async fn prepare(&self) -> Result<()> {
         let make = || async {
             self.check_failed()?;
             let made = self.make().await;
@@ -408,7 +409,7 @@ impl Inner {
 }
 
 /// Compares the end of a stream with what the backup says.
-fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
+pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
     if found == wanted { Ok(()) } else { Err(corrupt("the stream is not the one of the backup")) }
 }
 

@@ -66,6 +66,16 @@ pub enum Changes {
     None,
 }
 
+/// How documents are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// By Kronos, over several connections.
+    #[default]
+    Native,
+    /// By `mongodump --archive`, a database after the other.
+    Tool,
+}
+
 /// What a restore looks at before it puts collections into place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Check {
@@ -103,6 +113,10 @@ pub struct MongodbSettings {
     pub databases: Vec<String>,
     /// How the connection is secured.
     pub tls: Tls,
+    /// How documents are read.
+    pub method: Method,
+    /// Directories in which `mongodump` is looked for first.
+    pub tools: Vec<PathBuf>,
     /// From where what is written during a backup is known.
     pub changes: Changes,
     /// What a restore looks at before it puts collections into place.
@@ -115,7 +129,7 @@ pub struct MongodbSettings {
     pub read_timeout: Duration,
 }
 
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 16] = [
     "host",
     "port",
     "srv",
@@ -126,6 +140,8 @@ const OPTIONS: [&str; 14] = [
     "auth_mechanism",
     "replica_set",
     "direct",
+    "method",
+    "tools",
     "changes",
     "check",
     "connect_timeout",
@@ -151,6 +167,8 @@ impl MongodbSettings {
             direct: None,
             databases: Vec::new(),
             tls: Tls::default(),
+            method: Method::default(),
+            tools: Vec::new(),
             changes: Changes::default(),
             check: Check::default(),
             range: 64 << 20,
@@ -163,8 +181,9 @@ impl MongodbSettings {
     /// MongoDB's connection strings: `host`, `port`, `srv` (`on`, `off`), `tls` (`off`, `require`,
     /// `verify-full`), `tls_ca` (`tlsCAFile`), `tls_cert` (`tlsCertificateKeyFile`: certificate and key),
     /// `auth_database` (`authSource`), `auth_mechanism` (`authMechanism`), `replica_set` (`replicaSet`),
-    /// `direct` (`directConnection`), `changes` (`auto`, `change-stream`, `oplog`, `none`), `check`
-    /// (`bytes`, `count`), `connect_timeout` and `read_timeout` (seconds). `method` is `native`.
+    /// `direct` (`directConnection`), `method` (`native`, `tool`), `tools` (directories with colons
+    /// between), `changes` (`auto`, `change-stream`, `oplog`, `none`), `check`
+    /// (`bytes`, `count`), `connect_timeout` and `read_timeout` (seconds).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("localhost");
         if let Some(hosts) = settings.host.as_deref().filter(|host| !host.is_empty()) {
@@ -198,7 +217,10 @@ impl MongodbSettings {
                 "check" => read.check = choice("check", value, &[("bytes", Check::Bytes), ("count", Check::Count)])?,
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
-                "method" => choice("method", value, &[("native", ())])?,
+                "method" => {
+                    read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?;
+                }
+                "tools" => read.tools = std::env::split_paths(value).filter(|path| path.is_absolute()).collect(),
                 _ if WITHOUT_EFFECT.contains(&key.as_str()) => {}
                 _ => return Err(unknown(key)),
             }
@@ -293,7 +315,7 @@ mod tests {
         };
         assert_eq!(meant(&[("authdatabase", "x")]), "auth_database");
         assert_eq!(meant(&[("changes", "opolog")]), "oplog");
-        for bad in [&[("read_timeout", "0")][..], &[("method", "tool")], &[("tls", "off"), ("tls_ca", "/c")]] {
+        for bad in [&[("read_timeout", "0")][..], &[("method", "dump")], &[("tls", "off"), ("tls_ca", "/c")]] {
             assert_eq!(read("a", bad).unwrap_err().kind(), kronos_core::ErrorKind::Config, "{bad:?}");
         }
         assert!(read("a:1", &[("srv", "on")]).is_err() && read("a,b", &[("direct", "on")]).is_err());

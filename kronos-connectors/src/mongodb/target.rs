@@ -8,7 +8,7 @@ use mongodb::bson::doc;
 use super::catalog;
 use super::connect::Server;
 use super::names::{self, shown};
-use super::plan::{Content, collection_names};
+use super::plan::{Archived, Content, collection_names};
 use super::settings::MongodbSettings;
 
 /// So many names are shown.
@@ -70,14 +70,21 @@ pub(super) async fn plan(settings: &MongodbSettings, server: &Server, request: &
 fn named(settings: &MongodbSettings, request: &RestoreRequest) -> Result<Vec<Planned>> {
     let all = contents(request)?;
     let mut databases = Vec::new();
+    let mut push = |name: &str, collections| {
+        databases.push(Planned { from: name.to_owned(), to: name.to_owned(), collections, there: Vec::new() });
+    };
     for content in all.values() {
-        if let Content::Collections { database, .. } = content {
-            databases.push(Planned {
-                from: database.clone(),
-                to: database.clone(),
-                collections: chosen(request, &all, database),
-                there: Vec::new(),
-            });
+        match content {
+            Content::Collections { database, .. } => push(database, chosen(request, &all, database)),
+            Content::Archive { databases, .. } => {
+                for database in databases {
+                    let collections = of_archive(request, database);
+                    if collections.as_ref().is_none_or(|collections| !collections.is_empty()) {
+                        push(&database.name, collections);
+                    }
+                }
+            }
+            Content::Users { .. } | Content::Documents(_) | Content::Changes { .. } => {}
         }
     }
     match settings.databases.as_slice() {
@@ -118,6 +125,17 @@ fn chosen(request: &RestoreRequest, all: &BTreeMap<String, Content>, database: &
         _ => None,
     });
     Some(of_streams.collect())
+}
+
+/// The same of one in an archive.
+fn of_archive(request: &RestoreRequest, database: &Archived) -> Option<BTreeSet<String>> {
+    let is_named = |name: &str| request.only.iter().any(|pattern| matches(pattern, name));
+    let whole = [database.name.clone(), format!("{}/archive", database.name), "archive".to_owned()];
+    if request.only.is_empty() || whole.iter().any(|name| is_named(name)) {
+        return None;
+    }
+    let names = database.collections.iter();
+    Some(names.filter(|name| self::is_named(request, &database.name, name)).cloned().collect())
 }
 
 /// Whether a view was chosen by its name, for it has no stream.

@@ -157,7 +157,7 @@ impl Tool {
     pub(super) fn start(&self, mut command: Command, file: SecretFile, settings: &MysqlSettings) -> Result<Running> {
         let remarks = |said: &str| said.lines().map(one_line).filter(|line| !line.is_empty()).collect();
         let running = Running::start(self.name, &mut command, Language { failure, remarks })?;
-        Ok(running.with_secret(settings.password.clone(), file))
+        Ok(running.with_secrets(settings.password.iter().cloned().collect(), file))
     }
 
     /// Whether it knows an option of its long form.

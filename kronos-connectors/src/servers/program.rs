@@ -61,7 +61,7 @@ pub(crate) struct Running {
     pub child: Child,
     said: JoinHandle<String>,
     /// What is never shown, and the file that has it.
-    secret: Option<Secret>,
+    secrets: Vec<Secret>,
     _file: Option<SecretFile>,
 }
 
@@ -75,13 +75,16 @@ impl Running {
         })?;
         let stderr = child.stderr.take();
         let said = tokio::spawn(async move { listen(stderr).await });
-        Ok(Self { name, language, child, said, secret: None, _file: None })
+        Ok(Self { name, language, child, said, secrets: Vec::new(), _file: None })
     }
 
-    /// Keeps the file that the program reads the secret from, and the secret out of what it says.
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "PostgreSQL's get passwords by their environment"))]
-    pub(crate) fn with_secret(self, secret: Option<Secret>, file: SecretFile) -> Self {
-        Self { secret, _file: Some(file), ..self }
+    /// Keeps the file that the program reads secrets from, and these out of what it says.
+    #[cfg_attr(
+        not(any(feature = "mongodb", feature = "mysql")),
+        allow(dead_code, reason = "PostgreSQL's programs get passwords by their environment")
+    )]
+    pub(crate) fn with_secrets(self, secrets: Vec<Secret>, file: SecretFile) -> Self {
+        Self { secrets, _file: Some(file), ..self }
     }
 
     /// Waits for its end; gives its remarks. An error unless it ended well.
@@ -102,8 +105,8 @@ impl Running {
                 .with_source(e)
         })?;
         let said = self.said.await.unwrap_or_default();
-        let secret = self.secret.as_ref().filter(|secret| !secret.expose().is_empty());
-        Ok((status, secret.map_or(said.clone(), |secret| said.replace(secret.expose(), "…"))))
+        let secrets = self.secrets.iter().map(Secret::expose).filter(|secret| !secret.is_empty());
+        Ok((status, secrets.fold(said, |said, secret| said.replace(secret, "…"))))
     }
 }
 
@@ -151,7 +154,7 @@ mod tests {
             let mut command = command(Path::new("/bin/sh"), &[]);
             command.args(["-c", script]);
             let file = SecretFile::new(b"hush").unwrap();
-            Running::start("sh", &mut command, language).unwrap().with_secret(Some(Secret::new("hush")), file)
+            Running::start("sh", &mut command, language).unwrap().with_secrets(vec![Secret::new("hush")], file)
         };
         assert_eq!(run("echo not hush >&2").ended().await.unwrap(), ["not …"]);
         let error = run("echo hush >&2; exit 3").ended().await.unwrap_err();

@@ -6,11 +6,12 @@ mod conformance;
 mod fidelity;
 mod parts;
 mod server;
+mod tool;
 
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), fidelity::trials(), parts::trials()];
+    let all = [conformance::trials(), fidelity::trials(), parts::trials(), tool::trials()];
     let mut arguments = Arguments::from_args();
     // Some look at everything that the server has.
     arguments.test_threads.get_or_insert(1);

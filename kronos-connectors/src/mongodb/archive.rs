@@ -1,0 +1,410 @@
+//! The archives of `mongodump`: what they say of collections, and their documents, which may come of
+//! several collections at a time. The format is described in `common/archive/spec.md` of MongoDB's
+//! database tools.
+
+use std::collections::{HashMap, VecDeque};
+
+use bytes::Bytes;
+use crc::{CRC_64_XZ, Crc, Digest, Table};
+use kronos_core::Result;
+use mongodb::bson::{Document, RawDocument};
+
+use super::catalog::Entry;
+use super::content::Documents;
+use super::error::corrupt;
+use super::names::BUCKETS;
+use super::plan::Form;
+
+/// The first bytes.
+const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
+/// The end of what belongs together.
+const END: [u8; 4] = [0xff; 4];
+/// Go's `crc64.ECMA`.
+static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
+
+/// A collection, a view or a time series of an archive.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Described {
+    pub database: String,
+    pub entry: Entry,
+    pub form: Form,
+}
+
+/// What comes out of an archive.
+#[derive(Debug, PartialEq)]
+pub(super) enum Found {
+    /// All that it will hold; comes first.
+    Collections(Vec<Described>),
+    /// A document of one of them, by its place in that list.
+    Document(usize, Bytes),
+    /// All documents of one of them have come.
+    End(usize),
+    /// An entry of the oplog.
+    Change(Bytes),
+}
+
+/// Whose documents come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Collection(usize),
+    Oplog,
+    /// What is not restored: databases of the server, collections of its own.
+    Other,
+}
+
+#[derive(Debug)]
+enum State {
+    Magic,
+    Header,
+    Collections,
+    /// Between what belongs together.
+    Between,
+    /// Documents of this one.
+    Within(usize),
+    /// One has ended, which is said in four more bytes.
+    Ended,
+}
+
+/// Something that documents can come of.
+struct Space {
+    owner: Owner,
+    database: String,
+    collection: String,
+    checksum: Digest<'static, u64, Table<16>>,
+    is_over: bool,
+    /// It may be passed over in silence.
+    is_empty: bool,
+}
+
+/// An archive being read: takes pieces of any size.
+pub(super) struct Archive {
+    rest: Documents,
+    state: State,
+    described: Vec<Described>,
+    spaces: Vec<Space>,
+    by_name: HashMap<(String, String), usize>,
+    found: VecDeque<Found>,
+}
+
+impl std::fmt::Debug for Archive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Archive").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Archive {
+    pub(super) fn new() -> Self {
+        Self {
+            rest: Documents::default(),
+            state: State::Magic,
+            described: Vec::new(),
+            spaces: Vec::new(),
+            by_name: HashMap::new(),
+            found: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn push(&mut self, piece: &[u8]) {
+        self.rest.push(piece);
+    }
+
+    /// What comes next, as far as the bytes are there.
+    pub(super) fn next(&mut self) -> Result<Option<Found>> {
+        loop {
+            if let Some(found) = self.found.pop_front() {
+                return Ok(Some(found));
+            }
+            if !self.step()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Goes on by one document or mark, if it is there.
+    fn step(&mut self) -> Result<bool> {
+        let Some(is_end) = self.rest.begins_with(END) else { return Ok(false) };
+        match self.state {
+            State::Magic => {
+                if self.rest.bytes(MAGIC.len()).is_none_or(|found| found[..] != MAGIC) {
+                    return Err(corrupt("this is no archive of mongodump"));
+                }
+                self.state = State::Header;
+            }
+            State::Ended | State::Collections | State::Within(_) if is_end => {
+                self.rest.bytes(END.len());
+                if matches!(self.state, State::Collections) {
+                    self.found.push_back(Found::Collections(self.described.clone()));
+                }
+                self.state = State::Between;
+            }
+            State::Ended => return Err(corrupt("an archive goes on where a collection has ended")),
+            _ => {
+                let Some(document) = self.rest.next()? else { return Ok(false) };
+                self.document(document)?;
+            }
+        }
+        Ok(true)
+    }
+
+    fn document(&mut self, bytes: Bytes) -> Result<()> {
+        match self.state {
+            State::Header => {
+                if text(&bytes, "version")? != "0.1" {
+                    return Err(corrupt("the archive has a format that is not known"));
+                }
+                self.state = State::Collections;
+            }
+            State::Collections => self.collection(&bytes)?,
+            State::Between => {
+                let (space, is_over) = self.header(&bytes)?;
+                self.state = if is_over { State::Ended } else { State::Within(space) };
+            }
+            State::Within(space) => {
+                let space = &mut self.spaces[space];
+                space.checksum.update(&bytes);
+                match space.owner {
+                    Owner::Collection(place) => self.found.push_back(Found::Document(place, bytes)),
+                    Owner::Oplog => self.found.push_back(Found::Change(bytes)),
+                    Owner::Other => {}
+                }
+            }
+            State::Magic | State::Ended => return Err(corrupt("an archive has a document where none can be")),
+        }
+        Ok(())
+    }
+
+    /// The description of a collection.
+    fn collection(&mut self, bytes: &[u8]) -> Result<()> {
+        let (database, collection) = (text(bytes, "db")?, text(bytes, "collection")?);
+        let metadata = text(bytes, "metadata")?;
+        let mut data = collection.clone();
+        let (mut owner, mut is_empty) = (Owner::Other, false);
+        if database.is_empty() && collection == "oplog" {
+            owner = Owner::Oplog;
+        } else if !super::names::is_of_server(&database) && !super::names::is_internal(&collection) {
+            let entry = entry(&collection, &metadata)?;
+            owner = Owner::Collection(self.described.len());
+            is_empty = entry.is_view();
+            let form = if entry.is_time_series() { Form::Buckets } else { Form::Documents };
+            if entry.is_time_series() {
+                // Under this name since there are time series; servers of 8.3 and newer have but one.
+                data = format!("{BUCKETS}{collection}");
+                self.by_name.insert((database.clone(), collection.clone()), self.spaces.len());
+            }
+            self.described.push(Described { database: database.clone(), entry, form });
+        }
+        let name = (database.clone(), data.clone());
+        if self.by_name.insert(name, self.spaces.len()).is_some_and(|known| known != self.spaces.len()) {
+            return Err(corrupt("an archive describes a collection twice").with("collection", collection));
+        }
+        let checksum = CHECKSUM.digest();
+        self.spaces.push(Space { owner, database, collection, checksum, is_over: false, is_empty });
+        Ok(())
+    }
+
+    /// Whose documents follow, or have all come.
+    fn header(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
+        let name = (text(bytes, "db")?, text(bytes, "collection")?);
+        let shown = format!("{}.{}", name.0, name.1);
+        let raw =
+            RawDocument::from_bytes(bytes).map_err(|_| corrupt("an archive has no document where one must be"))?;
+        let is_over = raw.get_bool("EOF").unwrap_or(false);
+        let space = match self.by_name.get(&name) {
+            Some(space) => *space,
+            // Of users and roles nothing is said before.
+            None if super::names::is_of_server(&name.0) || super::names::is_internal(&name.1) || name.0 == "$admin" => {
+                let checksum = CHECKSUM.digest();
+                let (database, collection) = name.clone();
+                self.spaces.push(Space {
+                    owner: Owner::Other,
+                    database,
+                    collection,
+                    checksum,
+                    is_over: false,
+                    is_empty: true,
+                });
+                self.by_name.insert(name, self.spaces.len() - 1);
+                self.spaces.len() - 1
+            }
+            None => {
+                return Err(corrupt("an archive has documents of a collection that it does not describe")
+                    .with("collection", shown));
+            }
+        };
+        let found = &mut self.spaces[space];
+        if found.is_over {
+            return Err(corrupt("an archive goes on with a collection that has ended").with("collection", shown));
+        }
+        if is_over {
+            let wanted = raw.get_i64("CRC").unwrap_or_default().cast_unsigned();
+            let digest = std::mem::replace(&mut found.checksum, CHECKSUM.digest()).finalize();
+            if digest != wanted {
+                return Err(corrupt("the checksum of a collection in an archive is wrong").with("collection", shown));
+            }
+            found.is_over = true;
+            if let Owner::Collection(place) = found.owner {
+                self.found.push_back(Found::End(place));
+            }
+        }
+        Ok((space, is_over))
+    }
+
+    /// It must be whole, or it was cut off.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.rest.finish()?;
+        if !matches!(self.state, State::Between) {
+            return Err(corrupt("an archive ends in the middle"));
+        }
+        match self.spaces.iter().find(|space| !space.is_over && !space.is_empty) {
+            None => Ok(()),
+            Some(space) => Err(corrupt("an archive ends before all documents have come")
+                .with("collection", format!("{}.{}", space.database, space.collection))),
+        }
+    }
+}
+
+fn text(document: &[u8], key: &'static str) -> Result<String> {
+    let raw = RawDocument::from_bytes(document).ok();
+    let found = raw.and_then(|raw| raw.get_str(key).ok());
+    found
+        .map(str::to_owned)
+        .ok_or_else(|| corrupt("an archive says something that is not understood").with("lacks", key))
+}
+
+/// Options and indexes, of the extended JSON in which an archive has them.
+fn entry(name: &str, metadata: &str) -> Result<Entry> {
+    // The order of keys is that of the text.
+    let described: Document = serde_json::from_str(metadata).map_err(|e| {
+        corrupt("an archive's description of a collection is not understood").with("collection", name).with_source(e)
+    })?;
+    let indexes = described.get_array("indexes").map(Vec::as_slice).unwrap_or_default();
+    let mut indexes: Vec<Document> = indexes.iter().filter_map(|index| index.as_document().cloned()).collect();
+    for index in &mut indexes {
+        index.remove("ns");
+    }
+    let options = described.get_document("options").cloned().unwrap_or_default();
+    Ok(Entry { name: name.to_owned(), options, indexes })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use mongodb::bson::{doc, rawdoc};
+
+    use super::*;
+
+    fn bytes(document: &Document) -> Vec<u8> {
+        super::super::content::joined([document]).unwrap()
+    }
+
+    /// An archive as the format's description has it: of each collection its metadata and documents.
+    pub(crate) fn archive(collections: &[(&str, &str, &str, Vec<Vec<u8>>)]) -> Vec<u8> {
+        let mut all = MAGIC.to_vec();
+        let header = doc! { "concurrent_collections": 1, "version": "0.1", "server_version": "8.0.4", "tool_version": "100.10.0" };
+        all.extend(bytes(&header));
+        for (db, collection, metadata, _) in collections {
+            let kind = if metadata.contains("timeseries") { "timeseries" } else { "collection" };
+            all.extend(bytes(
+                &doc! { "db": *db, "collection": *collection, "metadata": *metadata, "size": 0, "type": kind },
+            ));
+        }
+        all.extend(END);
+        for (db, collection, metadata, documents) in collections {
+            let name = if metadata.contains("timeseries") {
+                format!("{BUCKETS}{collection}")
+            } else {
+                (*collection).to_owned()
+            };
+            let mut checksum = CHECKSUM.digest();
+            for document in documents {
+                // One by one, as if others came between.
+                all.extend(bytes(&doc! { "db": *db, "collection": &name, "EOF": false, "CRC": 0_i64 }));
+                checksum.update(document);
+                all.extend(document);
+                all.extend(END);
+            }
+            let sum = checksum.finalize().cast_signed();
+            all.extend(bytes(&doc! { "db": *db, "collection": &name, "EOF": true, "CRC": sum }));
+            all.extend(END);
+        }
+        all
+    }
+
+    fn read(bytes: &[u8], size: usize) -> Result<Vec<Found>> {
+        let (mut archive, mut all) = (Archive::new(), Vec::new());
+        for piece in bytes.chunks(size) {
+            archive.push(piece);
+            while let Some(found) = archive.next()? {
+                all.push(found);
+            }
+        }
+        archive.finish().map(|()| all)
+    }
+
+    fn sample() -> Vec<u8> {
+        let plain = r#"{"options":{"capped":true,"size":{"$numberInt":"4096"}},"indexes":[{"v":{"$numberInt":"2"},"key":{"z":{"$numberInt":"1"},"a":{"$numberInt":"-1"}},"name":"z_1_a_-1","ns":"shop.t"}],"uuid":"x","collectionName":"t"}"#;
+        let series = r#"{"options":{"timeseries":{"timeField":"at"}},"indexes":[]}"#;
+        let view = r#"{"options":{"viewOn":"t","pipeline":[]},"indexes":[]}"#;
+        let one = rawdoc! { "_id": 1, "a": "x" }.into_bytes();
+        let two = rawdoc! { "_id": 2 }.into_bytes();
+        archive(&[
+            ("shop", "t", plain, vec![one.clone(), two.clone()]),
+            ("shop", "s", series, vec![two.clone()]),
+            ("shop", "v", view, vec![]),
+            ("admin", "system.users", "", vec![one.clone()]),
+            ("", "oplog", "", vec![two]),
+        ])
+    }
+
+    #[test]
+    fn an_archive_comes_apart_whatever_the_pieces() {
+        let whole = read(&sample(), usize::MAX).unwrap();
+        for size in [1, 3, 7, 64] {
+            assert_eq!(read(&sample(), size).unwrap(), whole);
+        }
+        let Found::Collections(described) = &whole[0] else { panic!("{whole:?}") };
+        let of = |place: usize| (described[place].database.as_str(), described[place].entry.name.as_str());
+        assert_eq!((described.len(), of(0), of(1), of(2)), (3, ("shop", "t"), ("shop", "s"), ("shop", "v")));
+        let index = &described[0].entry.indexes[0];
+        assert_eq!(index, &doc! { "v": 2, "key": { "z": 1, "a": -1 }, "name": "z_1_a_-1" });
+        assert_eq!(index.get_document("key").unwrap().keys().collect::<Vec<_>>(), ["z", "a"]);
+        assert_eq!(described[0].entry.options, doc! { "capped": true, "size": 4096 });
+        assert!(described[1].form == Form::Buckets && described[2].entry.is_view());
+        let (one, two) = (rawdoc! { "_id": 1, "a": "x" }.into_bytes(), rawdoc! { "_id": 2 }.into_bytes());
+        let expected = [
+            Found::Document(0, one.into()),
+            Found::Document(0, two.clone().into()),
+            Found::End(0),
+            Found::Document(1, two.clone().into()),
+            Found::End(1),
+            Found::End(2),
+            Found::Change(two.into()),
+        ];
+        assert_eq!(whole[1..], expected);
+    }
+
+    #[test]
+    fn what_is_cut_off_or_changed_is_refused() {
+        let whole = sample();
+        for end in 0..whole.len() {
+            assert!(read(&whole[..end], usize::MAX).is_err(), "{end}");
+        }
+        let at = whole.windows(4).position(|bytes| bytes == b"a\0\x02\0").unwrap() + 6;
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        let error = read(&changed, usize::MAX).unwrap_err();
+        assert_eq!(error.context("collection"), Some("shop.t"));
+        let mut twice = whole.clone();
+        twice.extend(bytes(&doc! { "db": "shop", "collection": "t", "EOF": false, "CRC": 0_i64 }));
+        twice.extend(END);
+        assert!(read(&twice, usize::MAX).is_err());
+        assert!(read(b"PGDMP and so on", usize::MAX).is_err());
+    }
+
+    #[test]
+    fn the_checksum_is_the_one_of_the_format() {
+        // The check value of CRC-64/XZ.
+        let mut checksum = CHECKSUM.digest();
+        checksum.update(b"123456789");
+        assert_eq!(checksum.finalize(), 0x995d_c9bb_df19_39fa);
+    }
+}
