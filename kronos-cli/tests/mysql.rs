@@ -7,7 +7,10 @@ mod common;
 #[path = "../../kronos-connectors/tests/mysql/server.rs"]
 mod server;
 
+use std::time::Duration;
+
 use common::Place;
+use common::small::{Small, mounting};
 use libtest_mimic::Arguments;
 use server::{Database, Server, assert_same, on_each, variable};
 
@@ -17,6 +20,8 @@ fn main() {
         on_each("passwords_by_every_way", passwords),
         on_each("wrong_ones_are_told", wrong),
         on_each("what_is_installed", doctor),
+        on_each("killed_at_any_moment", killed),
+        mounting(on_each("onto_a_full_disk", full_disk)),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
@@ -133,4 +138,110 @@ fn doctor(server: &Server) {
     let version = server.sql("", "SELECT VERSION()").split('-').next().unwrap().to_owned();
     let line = format!("{version} {}/{program}", server.bin);
     assert!(found.out.contains(&line), "{line}: {}", found.out);
+}
+
+/// No session of those that work on a database is left, nor a lock.
+fn no_session_is_left(server: &Server, database: &Database) {
+    let begun = std::time::Instant::now();
+    // Those of the tests have ended with their statements.
+    let sessions = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'root' AND id <> CONNECTION_ID() \
+        AND command IN ('Query', 'Sleep', 'Execute')";
+    while server.sql("", sessions) != "0" {
+        let all = || server.sql("", "SHOW PROCESSLIST");
+        assert!(begun.elapsed() < Duration::from_secs(20), "a session is left: {}", all());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    database.sql("SET lock_wait_timeout = 1; ALTER TABLE t COMMENT = 'free'; ALTER TABLE t COMMENT = ''");
+}
+
+const ROWS: &str = "INSERT INTO t WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 200) \
+    SELECT n + COALESCE((SELECT MAX(id) FROM t), 0), REPEAT(SHA2(CONCAT(n, RAND()), 512), 800) FROM s";
+
+/// A killed backup is none; a killed restore leaves the old or, after the next one, the new.
+fn killed(server: &Server) {
+    let place = Place::new();
+    let source = server.database(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY, x LONGTEXT, KEY (x(10))); {ROWS}; CREATE VIEW v AS SELECT id FROM t; \
+         CREATE PROCEDURE p() SELECT 'new'; CREATE TRIGGER tr BEFORE INSERT ON t FOR EACH ROW SET NEW.x = 'x'"
+    ));
+    let expected = source.all();
+    let (from, repo) = (url(&source), "repo");
+    ok(&place, server, &["backup", &from, "--to", repo]);
+    // Other moments each time.
+    let moments = u64::from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos());
+    let target = server.database("");
+    let to = url(&target);
+    let restore = ["restore", "latest", "--from", repo, "--to", &to, "--replace"];
+    let begun = std::time::Instant::now();
+    ok(&place, server, &restore);
+    let whole = u64::try_from(begun.elapsed().as_millis()).unwrap();
+    let old = "DROP DATABASE IF EXISTS {}; CREATE DATABASE {}; USE {}; CREATE TABLE t(old INT); INSERT INTO t VALUES (1); \
+        CREATE TABLE gone(x INT); CREATE PROCEDURE p() SELECT 'old'";
+    for n in 0..8 {
+        let pause = (moments + n * 104_729) % whole;
+        // The last moments are those at which tables change their places.
+        let pause = if n % 2 == 0 { pause } else { whole - pause % 120.min(whole) };
+        server.sql("", &old.replace("{}", &target.name));
+        let before = target.all();
+        for args in [&["backup", &from, "--to", repo][..], &restore[..]] {
+            let path = format!("{}:/usr/bin:/bin", server.bin);
+            let mut command = place.command(args);
+            command.env("MYSQL_PWD", &server.password).env("PATH", path).stderr(std::process::Stdio::null());
+            let mut child = command.spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(pause));
+            let _ = child.kill();
+            child.wait().unwrap();
+        }
+        no_session_is_left(server, &source);
+        let now = target.all();
+        if now != before && now != expected {
+            // In the middle: only the next one may settle that.
+            let refused = run(&place, server, &["restore", "latest", "--from", repo, "--to", &to]);
+            assert_eq!(refused.code, 1, "{refused:?}");
+        }
+        ok(&place, server, &restore);
+        assert_same(&target.all(), &expected, &format!("after {pause} ms"));
+        let left: Vec<String> = server
+            .databases()
+            .into_iter()
+            .filter(|name| name.starts_with(&format!("{}_kronos", target.name)))
+            .collect();
+        assert!(left.is_empty(), "after {pause} ms: {left:?}");
+    }
+    ok(&place, server, &["check", "--from", repo]);
+}
+
+/// The server notices nothing of it but that a session ends.
+fn full_disk(server: &Server) {
+    let place = Place::new();
+    let small = Small::mount(place.path("small"), 8).unwrap();
+    let source = server.database("CREATE TABLE t(id INT PRIMARY KEY, x LONGTEXT)");
+    source.sql("INSERT INTO t VALUES (1, 'first')");
+    for method in ["native", "tool"] {
+        ok(&place, server, &["backup", &url(&source), "--to", &format!("small/{method}"), "--method", method]);
+    }
+    let before = source.all();
+    let noise = "INSERT INTO t WITH RECURSIVE s(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM s WHERE n < 900) \
+        SELECT n, GROUP_CONCAT(SHA2(CONCAT(s.n, '-', m.seq), 512) SEPARATOR '') FROM s JOIN (WITH RECURSIVE q(seq) AS \
+        (SELECT 1 UNION ALL SELECT seq + 1 FROM q WHERE seq < 200) SELECT seq FROM q) m GROUP BY n";
+    source.sql(&format!("SET SESSION group_concat_max_len = 1000000; {noise}"));
+    for method in ["native", "tool"] {
+        let repo = format!("small/{method}");
+        let full = run(&place, server, &["backup", &url(&source), "--to", &repo, "--method", method]);
+        assert!(full.code == 1 && full.err.contains("No space left on device"), "{full:?}");
+        let listed = run(&place, server, &["list", "--from", &repo, "--json"]);
+        let listed: serde_json::Value = serde_json::from_str(&listed.out).unwrap();
+        assert_eq!(listed["backups"].as_array().map(Vec::len), Some(1));
+        no_session_is_left(server, &source);
+    }
+    small.grow(200);
+    for method in ["native", "tool"] {
+        let (repo, target) = (format!("small/{method}"), server.new_name());
+        ok(&place, server, &["backup", &url(&source), "--to", &repo, "--method", method]);
+        ok(&place, server, &["check", "--read-data", "--from", &repo]);
+        ok(&place, server, &["restore", "latest", "--from", &repo, "--to", &url(&target)]);
+        assert_same(&target.all(), &source.all(), method);
+        ok(&place, server, &["restore", "latest~1", "--from", &repo, "--to", &url(&target), "--replace"]);
+        assert_same(&target.all(), &before, method);
+    }
 }

@@ -43,15 +43,18 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     if settings.strict {
         refuse(&hidden.wanted)?;
     }
-    session.close().await;
     if settings.method == Method::Tool {
+        session.close().await;
         return tool_dump::begin(settings, request, run, chosen, notices).await;
     }
+    let before = definitions(&mut session, &chosen).await?;
+    session.close().await;
     let moment = moment::open(settings, &chosen, request.parallel.max(LEAST), run).await?;
     notices.extend(moment.notices);
     if let Some(held) = moment.held {
         notices.push(format!("commits were held back for {} ms", held.as_millis()));
     }
+    let is_guarded = moment.guard.is_some();
     let guard = Guard::keep(moment.guard);
     // What follows is not of the snapshots: a table that is changed now fails when it is read.
     let mut session = settings.open().await?;
@@ -64,6 +67,9 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
         let within = |e: Error| e.with("database", shown(database));
         streams.schema(&mut session, database).await.map_err(within)?;
         rows.extend(streams.rows(&mut session, database).await.map_err(within)?);
+    }
+    if !is_guarded {
+        unaltered(&before, &streams.definitions)?;
     }
     // The longest first: at the end nobody waits for a long one.
     rows.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));
@@ -87,8 +93,36 @@ pub(super) async fn begin(settings: &MysqlSettings, request: &DumpRequest, run: 
     Ok(Begun { outline, common, readings, position: moment.place.map(|place| place.to_string()), notices })
 }
 
+/// The definitions of all tables.
+async fn definitions(session: &mut Session, databases: &[String]) -> Result<Definitions> {
+    let mut found = Definitions::new();
+    for database in databases {
+        for (name, kind) in catalog::relations(session, database).await? {
+            if !["BASE TABLE", "SYSTEM VERSIONED"].contains(&kind.as_str()) {
+                continue;
+            }
+            match objects::definition_now(session, database, &name).await {
+                Ok(definition) => drop(found.insert((database.clone(), name), definition)),
+                // Dropped since they were listed; or it cannot be opened, which is told later.
+                Err(error) if error.context("code").is_some() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Fails unless the tables were before the snapshots what they are after them, and so in them. A
+/// change that the server makes at once leaves no other trace.
+fn unaltered(before: &Definitions, after: &Definitions) -> Result<()> {
+    match after.iter().find(|(table, definition)| before.get(table) != Some(definition)) {
+        None => Ok(()),
+        Some(((database, table), _)) => Err(changed(database, table)),
+    }
+}
+
 fn changed(database: &str, table: &str) -> Error {
-    Error::new(ErrorKind::Conflict, "a table was made, dropped or renamed while the backup began")
+    Error::new(ErrorKind::Conflict, "a table was made, altered, dropped or renamed while the backup began")
         .with("table", qualified(database, table))
         .with("hint", "run the backup again")
         .with_retry(kronos_core::Retry::Later)
@@ -99,14 +133,15 @@ impl MysqlSettings {
     pub(super) async fn chosen(&self, exclude: &[String]) -> Result<(Vec<String>, Vec<String>)> {
         let mut session = self.open().await?;
         let found = catalog::databases(&mut session).await?;
+        let named = catalog::folded(&mut session, &self.databases).await?;
         session.close().await;
         let found: Vec<String> = found.into_iter().map(|(name, _)| name).collect();
-        if let Some(missing) = self.databases.iter().find(|name| !found.contains(name)) {
+        if let Some(missing) = named.iter().find(|name| !found.contains(name)) {
             return Err(Error::new(ErrorKind::NotFound, "the server has no such database, or the user may not see it")
                 .with("database", shown(missing)));
         }
-        if !self.databases.is_empty() {
-            return Ok((self.databases.clone(), Vec::new()));
+        if !named.is_empty() {
+            return Ok((named, Vec::new()));
         }
         let is_excluded = |name: &str| exclude.iter().any(|pattern| matches(pattern, &shown(name)));
         let (left, chosen): (Vec<_>, Vec<_>) = found.into_iter().partition(|name| is_excluded(name));

@@ -71,6 +71,12 @@ pub(super) async fn databases(session: &mut Session) -> Result<Vec<(String, u64)
     Ok(found)
 }
 
+/// Names of databases as the server keeps them: some write all in small letters.
+pub(super) async fn folded(session: &mut Session, names: &[String]) -> Result<Vec<String>> {
+    let mode: u32 = session.value("ask how names are kept", "SELECT @@global.lower_case_table_names").await?;
+    Ok(names.iter().map(|name| if mode == 1 { name.to_lowercase() } else { name.clone() }).collect())
+}
+
 /// Names of the views, sequences and base tables of a database, with their types.
 pub(super) async fn relations(session: &mut Session, database: &str) -> Result<Vec<(String, String)>> {
     let sql = format!(

@@ -12,6 +12,9 @@ use super::error::{corrupt, has_code, internal};
 use super::names::{account, ident, literal, plain_literal};
 use super::rewrite::{Part, moved, names_database};
 
+/// The server knows no such user, whatever its tables say (MariaDB).
+const INEFFECTIVE: u16 = 1133;
+
 /// Accounts that every server has for itself.
 const OWN: [&str; 4] = ["mysql.sys", "mysql.session", "mysql.infoschema", "mariadb.sys"];
 /// A role of MariaDB that is always there, and that everyone has.
@@ -115,7 +118,7 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
         // Hashes have bytes that are no text.
         session.run("prepare the session", "SET SESSION print_identified_with_as_hex = ON").await?;
     }
-    let mut accounts = Vec::new();
+    let (mut accounts, mut warnings) = (Vec::new(), Vec::new());
     for (user, host, role, default) in found {
         if OWN.contains(&user.as_str()) {
             continue;
@@ -130,6 +133,10 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
                 Ok(shown) => shown.into_iter(),
                 // Dropped since they were listed.
                 Err(error) if has_code(&error, &GONE) => continue,
+                Err(error) if has_code(&error, &[INEFFECTIVE]) => {
+                    warnings.extend(ineffective(session, &account).await?);
+                    continue;
+                }
                 Err(error) => return Err(error),
             };
             let create = shown.next().unwrap_or_default();
@@ -162,7 +169,19 @@ pub(super) async fn read(session: &mut Session) -> Result<(Vec<u8>, Vec<String>)
         serde_json::to_writer(&mut lines, account).map_err(|e| internal("JSON").with_source(e))?;
         lines.push(b'\n');
     }
-    Ok((lines, Vec::new()))
+    Ok((lines, warnings))
+}
+
+/// What is told of an account of which the server knows nothing though its table has it, if it still
+/// has it: its host has a name where names are not looked for, or the table was written by hand.
+async fn ineffective(session: &mut Session, account: &Account) -> Result<Option<String>> {
+    let (user, host) = (literal(&account.user), literal(&account.host));
+    let sql = format!("SELECT COUNT(*) FROM mysql.user WHERE user = {user} AND host = {host}");
+    let count: u64 = session.value("look for a user", &sql).await?;
+    let name = self::account(&account.user, &account.host);
+    Ok((count > 0).then(|| {
+        format!("the user {name} is not backed up, as nobody can log in as this one: the server knows it not")
+    }))
 }
 
 async fn shown(session: &mut Session, sql: &str) -> Result<Vec<String>> {

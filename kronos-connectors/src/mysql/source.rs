@@ -88,13 +88,14 @@ impl Connector for MysqlSource {
     async fn fingerprint(&self) -> Result<Fingerprint> {
         let mut session = self.settings.open().await?;
         let servers = identities(&mut session).await?;
+        let named = catalog::folded(&mut session, &self.settings.databases).await?;
         session.close().await;
         let mut identities = BTreeSet::new();
         for server in servers {
             if self.settings.databases.is_empty() {
                 identities.insert(format!("server:{server}"));
             }
-            identities.extend(self.settings.databases.iter().map(|name| format!("database:{server}:{name}")));
+            identities.extend(named.iter().map(|name| format!("database:{server}:{name}")));
         }
         Ok(Fingerprint { engine: Engine::MYSQL, identities })
     }
@@ -132,6 +133,7 @@ impl Connector for MysqlSource {
     async fn databases(&self) -> Result<Vec<DatabaseInfo>> {
         let mut session = self.settings.open().await?;
         let found = catalog::databases(&mut session).await?;
+        let named = catalog::folded(&mut session, &self.settings.databases).await?;
         session.close().await;
         let info = |(name, size): (String, u64)| DatabaseInfo { name, size, schema_version: None };
         if self.settings.databases.is_empty() {
@@ -143,7 +145,7 @@ impl Connector for MysqlSource {
                 || Error::new(ErrorKind::NotFound, "the server has no such database").with("database", shown(name));
             row.map(info).ok_or_else(none)
         };
-        self.settings.databases.iter().map(one).collect()
+        named.iter().map(one).collect()
     }
 
     async fn estimate_size(&self) -> Result<u64> {

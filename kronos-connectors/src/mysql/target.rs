@@ -67,7 +67,9 @@ pub(super) fn some(names: &[String]) -> String {
 pub(super) async fn plan(settings: &MysqlSettings, session: &mut Session, request: &RestoreRequest) -> Result<Plan> {
     let mut databases = named(settings, request)?;
     let mut obstacles = Vec::new();
-    for database in &mut databases {
+    let names: Vec<String> = databases.iter().map(|database| database.to.clone()).collect();
+    for (database, name) in databases.iter_mut().zip(catalog::folded(session, &names).await?) {
+        database.to = name;
         look(session, database).await?;
         database.is_foreign = database.flavor != session.server.name();
         if request.replace {

@@ -8,12 +8,15 @@ use kronos_connectors::mysql::{MysqlSettings, MysqlSource};
 use kronos_core::{Connector, DumpRequest, ErrorKind, Piece, RestoreOptions, RunContext, StreamId};
 use libtest_mimic::Trial;
 
+use crate::proxy::Proxy;
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, fresh, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
         on_each("another_connection_reads_on", killed_connection),
         on_each("a_table_that_changes_is_told", changed),
+        on_each("an_alter_between_snapshots_and_definitions_is_told", altered_at_once),
+        on_each("each_session_is_killed_in_turn", each_killed),
         on_each("nothing_is_left_on_the_server", left),
         on_each("a_table_that_was_read_is_free_again", free_again),
         on_each("a_killed_restore_is_finished_or_undone", killed),
@@ -150,6 +153,87 @@ fn changed(server: &Server) {
             dump.abort().await;
         });
     }
+}
+
+/// A change that takes no time leaves no trace but the definition.
+fn altered_at_once(server: &Server) {
+    let database = large(server);
+    let (other, name) = (server.clone(), database.name.clone());
+    let words: &[&str] = if server.is_mariadb() {
+        &["BACKUP STAGE END", "SHOW CREATE TABLE"]
+    } else {
+        &["log_status", "SHOW CREATE TABLE"]
+    };
+    let proxy = Proxy::doing(server.port, words, move || {
+        let done =
+            other.try_sql(&name, b"SET lock_wait_timeout = 1; ALTER TABLE u ADD COLUMN y INT, ALGORITHM = INSTANT");
+        assert_eq!(done.is_ok(), other.is_mariadb(), "{done:?}");
+    });
+    let reading = database.with(|settings| {
+        settings.port = proxy.port;
+        settings.tls.mode = kronos_connectors::mysql::TlsMode::Disable;
+    });
+    let done = block_on(async { back_up(&repository().await, &reading).await });
+    assert!(proxy.has_begun(), "the moment was missed");
+    if server.is_mariadb() {
+        assert_eq!(done.unwrap_err().kind(), ErrorKind::Conflict);
+    } else {
+        // There nobody can alter a table.
+        done.unwrap();
+    }
+}
+
+/// A backup is whole or none, a target old or new, whichever session of them is ended.
+fn each_killed(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
+    let (source, user) = (new(server), User::new(server));
+    let expected = source.all();
+    let repository = block_on(repository());
+    block_on(back_up(&repository, &source.source())).unwrap();
+    let options = RestoreOptions::new().with_replace();
+    let steps: [(&[&'static str], bool); 4] =
+        [(&["SAVEPOINT"], true), (&["LOAD DATA"], false), (&["'kronos swap"], false), (&["RENAME TABLE"], false)];
+    for (words, is_backup) in steps {
+        for n in 0..4 {
+            let what = format!("session {n} at {words:?}");
+            let target = server.database(OLD);
+            let before = target.all();
+            let (other, name) = (server.clone(), user.1.clone());
+            let proxy = Proxy::doing(server.port, words, move || {
+                let sql = format!(
+                    "SELECT id FROM information_schema.processlist WHERE user = '{name}' ORDER BY id LIMIT 1 OFFSET {n}"
+                );
+                let id = other.sql("", &sql);
+                if !id.is_empty() {
+                    let _ = other.try_sql("", format!("KILL {id}").as_bytes());
+                }
+            });
+            let change = |settings: &mut MysqlSettings| {
+                settings.port = proxy.port;
+                settings.tls.mode = kronos_connectors::mysql::TlsMode::Disable;
+            };
+            if is_backup {
+                match block_on(back_up(&repository, &user.source_with(&source, change))) {
+                    Ok(_) => {}
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionFailed, "{what}: {error:?}"),
+                }
+            } else {
+                let done = block_on(bring_back(&repository, &user.source_with(&target, change), &options));
+                if let Err(error) = &done {
+                    assert_eq!(error.kind(), ErrorKind::ConnectionFailed, "{what}: {error:?}");
+                }
+                let wanted = if done.is_ok() { &expected } else { &before };
+                assert_same(&target.all(), wanted, &what);
+                assert_nothing_beside(&target, &what);
+            }
+            assert!(proxy.has_begun(), "{what}: it was never said");
+            drop(proxy);
+            user.no_session_is_left(&what);
+        }
+    }
+    let target = server.new_name();
+    block_on(bring_back(&repository, &target.source(), &options)).unwrap();
+    assert_same(&target.all(), &expected, "the last backup");
 }
 
 /// A backup may go on for hours, and who alters a table that it has read shall not wait for that.

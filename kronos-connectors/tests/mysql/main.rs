@@ -5,12 +5,14 @@
 mod conformance;
 mod failures;
 mod fidelity;
+mod instance;
 mod moments;
 mod network;
 mod parts;
 #[path = "../common/proxy.rs"]
 mod proxy;
 mod server;
+mod servers;
 mod tool;
 mod users;
 
@@ -24,6 +26,7 @@ fn main() {
         moments::trials(),
         network::trials(),
         parts::trials(),
+        servers::trials(),
         tool::trials(),
         users::trials(),
     ];

@@ -1,0 +1,189 @@
+//! Whole servers: one that is killed or restarted in the middle, one whose disk is full, one of other
+//! habits, a second one.
+
+use std::time::Duration;
+
+use kronos_connectors::mysql::{Method, MysqlSource};
+use kronos_core::{ErrorKind, RestoreOptions, RunContext, list};
+use libtest_mimic::Trial;
+
+use crate::failures::{OLD, assert_nothing_beside, large, new};
+use crate::instance::Instance;
+use crate::proxy::{Proxy, Trouble};
+use crate::server::{Server, assert_same, back_up, block_on, bring_back, on_each, repository};
+
+pub(crate) fn trials() -> Vec<Trial> {
+    [
+        on_each("a_server_that_ends_during_a_backup", ended_backups),
+        on_each("a_server_that_is_killed_during_a_restore", killed_restores),
+        on_each("a_server_that_writes_all_names_small", small_names),
+        on_each("users_log_in_on_a_second_server", second),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+const SUM: &str = "SELECT COUNT(*), SUM(CRC32(v)), SUM(id) FROM t";
+
+/// Nothing is committed that is not whole, and the next backup works.
+fn ended_backups(server: &Server) {
+    let mut instance = Instance::new(server, &["--log-bin=binlog"]);
+    let server = instance.server.clone();
+    let source = large(&server);
+    let expected = source.sql(SUM);
+    block_on(async {
+        let (repository, run) = (repository().await, RunContext::new());
+        let mut committed = 0;
+        for (n, pause) in [0, 30, 80, 150, 250, 400].into_iter().enumerate() {
+            let reading = source.with(|settings| {
+                settings.tools = vec![server.bin.clone().into()];
+                settings.method = if n % 3 == 2 { Method::Tool } else { Method::Native };
+                settings.connect_timeout = Duration::from_secs(1);
+            });
+            let backup = async { back_up(&repository, &reading).await };
+            let restart = async {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                tokio::task::block_in_place(|| {
+                    if n % 2 == 0 {
+                        instance.kill()
+                    } else {
+                        instance.stop()
+                    }
+                    instance.start();
+                });
+            };
+            match tokio::join!(backup, restart).0 {
+                Ok(_) => committed += 1,
+                Err(error) => {
+                    let kinds = [ErrorKind::ConnectionFailed, ErrorKind::ToolFailed, ErrorKind::Timeout];
+                    assert!(kinds.contains(&error.kind()), "{n}, {pause} ms: {error:?}");
+                }
+            }
+            assert_eq!(list(&repository, None, &run).await.unwrap().backups.len(), committed, "{n}, {pause} ms");
+        }
+        back_up(&repository, &source.source()).await.unwrap();
+        for backup in list(&repository, None, &run).await.unwrap().backups {
+            let target = server.new_name();
+            let found = kronos_core::find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
+            kronos_core::restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
+            assert_eq!(target.sql(SUM), expected);
+        }
+    });
+}
+
+/// The server falls at any moment of a restore, also while tables change their places: the next
+/// restore finishes that, or undoes it.
+fn killed_restores(server: &Server) {
+    let mut instance = Instance::new(server, &["--log-bin=binlog"]);
+    let server = instance.server.clone();
+    let source = new(&server);
+    let expected = source.all();
+    let repository = block_on(repository());
+    block_on(back_up(&repository, &source.source())).unwrap();
+    let options = RestoreOptions::new().with_replace();
+    let (mut old, mut finished) = (0, 0);
+    let words: [&[&str]; 9] = [
+        &["CREATE TABLE"],
+        &["ADD KEY"],
+        &["'kronos swap"],
+        &["DROP PROCEDURE"],
+        &["REPLACE INTO", "REPLACE INTO"],
+        &["RENAME TABLE"],
+        &["RENAME TABLE", "CREATE DEFINER"],
+        &["RENAME TABLE", "REPLACE INTO"],
+        &["RENAME TABLE", "DROP DATABASE"],
+    ];
+    for words in words {
+        let target = server.database(OLD);
+        let before = target.all();
+        let proxy = Proxy::after_words(server.port, Trouble::Nothing, words);
+        let writing = target.with(|settings| {
+            settings.port = proxy.port;
+            settings.tls.mode = kronos_connectors::mysql::TlsMode::Disable;
+            settings.connect_timeout = Duration::from_secs(1);
+        });
+        let (done, ()) = block_on(async {
+            let killing = async {
+                while !proxy.has_begun() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                // While it is at work on it, or just after.
+                tokio::task::block_in_place(|| instance.kill());
+            };
+            tokio::join!(bring_back(&repository, &writing, &options), killing)
+        });
+        drop(proxy);
+        instance.start();
+        let what = format!("killed at {words:?}: {:?}", done.as_ref().err());
+        match done {
+            Ok(_) => {
+                finished += 1;
+                assert_same(&target.all(), &expected, &what);
+            }
+            Err(_) if target.all() == before => old += 1,
+            Err(_) => {}
+        }
+        // Who may replace nothing changes nothing; who may, settles it first.
+        let refused = block_on(bring_back(&repository, &target.source(), &RestoreOptions::new())).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AlreadyExists, "{what}: {refused}");
+        block_on(bring_back(&repository, &target.source(), &options)).unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        assert_same(&target.all(), &expected, &what);
+        assert_nothing_beside(&target, &what);
+    }
+    assert!(old > 2, "{old} old, {finished} finished");
+}
+
+/// A server that keeps every name in small letters, as those on Windows do.
+fn small_names(server: &Server) {
+    let instance = Instance::new(server, &["--lower-case-table-names=1"]);
+    let source = instance.server.database_named(
+        "Shop",
+        "",
+        "CREATE TABLE Orders(Id INT PRIMARY KEY, V TEXT); INSERT INTO Orders VALUES (1, 'x'); CREATE VIEW Big AS SELECT Id FROM Orders; \
+         CREATE TABLE Parts(Id INT PRIMARY KEY, O INT, FOREIGN KEY (O) REFERENCES Orders(Id)); INSERT INTO Parts VALUES (1, 1); \
+         CREATE TRIGGER Tr BEFORE INSERT ON Orders FOR EACH ROW SET NEW.V = 'y'",
+    );
+    let expected = instance.server.dumped("shop");
+    block_on(async {
+        // By either name.
+        for name in ["shop", "Shop"] {
+            let repository = repository().await;
+            back_up(&repository, &instance.server.source([name])).await.unwrap();
+            let target = instance.server.none("Back");
+            bring_back(&repository, &target.source(), &RestoreOptions::new().with_replace()).await.unwrap();
+            assert_same(&instance.server.dumped("back"), &expected, name);
+            let refused = bring_back(&repository, &instance.server.source(["SHOP"]), &RestoreOptions::new()).await;
+            assert_eq!(refused.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        }
+        assert_nothing_beside(&instance.server.none("back"), "small names");
+    });
+    drop(source);
+}
+
+/// What comes back on another machine can be used with the old passwords.
+fn second(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
+    let user = crate::server::fresh("second");
+    let source = server.database("CREATE TABLE t(x INT); INSERT INTO t VALUES (5)");
+    let name = &source.name;
+    server
+        .sql("", &format!("CREATE USER {user}@'%' IDENTIFIED BY 'old pass'; GRANT SELECT ON `{name}`.* TO {user}@'%'"));
+    let instance = Instance::new(server, &[]);
+    let log_in = |of: &Server| {
+        let mut settings = of.settings([name.as_str()]);
+        settings.user.clone_from(&user);
+        settings.password = Some(kronos_core::Secret::new("old pass"));
+        MysqlSource::new(settings).unwrap()
+    };
+    block_on(async {
+        use kronos_core::Connector;
+        let repository = repository().await;
+        back_up(&repository, &source.source()).await.unwrap();
+        bring_back(&repository, &instance.server.source([name.as_str()]), &RestoreOptions::new()).await.unwrap();
+        let report = log_in(&instance.server).test_connection().await.unwrap();
+        assert_eq!(report.status, kronos_core::ConnectionStatus::Connected, "{report:?}");
+        assert_eq!(log_in(&instance.server).databases().await.unwrap().len(), 1);
+    });
+    server.sql("", &format!("DROP USER {user}@'%'"));
+}
