@@ -189,6 +189,24 @@ impl Building {
         }
     }
 
+    /// Which collections got other options than they had, as another version of the server may do.
+    pub(super) async fn differing(&self, server: &Server) -> Result<Vec<String>> {
+        let ask = doc! { "listCollections": 1, "cursor": {} };
+        let listed = server.list(&self.planned.to, "look at options", ask).await?;
+        let mut differing = Vec::new();
+        for made in self.made().iter().filter(|made| made.how == How::Rename) {
+            let name = made.beside(&self.token);
+            let found = listed.iter().find(|one| one.get_str("name").is_ok_and(|listed| listed == name));
+            let options = found.and_then(|one| one.get_document("options").ok()).cloned().unwrap_or_default();
+            let wanted = lasting(&made.entry.options);
+            if options != wanted {
+                let name = qualified(&self.planned.to, &made.entry.name);
+                differing.push(format!("{name}: the server gave it the options {options} instead of {wanted}"));
+            }
+        }
+        Ok(differing)
+    }
+
     /// Makes the indexes; a time series gets its own when it is put into place.
     pub(super) async fn make_indexes(&self, server: &Server) -> Result<()> {
         let make = |made: std::sync::Arc<Made>| async move {

@@ -306,6 +306,7 @@ impl Inner {
         let count = self.compare().await?;
         for building in &self.buildings {
             building.make_indexes(&self.server).await?;
+            outcome.warnings.extend(building.differing(&self.server).await?);
         }
         let how = match self.settings.check {
             Check::Bytes => "read back and equal to the backup",
