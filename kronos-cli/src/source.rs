@@ -63,7 +63,7 @@ impl Source {
     /// A directory that takes the files of any backup of the engine.
     pub(crate) fn directory(path: &str, engine: &Engine) -> Self {
         let mut settings = SourceSettings::default();
-        if [Engine::POSTGRES, Engine::MYSQL].contains(engine) {
+        if [Engine::POSTGRES, Engine::MYSQL, Engine::MONGODB].contains(engine) {
             settings.options.insert("export".to_owned(), path.to_owned());
         } else {
             settings.host = Some(path.to_owned());
@@ -73,7 +73,8 @@ impl Source {
 
     /// Whether its engine has a tool of its own that can be used instead.
     pub(crate) fn has_tools(&self) -> bool {
-        Engine::new(&self.engine).is_ok_and(|engine| [Engine::POSTGRES, Engine::MYSQL].contains(&engine))
+        Engine::new(&self.engine)
+            .is_ok_and(|engine| [Engine::POSTGRES, Engine::MYSQL, Engine::MONGODB].contains(&engine))
     }
 
     /// The connector, told what this machine is called if the user says so, and where it may put what

@@ -16,6 +16,7 @@ use super::building::Building;
 use super::connect::Server;
 use super::content::{self, Documents, Sum};
 use super::error::{cancelled, corrupt, internal};
+use super::export::Export;
 use super::insert::Inserter;
 use super::journal::{self, BEAT};
 use super::plan::{Content, Form, Part};
@@ -61,6 +62,9 @@ impl MongodbRestore {
         run: &RunContext,
     ) -> Result<Box<dyn Restore>> {
         run.check_cancelled()?;
+        if let Some(directory) = &settings.export {
+            return Ok(Box::new(Export::begin(directory, request)?));
+        }
         let server = settings.open().await?;
         let mut found = plan(settings, &server, request).await?;
         let mut settled = false;
@@ -415,7 +419,7 @@ pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
 }
 
 /// A small stream in memory.
-async fn small(stream: Stream, end: StreamEnd) -> Result<Vec<u8>> {
+pub(super) async fn small(stream: Stream, end: StreamEnd) -> Result<Vec<u8>> {
     if end.length > DEFINITIONS {
         return Err(corrupt("definitions are larger than any can be"));
     }

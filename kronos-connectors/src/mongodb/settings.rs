@@ -123,13 +123,15 @@ pub struct MongodbSettings {
     pub check: Check,
     /// Bytes of a collection that are read into one stream, about. Default 64 MiB.
     pub range: u64,
+    /// The target of an export: not a server, but a directory for plain files.
+    pub export: Option<PathBuf>,
     /// How long a connection may take. Default 10 s.
     pub connect_timeout: Duration,
     /// How long documents are waited for before a connection counts as lost. Default 300 s.
     pub read_timeout: Duration,
 }
 
-const OPTIONS: [&str; 16] = [
+const OPTIONS: [&str; 17] = [
     "host",
     "port",
     "srv",
@@ -144,6 +146,7 @@ const OPTIONS: [&str; 16] = [
     "tools",
     "changes",
     "check",
+    "export",
     "connect_timeout",
     "read_timeout",
 ];
@@ -172,6 +175,7 @@ impl MongodbSettings {
             changes: Changes::default(),
             check: Check::default(),
             range: 64 << 20,
+            export: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(5),
         }
@@ -183,7 +187,8 @@ impl MongodbSettings {
     /// `auth_database` (`authSource`), `auth_mechanism` (`authMechanism`), `replica_set` (`replicaSet`),
     /// `direct` (`directConnection`), `method` (`native`, `tool`), `tools` (directories with colons
     /// between), `changes` (`auto`, `change-stream`, `oplog`, `none`), `check`
-    /// (`bytes`, `count`), `connect_timeout` and `read_timeout` (seconds).
+    /// (`bytes`, `count`), `connect_timeout` and `read_timeout` (seconds), `export` (a
+    /// directory).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("localhost");
         if let Some(hosts) = settings.host.as_deref().filter(|host| !host.is_empty()) {
@@ -215,6 +220,7 @@ impl MongodbSettings {
                     read.changes = choice("changes", value, &known)?;
                 }
                 "check" => read.check = choice("check", value, &[("bytes", Check::Bytes), ("count", Check::Count)])?,
+                "export" => read.export = Some(value.into()),
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
                 "method" => {
@@ -230,6 +236,9 @@ impl MongodbSettings {
 
     /// Checks everything that can be checked without touching network or files.
     pub(super) fn validate(&self) -> Result<()> {
+        if self.export.is_some() {
+            return Ok(());
+        }
         if self.hosts.is_empty() || self.hosts.iter().any(String::is_empty) {
             return Err(config("a host is empty"));
         }

@@ -73,6 +73,9 @@ impl Connector for MongodbSource {
 
     fn describe(&self) -> String {
         let settings = &self.settings;
+        if let Some(directory) = &settings.export {
+            return directory.display().to_string();
+        }
         let scheme = if settings.srv { "mongodb+srv" } else { "mongodb" };
         let user = settings.user.as_ref().map_or_else(String::new, |user| format!("{user}@"));
         let place = format!("{scheme}://{user}{}", settings.address());
@@ -164,6 +167,9 @@ impl Connector for MongodbSource {
     }
 
     async fn begin_dump(&self, request: &DumpRequest, run: &RunContext) -> Result<Box<dyn Dump>> {
+        if self.settings.export.is_some() {
+            return Err(Error::new(ErrorKind::Config, "a directory of exported files is no source"));
+        }
         Ok(Box::new(MongodbDump::begin(&self.settings, request, run).await?))
     }
 

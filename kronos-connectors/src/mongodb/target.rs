@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport, matches};
 use mongodb::bson::doc;
 
+use crate::servers::files;
+
 use super::catalog;
 use super::connect::Server;
 use super::names::{self, shown};
@@ -39,6 +41,9 @@ pub(super) fn contents(request: &RestoreRequest) -> Result<BTreeMap<String, Cont
 
 pub(super) async fn inspect(settings: &MongodbSettings, request: &RestoreRequest) -> Result<TargetReport> {
     let needed = request.streams.iter().map(|s| s.end.length).sum();
+    if let Some(directory) = &settings.export {
+        return files::inspect(directory, needed);
+    }
     let server = settings.open().await?;
     let plan = plan(settings, &server, request).await?;
     server.close().await;
@@ -115,7 +120,11 @@ fn named(settings: &MongodbSettings, request: &RestoreRequest) -> Result<Vec<Pla
 }
 
 /// The collections that were chosen of a database; `None` for all of it.
-fn chosen(request: &RestoreRequest, all: &BTreeMap<String, Content>, database: &str) -> Option<BTreeSet<String>> {
+pub(super) fn chosen(
+    request: &RestoreRequest,
+    all: &BTreeMap<String, Content>,
+    database: &str,
+) -> Option<BTreeSet<String>> {
     let is_named = |name: &str| request.only.iter().any(|pattern| matches(pattern, name));
     if request.only.is_empty() || is_named(database) || is_named(&format!("{database}/collections")) {
         return None;

@@ -5,33 +5,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use kronos_core::{
-    Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd, TargetReport,
-};
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
+use kronos_core::{Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
+
+use crate::servers::files::{self, Output, folder, io};
 
 use super::error::internal;
 use super::globals;
 use super::insert::Inserts;
-use super::names::{hex, ident};
+use super::names::ident;
 use super::objects::{self, Object};
 use super::plan::{Content, Dumped, Rows};
 use super::restore::{same, text};
 use super::script_file;
 use super::sections::Sections;
 use super::target::contents;
-
-/// Looks at the directory; it must not exist, or be empty.
-pub(super) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
-    let is_empty = match std::fs::read_dir(directory) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
-        Err(e) => return Err(io(e, directory)),
-    };
-    let existing = if is_empty { Vec::new() } else { vec![format!("{} is not empty", directory.display())] };
-    Ok(TargetReport { existing, needed, free: None, obstacles: Vec::new() })
-}
 
 /// A directory being filled.
 #[derive(Debug)]
@@ -47,11 +34,8 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn begin(directory: &Path, request: &RestoreRequest) -> Result<Self> {
-        if let Some(existing) = inspect(directory, 0)?.existing.first() {
-            return Err(Error::new(ErrorKind::AlreadyExists, existing));
-        }
         let contents = contents(request)?;
-        std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
+        files::create(directory)?;
         for content in contents.values() {
             if let Content::Schema { database, .. } = content {
                 let data = directory.join(parts(database));
@@ -60,14 +44,6 @@ impl Export {
         }
         let (directory, request) = (directory.to_owned(), request.clone());
         Ok(Self { directory, request, contents, written: Mutex::default(), schemas: Mutex::default(), is_over: false })
-    }
-
-    fn clean(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            // What cannot be removed is seen by the next export, which refuses.
-            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        }
     }
 
     async fn put(&self, stream: Stream) -> Result<Vec<PathBuf>> {
@@ -198,69 +174,14 @@ impl Restore for Export {
 impl Drop for Export {
     fn drop(&mut self) {
         if !self.is_over {
-            self.clean();
+            files::clean(&self.directory);
         }
     }
-}
-
-/// A file being written.
-struct Output {
-    path: PathBuf,
-    file: File,
-}
-
-impl Output {
-    async fn create(path: PathBuf) -> Result<Self> {
-        let file = File::create(&path).await.map_err(|e| io(e, &path))?;
-        Ok(Self { path, file })
-    }
-
-    async fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).await.map_err(|e| io(e, &self.path))
-    }
-
-    /// Takes what a file has, and removes it.
-    async fn append(&mut self, part: &Path) -> Result<()> {
-        let mut from = File::open(part).await.map_err(|e| io(e, part))?;
-        tokio::io::copy(&mut from, &mut self.file).await.map_err(|e| io(e, &self.path))?;
-        tokio::fs::remove_file(part).await.map_err(|e| io(e, part))
-    }
-
-    async fn end(mut self) -> Result<PathBuf> {
-        self.file.flush().await.map_err(|e| io(e, &self.path))?;
-        self.file.sync_all().await.map_err(|e| io(e, &self.path))?;
-        Ok(self.path)
-    }
-}
-
-fn io(error: std::io::Error, path: &Path) -> Error {
-    use std::io::ErrorKind as System;
-    let (kind, message) = match error.kind() {
-        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
-        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
-        System::NotFound | System::NotADirectory => (ErrorKind::NotFound, "no such file or directory"),
-        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
-        _ => (ErrorKind::Io, "a file could not be written"),
-    };
-    Error::new(kind, message).with("path", path.display()).with_source(error)
 }
 
 /// Where the rows of a database are until its file can be put together.
 fn parts(database: &str) -> String {
     format!("{}.parts", folder(database))
-}
-
-/// The name of a database as that of a directory or a file.
-fn folder(database: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    let mut name = String::new();
-    for c in database.chars() {
-        match c {
-            _ if is_plain(c) => name.push(c),
-            _ => c.to_string().bytes().for_each(|byte| name.extend(["%", &hex(&[byte]).to_uppercase()])),
-        }
-    }
-    name
 }
 
 /// Rows as statements, which every server takes.
@@ -281,18 +202,5 @@ async fn inserts(rows: &Rows, mut stream: Stream, end: StreamEnd, file: &mut Out
         for (sql, _) in statements {
             file.write(format!("{sql};\n").as_bytes()).await?;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_never_leads_elsewhere() {
-        assert_eq!(
-            (folder("shop"), folder("../x"), folder("a b")),
-            ("shop".into(), "%2E%2E%2Fx".into(), "a%20b".into())
-        );
     }
 }

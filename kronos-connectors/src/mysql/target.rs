@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport, matches};
 
+use crate::servers::files;
+
 use super::catalog;
 use super::connect::Session;
-use super::export;
 use super::names::{self, literal, shown};
 use super::plan::{Content, table_names};
 use super::settings::MysqlSettings;
@@ -48,7 +49,7 @@ pub(super) fn contents(request: &RestoreRequest) -> Result<BTreeMap<String, Cont
 pub(super) async fn inspect(settings: &MysqlSettings, request: &RestoreRequest) -> Result<TargetReport> {
     let needed = request.streams.iter().map(|s| s.end.length).sum();
     if let Some(directory) = &settings.export {
-        return export::inspect(directory, needed);
+        return files::inspect(directory, needed);
     }
     let mut session = settings.open().await?;
     let plan = plan(settings, &mut session, request).await?;

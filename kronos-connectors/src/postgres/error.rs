@@ -3,6 +3,7 @@
 use kronos_core::{Error, ErrorKind, Retry};
 
 pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
+pub(super) use crate::servers::files::io;
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
@@ -60,19 +61,6 @@ fn untrusted(error: &impl std::fmt::Display, what: &'static str) -> Error {
         .with("while", what)
         .with("tls", one_line(&error.to_string()))
         .with("hint", "`tls` and `tls_ca` say which servers are trusted; `tls = \"disable\"` goes without")
-}
-
-/// An error of the operating system at `path`.
-pub(super) fn io(error: std::io::Error, path: &std::path::Path) -> Error {
-    use std::io::ErrorKind as System;
-    let (kind, message) = match error.kind() {
-        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
-        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
-        System::NotFound | System::NotADirectory => (ErrorKind::NotFound, "no such file or directory"),
-        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
-        _ => (ErrorKind::Io, "reading or writing failed"),
-    };
-    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
 }
 
 /// Kinds by SQLSTATE; see appendix A of PostgreSQL's documentation.

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
-use kronos_core::{
-    Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd, TargetReport,
-};
+use kronos_core::{Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 use tokio::io::AsyncWriteExt;
+
+use crate::servers::files;
 
 use super::error::{internal, io};
 use super::large_objects::{Frames, Meta};
@@ -19,17 +19,6 @@ use super::restore::{same, spool, text};
 use super::settings::PostgresSettings;
 use super::target::contents;
 use super::tools::find;
-
-/// Looks at the directory; it must not exist, or be empty.
-pub(super) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
-    let is_empty = match std::fs::read_dir(directory) {
-        Ok(mut entries) => entries.next().is_none(),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
-        Err(e) => return Err(io(e, directory)),
-    };
-    let existing = if is_empty { Vec::new() } else { vec![format!("{} is not empty", directory.display())] };
-    Ok(TargetReport { existing, needed, free: None, obstacles: Vec::new() })
-}
 
 /// A directory being filled.
 #[derive(Debug)]
@@ -45,25 +34,14 @@ pub(super) struct Export {
 
 impl Export {
     pub(super) fn begin(settings: &PostgresSettings, directory: &Path, request: &RestoreRequest) -> Result<Self> {
-        if let Some(existing) = inspect(directory, 0)?.existing.first() {
-            return Err(Error::new(ErrorKind::AlreadyExists, existing));
-        }
         let contents = contents(request)?;
-        std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
+        files::create(directory)?;
         for database in contents.values().filter_map(Content::database).filter(|name| !is_whole(&contents, name)) {
-            let data = directory.join(folder(database)).join("data");
+            let data = directory.join(files::folder(database)).join("data");
             std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
         }
         let (directory, request) = (directory.to_owned(), request.clone());
         Ok(Self { settings: settings.clone(), directory, request, contents, written: Mutex::default(), is_over: false })
-    }
-
-    fn clean(&self) {
-        let Ok(entries) = std::fs::read_dir(&self.directory) else { return };
-        for path in entries.flatten().map(|entry| entry.path()) {
-            // What cannot be removed is seen by the next export, which refuses.
-            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
-        }
     }
 
     async fn put(&self, stream: Stream) -> Result<PathBuf> {
@@ -72,7 +50,7 @@ impl Export {
         let place = place.ok_or_else(|| internal("a stream that was not announced").with("stream", &name))?;
         let end = self.request.streams[place].end;
         let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
-        let folder = self.directory.join(content.database().map(folder).unwrap_or_default());
+        let folder = self.directory.join(content.database().map(files::folder).unwrap_or_default());
         let path = match content {
             Content::Globals { .. } => self.directory.join("globals.sql"),
             // It is in the archive of everything as well.
@@ -80,7 +58,7 @@ impl Export {
                 return spool(&self.settings, stream, end).await.map(|file| file.path().to_owned());
             }
             Content::Schema { .. } => folder.join("schema.dump"),
-            Content::Dump { database } => self.directory.join(format!("{}.dump", self::folder(database))),
+            Content::Dump { database } => self.directory.join(format!("{}.dump", files::folder(database))),
             Content::Sequences { .. } => folder.join("sequences.sql"),
             Content::Rows(_) | Content::LargeObjects { .. } => folder.join(format!("data/{place:05}.sql")),
         };
@@ -125,7 +103,7 @@ impl Export {
         for (name, content) in &self.contents {
             match content {
                 Content::Schema { database, tool, server, .. } if !is_whole(&self.contents, database) => {
-                    let folder = self.directory.join(folder(database));
+                    let folder = self.directory.join(files::folder(database));
                     for section in ["pre-data", "post-data"] {
                         let path = self.script(&folder, section, *tool).await?;
                         if *server < 170_000 {
@@ -205,7 +183,7 @@ impl Restore for Export {
 impl Drop for Export {
     fn drop(&mut self) {
         if !self.is_over {
-            self.clean();
+            files::clean(&self.directory);
         }
     }
 }
@@ -213,19 +191,6 @@ impl Drop for Export {
 /// Whether a database is one archive.
 fn is_whole(contents: &BTreeMap<String, Content>, database: &str) -> bool {
     contents.values().any(|content| matches!(content, Content::Dump { database: of } if of == database))
-}
-
-/// The name of a database as that of a directory.
-fn folder(database: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
-    let mut name = String::new();
-    for c in database.chars() {
-        match c {
-            _ if is_plain(c) => name.push(c),
-            _ => c.to_string().bytes().for_each(|byte| name.extend(["%", &hex(&[byte]).to_uppercase()])),
-        }
-    }
-    name
 }
 
 /// The statement that reads the lines after it, as `pg_dump` writes it.
@@ -297,18 +262,5 @@ async fn large_objects(
             }
             None => return Err(internal("a stream was read after its end")),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_directory_never_leads_elsewhere() {
-        assert_eq!(
-            (folder("shop"), folder("../x"), folder("a b")),
-            ("shop".into(), "%2E%2E%2Fx".into(), "a%20b".into())
-        );
     }
 }

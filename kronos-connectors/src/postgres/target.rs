@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result, TargetReport};
 
+use crate::servers::files;
+
 use super::catalog;
 use super::connect::{Session, shown as version_shown};
-use super::export;
 use super::names::{literal, shown};
 use super::plan::Content;
 use super::settings::PostgresSettings;
@@ -51,7 +52,7 @@ pub(super) fn contents(request: &RestoreRequest) -> Result<BTreeMap<String, Cont
 pub(super) async fn inspect(settings: &PostgresSettings, request: &RestoreRequest) -> Result<TargetReport> {
     let needed = request.streams.iter().map(|s| s.end.length).sum();
     if let Some(directory) = &settings.export {
-        return export::inspect(directory, needed);
+        return files::inspect(directory, needed);
     }
     let plan = plan(settings, request).await?;
     let existing = plan.databases.iter().filter_map(|database| match &database.there {

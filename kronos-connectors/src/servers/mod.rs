@@ -1,6 +1,7 @@
 //! What the connectors of database servers have in common.
 
 pub(crate) mod error;
+pub(crate) mod files;
 pub(crate) mod options;
 pub(crate) mod program;
 #[cfg_attr(

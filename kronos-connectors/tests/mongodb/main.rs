@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod conformance;
+mod export;
 mod fidelity;
 mod parts;
 mod server;
@@ -11,7 +12,7 @@ mod tool;
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), fidelity::trials(), parts::trials(), tool::trials()];
+    let all = [conformance::trials(), export::trials(), fidelity::trials(), parts::trials(), tool::trials()];
     let mut arguments = Arguments::from_args();
     // Some look at everything that the server has.
     arguments.test_threads.get_or_insert(1);

@@ -1,0 +1,114 @@
+//! Plain files in a directory: what an export makes.
+
+use std::path::{Path, PathBuf};
+
+use kronos_core::{Error, ErrorKind, Result, TargetReport};
+use tokio::fs::File;
+use tokio::io::AsyncWriteExt;
+
+/// Looks at a directory; it must not exist, or be empty.
+pub(crate) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
+    let is_empty = match std::fs::read_dir(directory) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => true,
+        Err(e) => return Err(io(e, directory)),
+    };
+    let existing = if is_empty { Vec::new() } else { vec![format!("{} is not empty", directory.display())] };
+    Ok(TargetReport { existing, needed, free: None, obstacles: Vec::new() })
+}
+
+/// Makes a directory that has nothing yet.
+pub(crate) fn create(directory: &Path) -> Result<()> {
+    if let Some(existing) = inspect(directory, 0)?.existing.first() {
+        return Err(Error::new(ErrorKind::AlreadyExists, existing));
+    }
+    std::fs::create_dir_all(directory).map_err(|e| io(e, directory))
+}
+
+/// Removes everything in it.
+pub(crate) fn clean(directory: &Path) {
+    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        // What cannot be removed is seen by the next export, which refuses.
+        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+    }
+}
+
+/// The name of a database as that of a directory or a file.
+pub(crate) fn folder(database: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
+    let mut name = String::new();
+    for c in database.chars() {
+        if is_plain(c) {
+            name.push(c);
+        } else {
+            name.extend(c.to_string().bytes().map(|byte| format!("%{byte:02X}")));
+        }
+    }
+    name
+}
+
+/// A file being written.
+#[derive(Debug)]
+pub(crate) struct Output {
+    path: PathBuf,
+    file: File,
+}
+
+impl Output {
+    pub(crate) async fn create(path: PathBuf) -> Result<Self> {
+        let file = File::create(&path).await.map_err(|e| io(e, &path))?;
+        Ok(Self { path, file })
+    }
+
+    /// One that is there, to go on with.
+    #[cfg_attr(not(feature = "mongodb"), allow(dead_code, reason = "others write anew"))]
+    pub(crate) async fn extend(path: PathBuf) -> Result<Self> {
+        let file = File::options().append(true).open(&path).await.map_err(|e| io(e, &path))?;
+        Ok(Self { path, file })
+    }
+
+    pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).await.map_err(|e| io(e, &self.path))
+    }
+
+    /// Takes what a file has, and removes it.
+    pub(crate) async fn append(&mut self, part: &Path) -> Result<()> {
+        let mut from = File::open(part).await.map_err(|e| io(e, part))?;
+        tokio::io::copy(&mut from, &mut self.file).await.map_err(|e| io(e, &self.path))?;
+        tokio::fs::remove_file(part).await.map_err(|e| io(e, part))
+    }
+
+    /// Makes sure that it is on the disk.
+    pub(crate) async fn end(mut self) -> Result<PathBuf> {
+        self.file.flush().await.map_err(|e| io(e, &self.path))?;
+        self.file.sync_all().await.map_err(|e| io(e, &self.path))?;
+        Ok(self.path)
+    }
+}
+
+/// An error of the operating system at `path`.
+pub(crate) fn io(error: std::io::Error, path: &Path) -> Error {
+    use std::io::ErrorKind as System;
+    let (kind, message) = match error.kind() {
+        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
+        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
+        System::NotFound | System::NotADirectory => (ErrorKind::NotFound, "no such file or directory"),
+        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
+        _ => (ErrorKind::Io, "a file could not be written"),
+    };
+    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_never_leads_elsewhere() {
+        assert_eq!(
+            (folder("shop"), folder("../x"), folder("a b")),
+            ("shop".into(), "%2E%2E%2Fx".into(), "a%20b".into())
+        );
+    }
+}
