@@ -42,14 +42,11 @@ impl Instance {
         ];
         let first = made.place.path().join("first.sql");
         let quoted = server.password.replace('\'', "''");
-        let mut sql = format!("ALTER USER root@localhost IDENTIFIED BY '{quoted}';\n");
-        if server.is_mariadb() {
-            sql.insert_str(0, "FLUSH PRIVILEGES;\n");
-        }
-        sql += &format!(
-            "CREATE USER IF NOT EXISTS root@'127.0.0.1';\nALTER USER root@'127.0.0.1' IDENTIFIED BY '{quoted}';\n"
+        let flush = if server.is_mariadb() { "FLUSH PRIVILEGES;\n" } else { "" };
+        let sql = format!(
+            "{flush}ALTER USER root@localhost IDENTIFIED BY '{quoted}';\nCREATE USER IF NOT EXISTS root@'127.0.0.1';\n\
+             ALTER USER root@'127.0.0.1' IDENTIFIED BY '{quoted}';\nGRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n"
         );
-        sql += "GRANT ALL ON *.* TO root@'127.0.0.1' WITH GRANT OPTION;\n";
         std::fs::write(&first, sql).unwrap();
         let decides = |given: &&&str| given.starts_with("--lower") || given.starts_with("--innodb");
         let made_with: Vec<String> = options.iter().filter(decides).map(|option| (*option).to_owned()).collect();

@@ -46,9 +46,9 @@ fn ended_backups(server: &Server) {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
                 tokio::task::block_in_place(|| {
                     if n % 2 == 0 {
-                        instance.kill()
+                        instance.kill();
                     } else {
-                        instance.stop()
+                        instance.stop();
                     }
                     instance.start();
                 });
