@@ -4,6 +4,9 @@
 
 mod common;
 #[allow(dead_code, reason = "the connector's own tests use the rest")]
+#[path = "../../kronos-connectors/tests/mysql/instance.rs"]
+mod instance;
+#[allow(dead_code, reason = "the connector's own tests use the rest")]
 #[path = "../../kronos-connectors/tests/mysql/server.rs"]
 mod server;
 
@@ -22,6 +25,10 @@ fn main() {
         on_each("what_is_installed", doctor),
         on_each("killed_at_any_moment", killed),
         mounting(on_each("onto_a_full_disk", full_disk)),
+        mounting(vec![
+            server::on("mariadb", "into_a_server_whose_disk_is_full", full_server),
+            server::on("mariadb11", "into_a_server_whose_disk_is_full", full_server),
+        ]),
     ];
     libtest_mimic::run(&Arguments::from_args(), trials.into_iter().flatten().collect()).exit();
 }
@@ -244,4 +251,31 @@ fn full_disk(server: &Server) {
         ok(&place, server, &["restore", "latest~1", "--from", &repo, "--to", &url(&target), "--replace"]);
         assert_same(&target.all(), &before, method);
     }
+}
+
+/// The old database is as it was, and once there is room the same restore works.
+fn full_server(server: &Server) {
+    let place = Place::new();
+    let source = server.database(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY, x LONGTEXT); {ROWS}; {ROWS}; {ROWS}; CREATE PROCEDURE p() SELECT 'new'"
+    ));
+    ok(&place, server, &["backup", &url(&source), "--to", "repo"]);
+    let home = tempfile::Builder::new().prefix("kronos-instance-").tempdir().unwrap();
+    let small = Small::mount(home.path().join("data"), 80).unwrap();
+    let data = small.at.clone();
+    let instance = instance::Instance::with_data(server, home, &data, &["--innodb-log-file-size=8M"]);
+    let target = instance
+        .server
+        .database("CREATE TABLE t(old INT); INSERT INTO t VALUES (1); CREATE PROCEDURE p() SELECT 'old'");
+    let before = target.all();
+    let restore = ["restore", "latest", "--from", "repo", "--to", &url(&target), "--replace"];
+    let full = run(&place, server, &restore);
+    assert!(full.code == 1 && full.err.contains("is full"), "{full:?}");
+    assert_same(&target.all(), &before, "a target without room");
+    assert!(!instance.server.databases().iter().any(|name| name.contains("_kronos_")), "something is left");
+    small.grow(400);
+    ok(&place, server, &restore);
+    assert_same(&target.all(), &source.all(), "once there is room");
+    drop(target);
+    drop(instance);
 }
