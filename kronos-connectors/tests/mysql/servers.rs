@@ -66,7 +66,8 @@ fn ended_backups(server: &Server) {
         for backup in list(&repository, None, &run).await.unwrap().backups {
             let target = server.new_name();
             let found = kronos_core::find_backup(&repository, &backup.id.to_string(), &run).await.unwrap();
-            kronos_core::restore(&repository, &found, &target.source(), &RestoreOptions::new(), &run).await.unwrap();
+            let with_tools = target.with(|settings| settings.tools = vec![server.bin.clone().into()]);
+            kronos_core::restore(&repository, &found, &with_tools, &RestoreOptions::new(), &run).await.unwrap();
             assert_eq!(target.sql(SUM), expected);
         }
     });
