@@ -46,7 +46,12 @@ impl Member {
 
     /// The moment of the last thing that cannot be undone any more, where the server tells.
     pub(super) fn settled(&self) -> Option<Timestamp> {
-        self.hello.get_document("lastWrite").and_then(|last| last.get_document("majorityOpTime")).ok()?.get_timestamp("ts").ok()
+        self.hello
+            .get_document("lastWrite")
+            .and_then(|last| last.get_document("majorityOpTime"))
+            .ok()?
+            .get_timestamp("ts")
+            .ok()
     }
 }
 
@@ -74,8 +79,13 @@ mod tests {
         assert_eq!(Member::of(doc! { "msg": "isdbgrid" }).role, Role::Router);
         assert_eq!(Member::of(doc! { "isWritablePrimary": true }).role, Role::Standalone);
         let at = Timestamp { time: 7, increment: 1 };
-        let member = Member::of(doc! { "setName": "rs0", "maxWireVersion": 25, "operationTime": at, "lastWrite": { "majorityOpTime": { "ts": at, "t": 1_i64 } } });
-        assert_eq!((member.role, member.wire_version, member.now().unwrap(), member.settled()), (Role::ReplicaSet, 25, at, Some(at)));
+        let member = Member::of(
+            doc! { "setName": "rs0", "maxWireVersion": 25, "operationTime": at, "lastWrite": { "majorityOpTime": { "ts": at, "t": 1_i64 } } },
+        );
+        assert_eq!(
+            (member.role, member.wire_version, member.now().unwrap(), member.settled()),
+            (Role::ReplicaSet, 25, at, Some(at))
+        );
         assert!(Member::of(doc! {}).now().is_err());
     }
 }

@@ -117,7 +117,10 @@ impl Follow {
                     return Err(lost(self.client.clone(), self.began.elapsed(), &error).await);
                 }
                 if tries > TRIES {
-                    return Err(Error::new(ErrorKind::ConnectionFailed, "the server ends reading the oplog again and again"));
+                    return Err(Error::new(
+                        ErrorKind::ConnectionFailed,
+                        "the server ends reading the oplog again and again",
+                    ));
                 }
                 tokio::time::sleep(Duration::from_millis(200) * tries * tries).await;
                 match cursor(&self.client, entry::timestamp(self.last)).await {

@@ -46,10 +46,14 @@ async fn window(client: &Client) -> kronos_core::Result<Option<Window>> {
 }
 
 fn describe(took: Duration, window: Option<Window>) -> Error {
-    let error = Error::new(ErrorKind::Conflict, "the server has thrown away changes that the backup needs: its oplog is too small")
-        .with("the backup took", format!("{} s", took.as_secs()));
+    let error = Error::new(
+        ErrorKind::Conflict,
+        "the server has thrown away changes that the backup needs: its oplog is too small",
+    )
+    .with("the backup took", format!("{} s", took.as_secs()));
     let Some(window) = window else {
-        return error.with("hint", "`replSetResizeOplog` makes it larger, `storage.oplogMinRetentionHours` keeps it longer");
+        return error
+            .with("hint", "`replSetResizeOplog` makes it larger, `storage.oplogMinRetentionHours` keeps it longer");
     };
     // Half as much again, and never less than it is.
     let needed = u128::from(window.bytes) * u128::from(took.as_secs().max(window.seconds)) * 3

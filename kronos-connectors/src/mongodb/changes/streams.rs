@@ -94,7 +94,9 @@ impl Follow {
         let mut pipeline = Vec::new();
         if let (Some(databases), "admin") = (&scope.databases, database) {
             // Also what is moved into them.
-            pipeline.push(doc! { "$match": { "$or": [{ "ns.db": { "$in": databases } }, { "to.db": { "$in": databases } }] } });
+            pipeline.push(
+                doc! { "$match": { "$or": [{ "ns.db": { "$in": databases } }, { "to.db": { "$in": databases } }] } },
+            );
         }
         if member.wire_version >= WIRE_OF_7_0 {
             pipeline.push(doc! { "$changeStreamSplitLargeEvent": {} });
@@ -104,7 +106,20 @@ impl Follow {
         let (client, database, shared) = (client.clone(), database.to_owned(), Arc::clone(shared));
         let (fragments, spool) = (Fragments::default(), Spool::default());
         let (began, is_router) = (Instant::now(), member.role == Role::Router);
-        Ok(Self { client, database, pipeline, from, began, shared, cursor, fragments, is_router, token: None, reached: 0, spool })
+        Ok(Self {
+            client,
+            database,
+            pipeline,
+            from,
+            began,
+            shared,
+            cursor,
+            fragments,
+            is_router,
+            token: None,
+            reached: 0,
+            spool,
+        })
     }
 
     /// Reads on until the end is known and passed.
@@ -140,7 +155,9 @@ impl Follow {
                 }
                 tokio::time::sleep(Duration::from_millis(200) * tries * tries).await;
                 let start = match &self.token {
-                    Some(token) => doc! { "resumeAfter": Document::try_from(token.clone()).map_err(|_| corrupt("a resume token cannot be read"))? },
+                    Some(token) => {
+                        doc! { "resumeAfter": Document::try_from(token.clone()).map_err(|_| corrupt("a resume token cannot be read"))? }
+                    }
                     None => doc! { "startAtOperationTime": self.from },
                 };
                 match cursor(&self.client, &self.database, &self.pipeline, start).await {
@@ -197,9 +214,12 @@ impl Follow {
         if !lost {
             return failed(error, WHAT);
         }
-        Error::new(ErrorKind::Conflict, "the server has thrown away changes that the backup needs: its oplog is too small")
-            .with("the backup took", format!("{} s", self.began.elapsed().as_secs()))
-            .with("hint", "`replSetResizeOplog` makes it larger; it must reach back further than a backup takes")
+        Error::new(
+            ErrorKind::Conflict,
+            "the server has thrown away changes that the backup needs: its oplog is too small",
+        )
+        .with("the backup took", format!("{} s", self.began.elapsed().as_secs()))
+        .with("hint", "`replSetResizeOplog` makes it larger; it must reach back further than a backup takes")
     }
 }
 
@@ -221,7 +241,13 @@ async fn cursor(
         "cursor": {},
         "readConcern": { "level": "majority" },
     };
-    client.database(database).run_cursor_command(command).cursor_type(CursorType::TailableAwait).max_time(WAIT).batch().await
+    client
+        .database(database)
+        .run_cursor_command(command)
+        .cursor_type(CursorType::TailableAwait)
+        .max_time(WAIT)
+        .batch()
+        .await
 }
 
 /// Whether the stream can be taken up again where it broke.

@@ -1,0 +1,113 @@
+//! What an entry of either feed comes down to.
+
+use kronos_core::Result;
+
+use super::super::error::corrupt;
+use super::diff;
+use super::fields::Update;
+use super::raw::OwnedValue;
+
+/// A collection, by its names.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) database: String,
+    pub(super) collection: String,
+}
+
+impl Name {
+    pub(super) fn new(database: &str, collection: &str) -> Self {
+        Self { database: database.to_owned(), collection: collection.to_owned() }
+    }
+
+    /// Of `database.collection`; the name of a database has no dot.
+    pub(super) fn parse(namespace: &str) -> Result<Self> {
+        match namespace.split_once('.') {
+            Some((database, collection)) if !database.is_empty() && !collection.is_empty() => {
+                Ok(Self::new(database, collection))
+            }
+            _ => Err(corrupt("an entry of the changes names no collection").with("name", namespace)),
+        }
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.database, self.collection)
+    }
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Operation {
+    pub(super) name: Name,
+    /// Of the collection to which it happened, as the server tells it.
+    pub(super) uuid: Option<Vec<u8>>,
+    pub(super) action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Action {
+    /// To one document.
+    Write { id: OwnedValue, write: Write },
+    /// To a definition.
+    Define(Definition),
+}
+
+/// What happens to one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Write {
+    Insert(Vec<u8>),
+    Replace(Vec<u8>),
+    /// By a diff of the oplog.
+    Diff(Vec<u8>),
+    /// By what a change event tells.
+    Update(Update),
+    Delete,
+}
+
+impl Write {
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Insert(bytes) | Self::Replace(bytes) | Self::Diff(bytes) => bytes.len() + 64,
+            Self::Update(update) => update.size() + 64,
+            Self::Delete => 64,
+        }
+    }
+
+    /// The document after it, of the one before; `None`: there is none. An update of a document that
+    /// is not there gives nothing.
+    pub(super) fn apply(self, before: Option<&[u8]>) -> Result<Option<Vec<u8>>> {
+        match (self, before) {
+            (Self::Insert(document) | Self::Replace(document), _) => Ok(Some(document)),
+            (Self::Delete, _) | (_, None) => Ok(None),
+            (Self::Diff(diff), Some(before)) => diff::apply(before, &diff).map(Some),
+            (Self::Update(update), Some(before)) => update.apply(before).map(Some),
+        }
+    }
+
+    /// Whether what comes of it depends on what was there.
+    pub(super) fn is_relative(&self) -> bool {
+        matches!(self, Self::Diff(_) | Self::Update(_))
+    }
+}
+
+/// What happens to a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Definition {
+    /// A collection with these options, as `create` takes them.
+    Create(Vec<u8>),
+    /// A collection or a view is gone.
+    Drop,
+    Rename {
+        to: Name,
+    },
+    /// All of it; the name is that of the database.
+    DropDatabase,
+    CreateIndexes(Vec<Vec<u8>>),
+    /// By name; `*`: all but that of `_id`.
+    DropIndex(String),
+    /// Options of a collection, as `collMod` takes them.
+    Modify(Vec<u8>),
+    /// A view, by its options.
+    View(Vec<u8>),
+}
