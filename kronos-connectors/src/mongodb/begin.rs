@@ -8,13 +8,14 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::bounds::{self, Range, Size};
 use super::catalog::{self, Entry, Listed, name_of};
+use super::changes::{Feed, Follower, Scope, Wanted};
 use super::connect::{Kind, Server};
 use super::content;
 use super::names::{self, qualified};
 use super::pace::Pace;
 use super::plan::{Content, Form, Order, Part, is_excluded, stream_name};
 use super::reading::{Common, Reading, Task};
-use super::settings::{Method, MongodbSettings};
+use super::settings::{Changes, Method, MongodbSettings};
 use super::tool_dump;
 use super::users;
 
@@ -37,6 +38,7 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
     if settings.method == Method::Tool {
         return tool_dump::begin(settings, server, request, run, chosen, notices).await;
     }
+    let (follower, unfollowed) = follow(settings, &server, &chosen).await?;
     let mut streams = Streams { tasks: Vec::new(), warnings: Vec::new(), settings, request, server: &server };
     streams.tasks.extend(read_users(settings, &server, &mut streams.warnings).await?);
     let mut data = Vec::new();
@@ -46,19 +48,27 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
         streams.collections(database, &listed)?;
         data.extend(streams.documents(database, &listed).await.map_err(within)?);
     }
-    if let Some(warning) = unsteady(&server.kind) {
-        streams.warnings.push(warning.to_owned());
-    }
+    streams.warnings.extend(unfollowed);
     // The longest first: at the end nobody waits for a long one.
     data.sort_by_key(|(info, _)| std::cmp::Reverse(info.size_hint));
     let parts = data.len();
     streams.tasks.extend(data);
+    if let Some(follower) = &follower {
+        let feed = match follower.feed() {
+            Feed::ChangeStream => "change-stream",
+            Feed::Oplog => "oplog",
+        };
+        let content = Content::Changes { feed: feed.to_owned() };
+        // The last one: it ends after all others.
+        streams.tasks.push((content.stream("changes".to_owned(), None)?, Task::Changes));
+    }
     let Streams { tasks, warnings, .. } = streams;
     let server_version = Some(server.shown());
     let common = Arc::new(Common {
         server,
         run: run.clone(),
         pace: Pace::new(parts),
+        follower: tokio::sync::Mutex::new(follower),
         position: OnceLock::new(),
         warnings: Mutex::default(),
     });
@@ -67,16 +77,38 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
     Ok(Begun { outline: Outline { streams: infos, server_version, warnings }, common, readings, notices })
 }
 
-/// What is not promised when nobody follows what is written.
-fn unsteady(kind: &Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::Standalone => {
-            "a standalone server keeps no log of changes: what is written during the backup may be in it or not"
+/// Follows what is written from now on; with what is not promised.
+async fn follow(
+    settings: &MongodbSettings,
+    server: &Server,
+    chosen: &[String],
+) -> Result<(Option<Follower>, Option<String>)> {
+    let wanted = match settings.changes {
+        Changes::Auto => Wanted::Auto,
+        Changes::ChangeStream => Wanted::ChangeStream,
+        Changes::Oplog => Wanted::Oplog,
+        Changes::None => Wanted::None,
+    };
+    let mut only_in_oplog = false;
+    for database in chosen {
+        let ask = doc! { "listCollections": 1, "cursor": {} };
+        for one in server.list(database, "look for time series", ask).await? {
+            let is_series = one.get_document("options").is_ok_and(|options| options.contains_key("timeseries"));
+            only_in_oplog |= is_series || one.get_str("name").is_ok_and(|name| name == names::FUNCTIONS);
         }
-        Kind::ReplicaSet(_) | Kind::Mongos => {
-            "changes are not followed: what is written during the backup may be in it or not"
+    }
+    let databases = (!settings.databases.is_empty()).then(|| chosen.to_vec());
+    let follower = Follower::start(&server.client, wanted, Scope { databases, only_in_oplog }).await?;
+    let what = "what is written during the backup may be in it or not";
+    let warning = match (&follower, &server.kind) {
+        (None, Kind::Standalone) => Some(format!("a standalone server keeps no log of changes: {what}")),
+        (None, _) => Some(format!("changes are not followed: {what}")),
+        (Some(follower), _) if follower.feed() == Feed::ChangeStream && only_in_oplog => {
+            Some(format!("change streams do not tell of time series and of stored functions: of these {what}"))
         }
-    })
+        _ => None,
+    };
+    Ok((follower, warning))
 }
 
 /// The databases to be backed up, and what is told of the others.

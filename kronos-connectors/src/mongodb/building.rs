@@ -11,7 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use super::catalog::{self, Entry, name_of};
 use super::connect::Server;
 use super::content::Sum;
-use super::error::{NO_NAMESPACE, corrupt, has_code};
+use super::error::{NO_NAMESPACE, corrupt, has_code, internal};
 use super::names::{self, qualified};
 use super::plan::{Form, Order, Part};
 use super::read_documents::{Sink, read};
@@ -69,6 +69,12 @@ impl Made {
     /// Under which name it is made.
     pub(super) fn beside(&self, token: &str) -> String {
         names::new(token, self.number)
+    }
+
+    /// Which collection takes its documents while it is made.
+    pub(super) fn lies_in(&self, token: &str) -> String {
+        let beside = self.beside(token);
+        if self.form == Form::Buckets { format!("{}{beside}", names::BUCKETS) } else { beside }
     }
 
     pub(super) fn add(&self, sum: &Sum) {
@@ -139,7 +145,7 @@ impl Building {
         super::journal::begin(server, &self.planned.to, &self.token).await?;
         for made in self.made().iter().filter(|made| made.how != How::View) {
             let mut ask = doc! { "create": made.beside(&self.token) };
-            if made.how == How::Rename {
+            if made.how == How::Rename || made.entry.is_time_series() {
                 ask.extend(lasting(&made.entry.options));
             }
             ask.insert("writeConcern", doc! { "w": "majority" });
@@ -147,6 +153,37 @@ impl Building {
             server.command(&self.planned.to, "make a collection", ask).await.map_err(within)?;
         }
         Ok(())
+    }
+
+    /// Takes up a collection or a view that the backup does not describe, as it was made later; gives
+    /// the name under which it is made.
+    pub(super) fn take_up(&self, name: &str) -> String {
+        let mut made = locked(&self.made);
+        if let Some(known) = made.iter().find(|known| known.entry.name == name) {
+            return known.beside(&self.token);
+        }
+        let entry = Entry { name: name.to_owned(), options: Document::new(), indexes: Vec::new() };
+        let new = Made { number: made.len(), entry, how: How::Rename, form: Form::default(), sum: Mutex::default() };
+        let beside = new.beside(&self.token);
+        made.push(std::sync::Arc::new(new));
+        beside
+    }
+
+    /// Changes what is known of a collection, by the name under which it is made.
+    pub(super) fn change(&self, beside: &str, change: impl FnOnce(&mut Entry, &mut How, &mut Form)) -> Result<()> {
+        let mut made = locked(&self.made);
+        let found = made.iter_mut().find(|made| made.beside(&self.token) == beside);
+        let found = found.ok_or_else(|| internal("a change of a collection that is not made"))?;
+        let (mut entry, mut how, mut form) = (found.entry.clone(), found.how, found.form);
+        change(&mut entry, &mut how, &mut form);
+        let (number, sum) = (found.number, Mutex::new(found.sum()));
+        *found = std::sync::Arc::new(Made { number, entry, how, form, sum });
+        Ok(())
+    }
+
+    /// Forgets what is not there any more: it was dropped during the backup.
+    pub(super) fn forget(&self, is_there: impl Fn(&Made) -> bool) {
+        locked(&self.made).retain(|made| is_there(made));
     }
 
     /// Reads back what was written, and compares it; gives the number of documents.
@@ -176,10 +213,10 @@ impl Building {
     }
 
     async fn read_back(&self, server: &Server, made: &Made, check: Check) -> Result<Sum> {
-        let collection = made.beside(&self.token);
         match check {
-            Check::Bytes => sum_of(server, &self.planned.to, &collection, Form::Documents).await,
+            Check::Bytes => sum_of(server, &self.planned.to, &made.beside(&self.token), made.form).await,
             Check::Count => {
+                let collection = made.lies_in(&self.token);
                 let count = doc! { "$count": "n" };
                 let ask = doc! { "aggregate": collection, "pipeline": [count], "cursor": {}, "readConcern": { "level": "majority" } };
                 let found = server.list(&self.planned.to, "count documents", ask).await?;
@@ -209,13 +246,13 @@ impl Building {
 
     /// Makes the indexes; a time series gets its own when it is put into place.
     pub(super) async fn make_indexes(&self, server: &Server) -> Result<()> {
-        let make = |made: std::sync::Arc<Made>| async move {
+        let one = |made: std::sync::Arc<Made>| async move {
             indexes(server, &self.planned.to, &made.beside(&self.token), &made.entry)
                 .await
                 .map_err(|e| e.with("collection", qualified(&self.planned.to, &made.entry.name)))
         };
         let made = self.made().into_iter().filter(|made| made.how == How::Rename);
-        futures::stream::iter(made.map(make)).buffer_unordered(AT_A_TIME).try_collect().await
+        futures::stream::iter(made.map(one)).buffer_unordered(AT_A_TIME).try_collect().await
     }
 
     /// From now on its journal undoes it.

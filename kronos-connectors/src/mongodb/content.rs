@@ -149,7 +149,9 @@ mod tests {
     fn a_sum_knows_no_order_and_sees_every_change() {
         let of = |documents: &[&[u8]]| {
             let mut sum = Sum::default();
-            documents.iter().for_each(|document| sum.add(document));
+            for document in documents {
+                sum.add(document);
+            }
             sum
         };
         assert_eq!(of(&[b"a", b"b", b"c"]), of(&[b"c", b"a", b"b"]));

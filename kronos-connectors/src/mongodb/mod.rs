@@ -1,8 +1,9 @@
 //! MongoDB, 6.0 and newer.
 //!
 //! A backup reads documents as they come from the wire, large collections in ranges of their `_id`s;
-//! options and indexes as the server lists them. A restore makes collections beside what is there,
-//! reads them back, compares, and renames them into their places.
+//! options and indexes as the server lists them; and what is written from before the first read to after
+//! the last one, so that all of it becomes one point in time. A restore makes collections beside what is there,
+//! reads them back, compares, applies what was written meanwhile, and renames them into their places.
 
 mod archive;
 mod begin;
@@ -26,6 +27,7 @@ mod preflight;
 mod read_documents;
 mod reading;
 mod replay;
+mod replayed;
 mod restore;
 mod settings;
 mod source;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use kronos_core::{Result, RunContext, StreamSender};
 
+use super::changes::Follower;
 use super::connect::Server;
 use super::pace::Pace;
 use super::plan::Part;
@@ -19,6 +20,8 @@ pub(super) struct Common {
     pub server: Server,
     pub run: RunContext,
     pub pace: Pace,
+    /// Follows what is written.
+    pub follower: tokio::sync::Mutex<Option<Follower>>,
     /// Up to where what was written is part of the backup.
     pub position: OnceLock<String>,
     /// What the user should know at the end.
@@ -37,6 +40,8 @@ pub(super) enum Task {
     },
     /// What a program writes.
     Program(Box<Program>),
+    /// What was written while documents were read.
+    Changes,
 }
 
 /// One stream being read.
@@ -57,6 +62,7 @@ impl Reading {
                 Ok(Some(count))
             }
             Task::Program(program) => self.program(program, sender).await.map(Some),
+            Task::Changes => self.changes(sender).await.map(Some),
             Task::Ready(bytes) => {
                 let mut rest = bytes.clone();
                 while !rest.is_empty() {
@@ -65,5 +71,20 @@ impl Reading {
                 Ok(None)
             }
         }
+    }
+
+    /// Waits for the last document, and sends what was written up to then; gives the number of entries.
+    async fn changes(&self, sender: &mut StreamSender) -> Result<u64> {
+        self.dump.pace.all().await?;
+        let follower = self.dump.follower.lock().await.take();
+        let follower = follower.ok_or_else(|| super::error::internal("changes that nobody has followed"))?;
+        let mut log = follower.finish().await?;
+        let position = format!("{}:{}", log.to.time, log.to.increment);
+        // Each stream is opened once.
+        let _ = self.dump.position.set(position);
+        while let Some(bytes) = log.next_chunk().await? {
+            sender.send(bytes).await?;
+        }
+        Ok(log.entries)
     }
 }

@@ -20,6 +20,7 @@ use super::export::Export;
 use super::insert::Inserter;
 use super::journal::{self, BEAT};
 use super::plan::{Content, Form, Part};
+use super::replayed;
 use super::settings::{Check, MongodbSettings};
 use super::swap::{self, Swap};
 use super::target::{Plan, contents, plan, some};
@@ -43,12 +44,15 @@ pub(super) struct Inner {
     pub request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     pub server: Server,
-    pub buildings: Vec<Building>,
+    pub buildings: Arc<Vec<Building>>,
     pub token: String,
     users: Mutex<Vec<u8>>,
     made_users: Mutex<users::Made>,
     prepared: OnceCell<()>,
     compared: OnceCell<u64>,
+    /// What the user should know of the changes, and how many there were.
+    pub(super) replayed: Mutex<Option<(u64, Vec<String>)>>,
+    differing: Mutex<Vec<String>>,
     /// Tells that the restore lives, as long as it does.
     beating: Mutex<Option<AbortOnDropHandle<()>>>,
     written: Mutex<BTreeSet<String>>,
@@ -96,12 +100,14 @@ impl MongodbRestore {
             request: request.clone(),
             contents: contents(request)?,
             server,
-            buildings: databases.into_iter().map(|database| Building::new(database, &token)).collect(),
+            buildings: Arc::new(databases.into_iter().map(|database| Building::new(database, &token)).collect()),
             token,
             users: Mutex::default(),
             made_users: Mutex::default(),
             prepared: OnceCell::new(),
             compared: OnceCell::new(),
+            replayed: Mutex::default(),
+            differing: Mutex::default(),
             beating: Mutex::default(),
             written: Mutex::default(),
             has_failed: AtomicBool::new(false),
@@ -114,10 +120,10 @@ impl MongodbRestore {
 fn token(run: &RunContext) -> String {
     let mut bytes = [0; 8];
     run.entropy.fill(&mut bytes);
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:016x}", u64::from_be_bytes(bytes))
 }
 
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -191,12 +197,17 @@ impl Inner {
                 self.documents(part, stream, end).await.map_err(|e| e.with("collection", part.name()))
             }
             Content::Archive { .. } => self.archive(stream, end).await,
-            Content::Changes { .. } => Err(Error::new(ErrorKind::Unsupported, "this build cannot apply changes")),
+            Content::Changes { feed } => {
+                self.prepare().await?;
+                // What was copied is compared before anything is changed.
+                self.compare().await?;
+                replayed::apply(self, feed, stream, end).await
+            }
         }
     }
 
     /// What the documents of each collection are.
-    fn forms(&self) -> BTreeMap<(String, String), Form> {
+    pub(super) fn forms(&self) -> BTreeMap<(String, String), Form> {
         let parts = self.contents.values().filter_map(|content| match content {
             Content::Documents(part) => Some(((part.database.clone(), part.collection.clone()), part.form)),
             _ => None,
@@ -233,7 +244,7 @@ impl Inner {
     }
 
     async fn make(&self) -> Result<()> {
-        for building in &self.buildings {
+        for building in self.buildings.iter() {
             building.create(&self.server).await?;
         }
         let (server, token) = (self.server.clone(), self.token.clone());
@@ -254,7 +265,7 @@ impl Inner {
     async fn documents(&self, part: &Part, mut stream: Stream, end: StreamEnd) -> Result<()> {
         let building = self.building(&part.database)?;
         let made = building.find(&part.collection)?;
-        let mut to = Inserter::new(&self.server, &building.planned.to, &made.beside(&self.token));
+        let mut to = Inserter::new(&self.server, &building.planned.to, &made.lies_in(&self.token));
         let (mut documents, mut sum) = (Documents::default(), Sum::default());
         loop {
             match stream.next().await? {
@@ -286,8 +297,10 @@ impl Inner {
     async fn compare(&self) -> Result<u64> {
         let compare = || async {
             let mut count = 0;
-            for building in &self.buildings {
+            for building in self.buildings.iter() {
                 count += building.compare(&self.server, self.settings.check).await?;
+                let differing = building.differing(&self.server).await?;
+                locked(&self.differing).extend(differing);
             }
             Ok(count)
         };
@@ -308,16 +321,20 @@ impl Inner {
         self.prepare().await?;
         let mut outcome = RestoreOutcome::default();
         let count = self.compare().await?;
-        for building in &self.buildings {
+        for building in self.buildings.iter() {
             building.make_indexes(&self.server).await?;
-            outcome.warnings.extend(building.differing(&self.server).await?);
         }
+        outcome.warnings.append(&mut locked(&self.differing));
         let how = match self.settings.check {
             Check::Bytes => "read back and equal to the backup",
             Check::Count => "as many as in the backup",
         };
         let collections: usize = self.buildings.iter().map(|building| building.made().len()).sum();
         outcome.checks.push(format!("{collections} collections and views, {count} documents, {how}"));
+        if let Some((entries, warnings)) = locked(&self.replayed).take() {
+            outcome.checks.push(format!("{entries} changes applied, and documents counted"));
+            outcome.warnings.extend(warnings);
+        }
         Ok(outcome)
     }
 
@@ -336,7 +353,7 @@ impl Inner {
             *locked(&self.made_users) = made;
         }
         let mut swaps = Vec::new();
-        for building in &self.buildings {
+        for building in self.buildings.iter() {
             // From here on the journal is what undoes or finishes it: nothing of it is just removed.
             building.is_placed();
             let planned = Swap::plan(&self.server, building).await;
@@ -403,7 +420,7 @@ impl Inner {
     async fn undo(&self) -> Result<()> {
         drop(locked(&self.beating).take());
         self.has_failed.store(true, Ordering::Release);
-        for building in &self.buildings {
+        for building in self.buildings.iter() {
             building.undo(&self.server).await?;
         }
         let made = std::mem::take(&mut *locked(&self.made_users));

@@ -180,7 +180,7 @@ impl Swap {
         let part = Part {
             database: database.clone(),
             collection: beside.to_owned(),
-            form: Form::Documents,
+            form: step.form,
             order: Order::Natural,
             from: None,
             to: None,
@@ -190,7 +190,7 @@ impl Swap {
         copying.to.finish().await?;
         indexes(server, database, name, &step.entry).await?;
         journal::beat(server, database, &self.token).await?;
-        let wanted = sum_of(server, database, beside, Form::Documents).await?;
+        let wanted = sum_of(server, database, beside, step.form).await?;
         let found = sum_of(server, database, name, step.form).await?;
         if found != wanted {
             return Err(Error::new(ErrorKind::Corrupt, "what was copied into its place is not what was copied")

@@ -27,7 +27,7 @@ pub(super) async fn read(server: &Server, databases: &[String]) -> Result<Option
         let Some(mut some) = if_allowed(server.list("admin", "read users and roles", ask).await)? else {
             return Ok(None);
         };
-        some.sort_by(|a, b| name(a).cmp(&name(b)));
+        some.sort_by_key(name);
         found.extend(some.into_iter().map(|one| doc! { "kind": kind, "document": one }));
     }
     content::joined(&found).map(Some)

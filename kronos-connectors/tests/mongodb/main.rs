@@ -5,6 +5,7 @@
 mod conformance;
 mod export;
 mod fidelity;
+mod moments;
 mod parts;
 mod server;
 mod tool;
@@ -12,7 +13,14 @@ mod tool;
 use libtest_mimic::Arguments;
 
 fn main() {
-    let all = [conformance::trials(), export::trials(), fidelity::trials(), parts::trials(), tool::trials()];
+    let all = [
+        conformance::trials(),
+        export::trials(),
+        fidelity::trials(),
+        moments::trials(),
+        parts::trials(),
+        tool::trials(),
+    ];
     let mut arguments = Arguments::from_args();
     // Some look at everything that the server has.
     arguments.test_threads.get_or_insert(1);

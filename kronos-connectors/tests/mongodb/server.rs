@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::TryStreamExt;
-use kronos_connectors::mongodb::{MongodbSettings, MongodbSource};
+use kronos_connectors::mongodb::{Changes, MongodbSettings, MongodbSource};
 use kronos_core::testing::MemoryStorage;
 use kronos_core::{
     BackupInfo, BackupOptions, ChunkerParameters, Protection, Repository, RestoreOptions, RestoreReport, Result,
@@ -20,6 +20,9 @@ use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     host: String,
+    /// SecantusDB, which tells in no documented way how far an idle change stream or oplog has got: where
+    /// nobody writes, changes are not followed.
+    is_silent: bool,
     pub(crate) client: Client,
 }
 
@@ -41,7 +44,9 @@ impl Server {
     pub(crate) async fn open() -> Self {
         let url = Self::named().unwrap();
         let host = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap().to_owned();
-        Self { host, client: Client::with_uri_str(&url).await.unwrap() }
+        let client = Client::with_uri_str(&url).await.unwrap();
+        let build = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.unwrap();
+        Self { host, is_silent: build.contains_key("secantusVersion"), client }
     }
 
     pub(crate) fn settings<const N: usize>(&self, databases: [&str; N]) -> MongodbSettings {
@@ -51,7 +56,11 @@ impl Server {
             options: [("directConnection".to_owned(), "true".to_owned())].into(),
             ..SourceSettings::default()
         };
-        MongodbSettings::from_source(&general).unwrap()
+        let mut settings = MongodbSettings::from_source(&general).unwrap();
+        if self.is_silent {
+            settings.changes = Changes::None;
+        }
+        settings
     }
 
     pub(crate) fn source<const N: usize>(&self, databases: [&str; N]) -> MongodbSource {
