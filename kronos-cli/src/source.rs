@@ -28,6 +28,11 @@ impl Source {
         if let Some((scheme, rest)) = split_scheme(text) {
             return match Engine::new(&scheme) {
                 Ok(engine) if engine == Engine::SQLITE => sqlite_url(rest),
+                _ if scheme == "mongodb+srv" => {
+                    let mut source = url("mongodb".to_owned(), rest)?;
+                    source.settings.options.insert("srv".to_owned(), "on".to_owned());
+                    Ok(source)
+                }
                 _ => url(scheme, rest),
             };
         }
@@ -146,7 +151,8 @@ fn url(engine: String, rest: &str) -> Result<Source> {
     let (login, place) = rest.rsplit_once('@').map_or((None, rest), |(login, place)| (Some(login), place));
     let (address, database) = place.split_once('/').unwrap_or((place, ""));
     let (host, port) = match address.rsplit_once(':') {
-        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        // Of several hosts each may have a port of its own.
+        Some((host, port)) if !port.contains(']') && !address.contains(',') => (host, Some(port)),
         _ => (address, None),
     };
     let port = port.map(|port| port.parse::<u16>().map_err(|_| bad("the port is not a number up to 65535")));
@@ -200,6 +206,10 @@ mod tests {
         let s = source.settings;
         assert_eq!((s.host.as_deref(), s.port, s.user.as_deref()), (Some("db.internal"), Some(5433), Some("me")));
         assert_eq!((s.password.unwrap().expose(), s.options["tls"].as_str()), ("p@ss", "off"));
+        let source = Source::parse("mongodb+srv://me@cluster.example.org/shop?authSource=admin").unwrap();
+        assert_eq!((source.engine.as_str(), source.settings.options["srv"].as_str()), ("mongodb", "on"));
+        let source = Source::parse("mongodb://a,b:27018/shop?replicaSet=rs0").unwrap();
+        assert_eq!((source.settings.host.as_deref(), source.settings.port), (Some("a,b:27018"), None));
         for bad in ["", "app", "sqlite:", "sqlite://host/x", "postgres://h:99999/x"] {
             assert_eq!(Source::parse(bad).unwrap_err().kind(), ErrorKind::Config, "{bad}");
         }

@@ -89,7 +89,7 @@ fn wrong_input_is_explained_and_changes_nothing() {
             "such a name",
             "hint: `kronos show`",
         ),
-        (&["restore", "latest", "--from", "repo", "--to", "mongodb://h/db"], 2, "unknown engine", "hint: "),
+        (&["restore", "latest", "--from", "repo", "--to", "cassandra://h/db"], 2, "unknown engine", "hint: "),
         (&["backup", "mysql://h/db", "--to", "new"], 2, "no user is named", "hint: write the user"),
         (&["export", "latest", "dir.db/../dir.db/a/b", "--from", "repo"], 2, "no such directory", ""),
         (&["prune", "--from", "repo"], 2, "no retention rule", "hint: give at least one"),
