@@ -19,10 +19,10 @@ use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
 /// A server, talked to by another client than the connector's.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
-    host: String,
+    pub(crate) host: String,
     /// SecantusDB, which tells in no documented way how far an idle change stream or oplog has got: where
     /// nobody writes, changes are not followed.
-    is_silent: bool,
+    pub(crate) is_silent: bool,
     pub(crate) client: Client,
 }
 
@@ -230,7 +230,7 @@ pub(crate) fn on<F: Future<Output = ()> + 'static>(name: &str, test: fn(Server) 
     }
 }
 
-fn is_required() -> bool {
+pub(crate) fn is_required() -> bool {
     match std::env::var("KRONOS_TEST_REQUIRE").as_deref() {
         Ok("all") => true,
         Ok(names) => names.split([',', ' ']).any(|name| name == "mongodb"),
