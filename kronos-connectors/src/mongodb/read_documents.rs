@@ -101,8 +101,12 @@ fn place(part: &Part) -> String {
 
 /// What the server is asked; after the last document that has come, if there is one.
 fn question(part: &Part, batch: u32, last: Option<&Bson>) -> Result<Document> {
-    // A storage may be slower than a server is patient.
-    let mut ask = doc! { "find": place(part), "noCursorTimeout": true, "batchSize": batch };
+    let mut ask = doc! { "find": place(part), "batchSize": batch };
+    if part.order != Order::Id {
+        // A storage may be slower than a server is patient, and this cannot be read on. Of the others
+        // some services allow no cursor that waits for ever.
+        ask.insert("noCursorTimeout", true);
+    }
     match part.order {
         Order::Natural => {}
         Order::Clustered => drop(ask.insert("sort", doc! { "_id": 1 })),

@@ -13,14 +13,14 @@ fn only(names: &[&str]) -> RestoreOptions {
     options
 }
 
+fn digest(n: i64) -> kronos_core::Digest {
+    kronos_core::Digest::of(n.to_string().as_bytes())
+}
+
 async fn ranges(server: Server) {
     let source = server.new_database();
     // What is like nothing else, and so is stored as it is.
-    let body = |n: i64| {
-        (0..4)
-            .map(|part| format!("{:?}", kronos_core::Digest::of(format!("{n} {part}").as_bytes())))
-            .collect::<String>()
-    };
+    let body = |n: i64| format!("{:?} {:?}", digest(n), digest(-n - 1));
     let ids = |n: i64| -> Bson {
         match n % 6 {
             0 => Bson::Int64(n),
@@ -190,6 +190,35 @@ async fn all_databases(server: Server) {
     assert_eq!((one.all().await, two.all().await), (first, second));
 }
 
+/// Users of a database go with it; where the server takes them with their secrets they are restored.
+async fn users(server: Server) {
+    let source = server.new_database();
+    source.insert("t", vec![rawdoc! { "_id": 1 }]).await;
+    let role = doc! { "createRole": "clerk", "privileges": [{ "resource": { "db": &source.name, "collection": "t" }, "actions": ["find"] }], "roles": [] };
+    source.run(role).await;
+    source.run(doc! { "createUser": "eve", "pwd": "s3cret", "roles": ["clerk"] }).await;
+    let repository = repository().await;
+    let made = back_up(&repository, &source.source()).await.unwrap();
+    let streams = kronos_core::show(&repository, &made, &RunContext::new()).await.unwrap().streams;
+    assert!(streams.iter().any(|stream| stream.name == "users" && stream.bytes > 0), "{streams:?}");
+    // Under another name they are left out.
+    let target = server.new_database();
+    let report = bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+    assert!(report.outcome.warnings.iter().any(|line| line.contains("eve is left out")), "{:?}", report.outcome);
+    source.run(doc! { "dropUser": "eve" }).await;
+    source.run(doc! { "dropRole": "clerk" }).await;
+    source.run(doc! { "dropDatabase": 1 }).await;
+    let report = bring_back(&repository, &source.source(), &RestoreOptions::new()).await.unwrap();
+    let is_made = report.outcome.created.iter().any(|line| line.contains("user") && line.contains("eve"));
+    // `SecantusDB` has no command that takes them.
+    let is_told = report.outcome.warnings.iter().any(|line| line.contains("users are not restored"));
+    assert!(is_made != is_told, "{:?}", report.outcome);
+    if is_made {
+        source.run(doc! { "dropUser": "eve" }).await;
+        source.run(doc! { "dropRole": "clerk" }).await;
+    }
+}
+
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
         on("parts::ranges", ranges),
@@ -198,5 +227,6 @@ pub(crate) fn trials() -> Vec<Trial> {
         on("parts::half_swapped", half_swapped),
         on("parts::half_swapped_is_undone", half_swapped_is_undone),
         on("parts::all_databases", all_databases),
+        on("parts::users", users),
     ]
 }

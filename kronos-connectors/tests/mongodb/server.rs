@@ -20,7 +20,7 @@ use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     pub(crate) host: String,
-    /// SecantusDB, which tells in no documented way how far an idle change stream or oplog has got: where
+    /// `SecantusDB`, which tells in no documented way how far an idle change stream or oplog has got: where
     /// nobody writes, changes are not followed.
     pub(crate) is_silent: bool,
     pub(crate) client: Client,
