@@ -24,14 +24,7 @@ pub(super) async fn apply(inner: &Inner, feed: &str, mut stream: Stream, end: St
         "oplog" => Feed::Oplog,
         _ => return Err(corrupt("the changes come from something that is not known").with("feed", feed)),
     };
-    let mut replay = Replay::new(&inner.server.client, feed, place(inner));
-    let mut before = BTreeMap::new();
-    for building in inner.buildings.iter() {
-        for made in building.made().iter().filter(|made| made.how != How::View) {
-            replay.copied(&building.planned.from, &made.entry.name, None);
-            before.insert((building.planned.to.clone(), made.lies_in(&building.token)), made.sum().count);
-        }
-    }
+    let mut applying = Applying::begin(inner, feed).await?;
     let mut documents = Documents::default();
     loop {
         match stream.next().await? {
@@ -39,8 +32,7 @@ pub(super) async fn apply(inner: &Inner, feed: &str, mut stream: Stream, end: St
                 inner.check_failed()?;
                 documents.push(&piece);
                 while let Some(entry) = documents.next()? {
-                    let entry = RawDocument::from_bytes(&entry).map_err(|_| corrupt("this is no entry of a log"))?;
-                    replay.apply(entry).await?;
+                    applying.entry(&entry).await?;
                 }
             }
             Some(Piece::End(found)) => {
@@ -51,15 +43,51 @@ pub(super) async fn apply(inner: &Inner, feed: &str, mut stream: Stream, end: St
         }
     }
     documents.finish()?;
-    let Replayed { entries, counts, indexes, views, mut warnings } = replay.finish().await?;
-    if entries > 0 {
+    applying.finish().await
+}
+
+/// Changes being applied.
+pub(super) struct Applying<'a> {
+    inner: &'a Inner,
+    replay: Replay,
+    /// How many documents were copied.
+    before: BTreeMap<(String, String), u64>,
+}
+
+impl<'a> Applying<'a> {
+    /// Once all documents have been written.
+    pub(super) async fn begin(inner: &'a Inner, feed: Feed) -> Result<Self> {
+        inner.prepare().await?;
+        // What was copied is compared before anything is changed.
+        inner.compare().await?;
+        let mut replay = Replay::new(&inner.server.client, feed, place(inner));
+        let mut before = BTreeMap::new();
         for building in inner.buildings.iter() {
-            warnings.extend(settle(&inner.server, building, &indexes, &views).await?);
-            count(&inner.server, building, &before, &counts).await?;
+            for made in building.made().iter().filter(|made| made.how != How::View) {
+                replay.copied(&building.planned.from, &made.entry.name, None);
+                before.insert((building.planned.to.clone(), made.lies_in(&building.token)), made.sum().count);
+            }
         }
+        Ok(Self { inner, replay, before })
     }
-    *locked(&inner.replayed) = Some((entries, warnings));
-    Ok(())
+
+    pub(super) async fn entry(&mut self, entry: &[u8]) -> Result<()> {
+        let entry = RawDocument::from_bytes(entry).map_err(|_| corrupt("this is no entry of a log"))?;
+        self.replay.apply(entry).await
+    }
+
+    pub(super) async fn finish(self) -> Result<()> {
+        let Self { inner, replay, before } = self;
+        let Replayed { entries, counts, indexes, views, mut warnings } = replay.finish().await?;
+        if entries > 0 {
+            for building in inner.buildings.iter() {
+                warnings.extend(settle(&inner.server, building, &indexes, &views).await?);
+                count(&inner.server, building, &before, &counts).await?;
+            }
+        }
+        *locked(&inner.replayed) = Some((entries, warnings));
+        Ok(())
+    }
 }
 
 /// Where a collection of the source lies, if it was chosen: under the name by which it is made.

@@ -1,22 +1,23 @@
-//! A backup by MongoDB's own program: a run and a stream for each database, one after the other. Users
-//! and roles are read as always.
+//! A backup by MongoDB's own program: a run and a stream for each database, or one for the whole of a
+//! replica set, which then brings its changes along. Users and roles are read as always.
 
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::BytesMut;
 use kronos_core::{DumpRequest, Error, ErrorKind, Outline, Result, RunContext, StreamInfo, StreamSender};
+use mongodb::bson::{RawDocument, doc};
 use tokio::io::AsyncReadExt;
 
-use super::archive::{Archive, Found};
+use super::archive::{Archive, Described, Found};
 use super::begin::{Begun, read_users};
 use super::catalog;
-use super::connect::Server;
-use super::error::internal;
+use super::connect::{Kind, Server};
+use super::error::{if_allowed, internal};
 use super::names::qualified;
 use super::pace::Pace;
 use super::plan::{Archived, Content, is_excluded};
 use super::reading::{Common, Reading, Task};
-use super::settings::MongodbSettings;
+use super::settings::{Changes, MongodbSettings};
 use super::tools::{Tool, find};
 
 /// What the program writes is handed on in pieces of this size.
@@ -28,7 +29,7 @@ pub(super) struct Program {
     tool: Tool,
     settings: MongodbSettings,
     arguments: Vec<String>,
-    database: Archived,
+    databases: Vec<Archived>,
 }
 
 pub(super) async fn begin(
@@ -43,26 +44,69 @@ pub(super) async fn begin(
     notices.push(format!("{} {} ({})", tool.name, tool.version, tool.path.display()));
     let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
     tasks.extend(read_users(settings, &server, &mut warnings).await?);
-    if chosen.len() > 1 {
-        warnings.push("each database is of a time of its own: mongodump reads one after the other".to_owned());
-    }
-    warnings
-        .push("mongodump does not follow changes: what is written during the backup may be in it or not".to_owned());
-    for name in chosen {
-        let (info, program) = of_database(settings, &server, request, &tool, name, &mut warnings).await?;
+    // Of some databases only, mongodump takes no changes.
+    let is_whole = settings.databases.is_empty() && request.exclude.is_empty() && has_oplog(settings, &server).await?;
+    if is_whole {
+        let (info, program) = of_all(settings, &server, &tool, chosen).await?;
         tasks.push((info, Task::Program(Box::new(program))));
+    } else {
+        if chosen.len() > 1 {
+            warnings.push("each database is of a time of its own: mongodump reads one after the other".to_owned());
+        }
+        let unfollowed = "mongodump takes changes along of a whole replica set only: what is written during the backup may be in it or not";
+        warnings.push(unfollowed.to_owned());
+        for name in chosen {
+            let (info, program) = of_database(settings, &server, request, &tool, name, &mut warnings).await?;
+            tasks.push((info, Task::Program(Box::new(program))));
+        }
     }
     let server_version = Some(server.shown());
     let common = Arc::new(Common {
         server,
         run: run.clone(),
         pace: Pace::new(0),
+        follower: tokio::sync::Mutex::new(None),
         position: OnceLock::new(),
         warnings: Mutex::default(),
     });
     let (streams, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
     let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
     Ok(Begun { outline: Outline { streams, server_version, warnings }, common, readings, notices })
+}
+
+/// Whether there is an oplog that may be read, and that is wanted.
+async fn has_oplog(settings: &MongodbSettings, server: &Server) -> Result<bool> {
+    let is_wanted = matches!(settings.changes, Changes::Auto | Changes::Oplog);
+    if !is_wanted || !matches!(server.kind, Kind::ReplicaSet(_)) {
+        return Ok(false);
+    }
+    let ask = doc! { "find": "oplog.rs", "projection": { "ts": 1 }, "limit": 1, "singleBatch": true };
+    let first = if_allowed(server.list("local", "look whether the oplog may be read", ask).await)?;
+    Ok(first.is_some_and(|first| !first.is_empty()))
+}
+
+/// One collection after the other, so that what has not changed gives the same bytes in one place.
+fn arguments() -> Vec<String> {
+    vec!["--archive".to_owned(), "--numParallelCollections=1".to_owned()]
+}
+
+async fn of_all(
+    settings: &MongodbSettings,
+    server: &Server,
+    tool: &Tool,
+    chosen: Vec<String>,
+) -> Result<(StreamInfo, Program)> {
+    let mut arguments = arguments();
+    arguments.push("--oplog".to_owned());
+    let (mut databases, mut size) = (Vec::new(), 0);
+    for name in chosen {
+        let entries = catalog::list(server, &name).await?.entries;
+        size += catalog::size(server, &name).await?;
+        databases.push(Archived { name, collections: entries.into_iter().map(|entry| entry.name).collect() });
+    }
+    let content = Content::Archive { databases: databases.clone(), version: server.version.clone() };
+    let info = content.stream("archive".to_owned(), Some(size))?;
+    Ok((info, Program { tool: tool.clone(), settings: settings.clone(), arguments, databases }))
 }
 
 async fn of_database(
@@ -73,8 +117,7 @@ async fn of_database(
     name: String,
     warnings: &mut Vec<String>,
 ) -> Result<(StreamInfo, Program)> {
-    // One collection after the other, so that what has not changed gives the same bytes in one place.
-    let mut arguments = vec!["--archive".to_owned(), "--numParallelCollections=1".to_owned()];
+    let mut arguments = arguments();
     arguments.push(format!("--db={name}"));
     let mut collections = Vec::new();
     for entry in catalog::list(server, &name).await?.entries {
@@ -89,7 +132,7 @@ async fn of_database(
     let database = Archived { name, collections };
     let content = Content::Archive { databases: vec![database.clone()], version: server.version.clone() };
     let info = content.stream(format!("{}/archive", database.name), Some(size))?;
-    Ok((info, Program { tool: tool.clone(), settings: settings.clone(), arguments, database }))
+    Ok((info, Program { tool: tool.clone(), settings: settings.clone(), arguments, databases: vec![database] }))
 }
 
 impl Reading {
@@ -100,7 +143,7 @@ impl Reading {
         command.args(&program.arguments);
         let mut running = program.tool.start(command, file, &program.settings)?;
         let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
-        let (mut archive, mut count) = (Archive::new(), 0);
+        let (mut archive, mut count, mut last) = (Archive::new(), 0, None);
         let mut piece = BytesMut::with_capacity(PIECE);
         let broken = |e| Error::new(ErrorKind::Io, "a program's output could not be read").with_source(e);
         loop {
@@ -113,16 +156,11 @@ impl Reading {
             while let Some(found) = archive.next().map_err(|e| self.strange(program, &e))? {
                 match found {
                     Found::Collections(described) => {
-                        let is_there = |name: &String| described.iter().any(|one| one.entry.name == *name);
-                        if let Some(gone) = program.database.collections.iter().find(|name| !is_there(name)) {
-                            let gone = qualified(&program.database.name, gone);
-                            self.warn(format!(
-                                "{gone} was dropped before mongodump came to it, and is not in the backup"
-                            ));
-                        }
+                        self.compare(program, &described);
                     }
                     Found::Document(..) => count += 1,
-                    Found::End(_) | Found::Change(_) => {}
+                    Found::Change(entry) => last = Some(entry),
+                    Found::End(_) => {}
                 }
             }
             if !full.is_empty() {
@@ -134,7 +172,24 @@ impl Reading {
         }
         running.ended().await?;
         archive.finish().map_err(|e| self.strange(program, &e))?;
+        let moment = last.as_ref().and_then(|entry| RawDocument::from_bytes(entry).ok()?.get_timestamp("ts").ok());
+        if let Some(moment) = moment {
+            // There is but one stream that has changes.
+            let _ = self.dump.position.set(format!("{}:{}", moment.time, moment.increment));
+        }
         Ok(count)
+    }
+
+    /// Tells of collections that were there a moment before.
+    fn compare(&self, program: &Program, described: &[Described]) {
+        for database in &program.databases {
+            let is_there =
+                |name: &str| described.iter().any(|one| one.database == database.name && one.entry.name == name);
+            for gone in database.collections.iter().filter(|name| !is_there(name)) {
+                let gone = qualified(&database.name, gone);
+                self.warn(format!("{gone} was dropped before mongodump came to it, and is not in the backup"));
+            }
+        }
     }
 
     #[allow(clippy::unused_self, reason = "reads as what it is about")]

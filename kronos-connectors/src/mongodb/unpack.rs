@@ -11,9 +11,11 @@ use mongodb::bson::{Bson, Document, doc};
 
 use super::archive::{Archive, Described, Found};
 use super::building::{Building, Made};
+use super::changes::Feed;
 use super::content::Sum;
 use super::error::{corrupt, internal};
 use super::insert::Inserter;
+use super::replayed::Applying;
 use super::restore::{Inner, same};
 
 /// A collection that documents come for.
@@ -27,6 +29,7 @@ impl Inner {
     pub(super) async fn archive(&self, mut stream: Stream, end: StreamEnd) -> Result<()> {
         let (mut archive, mut described) = (Archive::new(), Vec::new());
         let mut writing: HashMap<usize, Writing<'_>> = HashMap::new();
+        let mut applying: Option<Applying<'_>> = None;
         let mut count = 0;
         loop {
             match stream.next().await? {
@@ -65,11 +68,23 @@ impl Inner {
                             one.made.add(&one.sum);
                         }
                     }
-                    Found::Change(_) => return Err(corrupt("an archive has changes that no backup takes along")),
+                    Found::Change(entry) => {
+                        if !writing.is_empty() {
+                            return Err(corrupt("an archive has changes before all documents have come"));
+                        }
+                        let applying = match &mut applying {
+                            Some(applying) => applying,
+                            None => applying.insert(Applying::begin(self, Feed::Oplog).await?),
+                        };
+                        applying.entry(&entry).await?;
+                    }
                 }
             }
         }
         archive.finish()?;
+        if let Some(applying) = applying {
+            applying.finish().await?;
+        }
         if end.rows.is_some_and(|rows| rows != count) {
             return Err(corrupt("a stream has another number of documents than was backed up"));
         }
@@ -80,7 +95,7 @@ impl Inner {
     fn keep(&self, all: &[Described]) -> Result<()> {
         let forms: BTreeMap<_, _> =
             all.iter().map(|one| ((one.database.clone(), one.entry.name.clone()), one.form)).collect();
-        for building in &self.buildings {
+        for building in self.buildings.iter() {
             let of_it = all.iter().filter(|one| one.database == building.planned.from);
             let described: Vec<Document> = of_it.map(|one| description(&one.entry)).collect();
             if !described.is_empty() {
