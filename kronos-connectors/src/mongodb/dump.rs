@@ -119,7 +119,7 @@ impl Dump for MongodbDump {
         }
         checkpoint.position = self.common.position.get().cloned();
         checkpoint.warnings = std::mem::take(&mut *self.common.warnings.lock().unwrap_or_else(PoisonError::into_inner));
-        self.common.server.clone().close().await;
+        self.common.release().await;
         ended.map(|()| checkpoint)
     }
 
@@ -132,7 +132,7 @@ impl Dump for MongodbDump {
                 let _ = task.await;
             }
         }
-        self.common.server.clone().close().await;
+        self.common.release().await;
     }
 }
 

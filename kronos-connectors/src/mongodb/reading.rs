@@ -57,6 +57,7 @@ impl Reading {
         match &self.task {
             Task::Documents { part, batch } => {
                 let lap = self.dump.pace.begin();
+                self.dump.is_followed().await?;
                 let count = self.documents(part, *batch, sender).await?;
                 lap.done();
                 Ok(Some(count))
@@ -86,5 +87,25 @@ impl Reading {
             sender.send(bytes).await?;
         }
         Ok(log.entries)
+    }
+}
+
+impl Common {
+    /// Fails with what the following of changes has failed with: nothing that is read is of use then.
+    async fn is_followed(&self) -> Result<()> {
+        let mut follower = self.follower.lock().await;
+        if follower.as_ref().is_some_and(Follower::has_failed)
+            && let Some(failed) = follower.take()
+        {
+            failed.finish().await?;
+            return Err(super::error::internal("the changes ended before the last document was read"));
+        }
+        Ok(())
+    }
+
+    /// Lets go of everything on the server.
+    pub(super) async fn release(&self) {
+        drop(self.follower.lock().await.take());
+        self.server.clone().close().await;
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn batch(answer: &RawDocument) -> Result<Vec<&RawDocument>> {
     let batch = cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch")).map_err(wrong)?;
     let mut documents = Vec::new();
     for value in batch {
-        documents.push(value.ok().and_then(|value| value.as_document()).ok_or_else(broken)?);
+        documents.push(value.ok().and_then(mongodb::bson::RawBsonRef::as_document).ok_or_else(broken)?);
     }
     Ok(documents)
 }

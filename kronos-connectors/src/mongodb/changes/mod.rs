@@ -8,7 +8,7 @@
 //! keeps the history of it, five minutes unless set otherwise, and some servers take the option and
 //! read what is there now; none of this shows in what comes back.
 //!
-//! What is read must not be older than [`Follower::from`]: reads ask for `majority`, and where they
+//! What is read must not be older than the moment from which on they are followed: reads ask for `majority`, and where they
 //! go to other members than the primary one, for `afterClusterTime` of that moment.
 
 mod entry;
@@ -83,7 +83,6 @@ impl Scope {
 pub(super) struct Follower {
     client: Client,
     feed: Feed,
-    from: Timestamp,
     shared: std::sync::Arc<Shared>,
     tasks: Vec<Task>,
 }
@@ -99,7 +98,7 @@ impl Drop for Task {
 }
 
 impl Follower {
-    /// Returns once it is certain that everything from [`from`](Self::from) on will be delivered; to
+    /// Returns once it is certain that everything from the moment before it was called on will be delivered; to
     /// be called before the first read. `None`: nothing is wanted, or `Auto` on a standalone server,
     /// which has no log of changes. `Auto` may come to change streams although the scope has what
     /// only the oplog tells of, where the oplog cannot be read: see [`feed`](Self::feed).
@@ -117,22 +116,17 @@ impl Follower {
             _ => Feed::ChangeStream,
         };
         let shared = std::sync::Arc::new(Shared::default());
-        let (from, tasks) = match feed {
+        let (_, tasks) = match feed {
             Feed::Oplog => oplog::start(client, &scope, &shared).await?,
             Feed::ChangeStream => streams::start(client, &member, &scope, &shared).await?,
         };
         let tasks = tasks.into_iter().map(|task| Task(tokio::spawn(task))).collect();
-        Ok(Some(Self { client: client.clone(), feed, from, shared, tasks }))
+        Ok(Some(Self { client: client.clone(), feed, shared, tasks }))
     }
 
     /// Which source it is.
     pub(super) fn feed(&self) -> Feed {
         self.feed
-    }
-
-    /// The moment from which on everything is delivered.
-    pub(super) fn from(&self) -> Timestamp {
-        self.from
     }
 
     /// Whether it has failed already, so that a backup need not go on for nothing; the error comes
@@ -153,25 +147,18 @@ impl Follower {
             let ended = tokio::time::timeout(PATIENCE * 2, &mut task.0).await.map_err(|_| late())?;
             spools.push(ended.map_err(|e| internal("following the changes has panicked").with_source(e))??);
         }
-        let (entries, bytes) = spools.iter().fold((0, 0), |(n, b), spool| (n + spool.entries(), b + spool.length()));
-        let from = self.from;
-        Ok(ChangeLog { feed: self.feed, from, to, entries, bytes, spools: spools.into_iter(), open: None })
+        let entries = spools.iter().map(Spool::entries).sum();
+        Ok(ChangeLog { to, entries, spools: spools.into_iter(), open: None })
     }
 }
 
 /// Everything that was written between two moments.
 #[derive(Debug)]
 pub(super) struct ChangeLog {
-    /// Where it comes from.
-    pub(super) feed: Feed,
-    /// The first moment that is whole.
-    pub(super) from: Timestamp,
-    /// The last one.
+    /// The last moment that is whole.
     pub(super) to: Timestamp,
     /// How many entries there are.
     pub(super) entries: u64,
-    /// Their length.
-    pub(super) bytes: u64,
     spools: std::vec::IntoIter<Spool>,
     open: Option<spool::Reader>,
 }

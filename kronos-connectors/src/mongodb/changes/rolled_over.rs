@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn it_says_how_large_the_oplog_must_be() {
         let window = Window { seconds: 600, bytes: 1 << 30 };
-        let told = describe(Duration::from_secs(3600), Some(window)).to_string();
+        let told = describe(Duration::from_hours(1), Some(window)).to_string();
         assert!(told.contains("took: 3600 s") && told.contains("back: 600 s") && told.contains("1024 MB"), "{told}");
         assert!(told.contains("size: 9216`"), "{told}");
         assert!(describe(Duration::ZERO, None).to_string().contains("replSetResizeOplog"));

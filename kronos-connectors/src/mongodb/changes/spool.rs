@@ -29,6 +29,7 @@ impl Spool {
         if self.memory.len() >= bound { self.write_out().await } else { Ok(()) }
     }
 
+    #[cfg(test)]
     pub(super) fn length(&self) -> u64 {
         self.length
     }
@@ -107,7 +108,7 @@ mod tests {
                 spool.append(&entry).await.unwrap();
                 all.extend(entry);
             }
-            assert_eq!((spool.length(), spool.entries()), (all.len() as u64, count as u64));
+            assert_eq!((spool.length(), spool.entries()), (all.len() as u64, u64::try_from(count).unwrap()));
             assert_eq!(spool.file.is_some(), all.len() >= IN_MEMORY);
             assert!(spool.memory.len() < IN_MEMORY);
             let (mut reader, mut read) = (spool.read().await.unwrap(), Vec::new());

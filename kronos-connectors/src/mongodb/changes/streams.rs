@@ -154,12 +154,10 @@ impl Follow {
                     return Err(self.lost(&error));
                 }
                 tokio::time::sleep(Duration::from_millis(200) * tries * tries).await;
-                let start = match &self.token {
-                    Some(token) => {
-                        doc! { "resumeAfter": Document::try_from(token.clone()).map_err(|_| corrupt("a resume token cannot be read"))? }
-                    }
-                    None => doc! { "startAtOperationTime": self.from },
-                };
+                let token = self.token.clone().map(Document::try_from).transpose();
+                let token = token.map_err(|_| corrupt("a resume token cannot be read"))?;
+                let again = token.map(|token| doc! { "resumeAfter": token });
+                let start = again.unwrap_or_else(|| doc! { "startAtOperationTime": self.from });
                 match cursor(&self.client, &self.database, &self.pipeline, start).await {
                     Ok(cursor) => {
                         // The parts of an event are told again from the first one on.

@@ -126,6 +126,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
     fn after(document: Document, diff: Document) -> Result<Document> {
         let bytes = apply(&document.to_vec().unwrap(), &diff.to_vec().unwrap())?;
         Ok(Document::from_reader(&bytes[..]).unwrap())

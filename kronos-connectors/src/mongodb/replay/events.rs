@@ -140,6 +140,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
     fn of(event: Document) -> Result<Vec<Operation>> {
         read(&event.to_vec().unwrap())
     }

@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
     fn after(document: Document, description: Document) -> Document {
         let update = Update::read(&description.to_vec().unwrap()).unwrap();
         Document::from_reader(&update.apply(&document.to_vec().unwrap()).unwrap()[..]).unwrap()

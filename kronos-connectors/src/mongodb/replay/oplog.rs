@@ -214,6 +214,7 @@ mod tests {
         doc! { "lsid": { "id": "s" }, "txnNumber": number, "op": "c", "ns": "admin.$cmd", "prevOpTime": before, "o": o }
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
     fn ids(oplog: &mut Oplog, entry: Document) -> Vec<i64> {
         let all = oplog.read(&entry.to_vec().unwrap()).unwrap().into_iter();
         all.filter_map(|operation| match operation.action {

@@ -12,7 +12,6 @@ pub(super) const DOUBLE: u8 = 0x01;
 pub(super) const STRING: u8 = 0x02;
 pub(super) const DOCUMENT: u8 = 0x03;
 pub(super) const ARRAY: u8 = 0x04;
-pub(super) const BINARY: u8 = 0x05;
 pub(super) const BOOLEAN: u8 = 0x08;
 pub(super) const NULL: u8 = 0x0a;
 pub(super) const INT32: u8 = 0x10;
@@ -200,7 +199,9 @@ mod tests {
         let fields = fields(&bytes).unwrap();
         assert_eq!(fields.len(), all.len());
         let mut same = Builder::new();
-        fields.iter().for_each(|field| same.push(field.name, field.value));
+        for field in &fields {
+            same.push(field.name, field.value);
+        }
         assert_eq!(same.finish().unwrap(), bytes);
     }
 

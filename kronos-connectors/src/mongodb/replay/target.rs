@@ -171,7 +171,8 @@ pub(super) async fn next(cursor: &mut mongodb::raw_batch_cursor::RawBatchCursor)
     let batch = batch.map_err(|e| failed(&e, WHAT))?;
     let mut documents = Vec::new();
     for value in batch.doc_slices().map_err(|_| wrong())? {
-        documents.push(value.ok().and_then(|value| value.as_document()).ok_or_else(wrong)?.as_bytes().to_vec());
+        documents
+            .push(value.ok().and_then(mongodb::bson::RawBsonRef::as_document).ok_or_else(wrong)?.as_bytes().to_vec());
     }
     Ok(Some(documents))
 }
