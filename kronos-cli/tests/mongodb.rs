@@ -34,7 +34,7 @@ fn variable(name: &str) -> Result<String, String> {
     std::env::var(&name).map_err(|_| format!("{name} is not set: scripts/servers"))
 }
 
-/// The URL of a database. SecantusDB does not tell how far an idle change stream is.
+/// The URL of a database. `SecantusDB` does not tell how far an idle change stream is.
 fn url(database: &Database) -> String {
     let changes = if database.server.is_silent { "&changes=none" } else { "" };
     format!("mongodb://{}/{}?directConnection=true{changes}", database.server.host, database.name)
@@ -79,7 +79,7 @@ async fn wrong(server: Server) {
 fn logins(url: &str, user: &str, password: &str) {
     let place = Place::new();
     let host = url.split("://").nth(1).unwrap().split('/').next().unwrap();
-    let encoded: String = password.bytes().map(|b| format!("%{b:02X}")).collect();
+    let encoded: String = password.bytes().flat_map(|b| ["%".to_owned(), format!("{b:02X}")]).collect();
     let backup = |login: &str| {
         let url = format!("mongodb://{login}{host}/nothing_here?directConnection=true&changes=none");
         let ran = place.run_with(&[], &["backup", &url, "--to", "repo"]);
