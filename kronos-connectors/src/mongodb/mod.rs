@@ -22,6 +22,7 @@ mod journal;
 mod json;
 mod names;
 mod pace;
+mod placing;
 mod plan;
 mod preflight;
 mod read_documents;

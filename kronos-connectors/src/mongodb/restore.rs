@@ -22,9 +22,9 @@ use super::journal::{self, BEAT};
 use super::plan::{Content, Form, Part};
 use super::replayed;
 use super::settings::{Check, MongodbSettings};
-use super::swap::{self, Swap};
+use super::swap;
 use super::target::{Plan, contents, plan, some};
-use super::users::{self, Wanted};
+use super::users;
 
 /// Definitions are believed up to this size.
 const DEFINITIONS: u64 = 256 << 20;
@@ -39,15 +39,15 @@ pub(super) struct MongodbRestore {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    settings: MongodbSettings,
+    pub(super) settings: MongodbSettings,
     run: RunContext,
-    pub request: RestoreRequest,
+    pub(super) request: RestoreRequest,
     contents: BTreeMap<String, Content>,
-    pub server: Server,
-    pub buildings: Arc<Vec<Building>>,
-    pub token: String,
-    users: Mutex<Vec<u8>>,
-    made_users: Mutex<users::Made>,
+    pub(super) server: Server,
+    pub(super) buildings: Arc<Vec<Building>>,
+    pub(super) token: String,
+    pub(super) users: Mutex<Vec<u8>>,
+    pub(super) made_users: Mutex<users::Made>,
     prepared: OnceCell<()>,
     compared: OnceCell<u64>,
     /// What the user should know of the changes, and how many there were.
@@ -331,72 +331,6 @@ impl Inner {
             outcome.warnings.extend(warnings);
         }
         Ok(outcome)
-    }
-
-    /// Gives the collections their places.
-    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
-        if self.request.privileges {
-            let bytes = std::mem::take(&mut *locked(&self.users));
-            let wanted = Wanted {
-                databases: self.buildings.iter().map(|b| (b.planned.from.clone(), b.planned.to.clone())).collect(),
-                all: self.request.only.is_empty(),
-                replace: self.request.replace,
-            };
-            let (made, warnings) = users::make(&self.server, &bytes, &wanted).await?;
-            outcome.created.extend(made.names());
-            outcome.warnings.extend(warnings);
-            *locked(&self.made_users) = made;
-        }
-        let mut swaps = Vec::new();
-        for building in self.buildings.iter() {
-            // From here on the journal is what undoes or finishes it: nothing of it is just removed.
-            building.is_placed();
-            let planned = Swap::plan(&self.server, building).await;
-            let swap = match planned {
-                Ok(swap) => swap,
-                Err(error) => {
-                    // Nothing has moved.
-                    building.is_back();
-                    return Err(self.back(&swaps, error).await);
-                }
-            };
-            let done = swap.forward(&self.server).await;
-            swaps.push((building, swap));
-            if let Err(error) = done {
-                return Err(self.back(&swaps, error).await);
-            }
-        }
-        for (building, swap) in &swaps {
-            swap.finish(&self.server).await.map_err(|e| {
-                e.with("database", &building.planned.to)
-                    .with("half done", "the next restore to this target finishes it, a minute from now")
-            })?;
-            outcome.created.push(format!("database {}", building.planned.to));
-        }
-        for (building, swap) in &swaps {
-            if let Err(error) = swap.clean(&self.server).await {
-                let database = &building.planned.to;
-                outcome.warnings.push(format!("{database}: what was replaced could not be removed: {error}"));
-            }
-        }
-        *locked(&self.made_users) = users::Made::default();
-        Ok(outcome)
-    }
-
-    /// Undoes what was put into place, the last first.
-    async fn back(&self, swaps: &[(&Building, Swap)], error: Error) -> Error {
-        let mut error = error;
-        for (building, swap) in swaps.iter().rev() {
-            match swap.backward(&self.server).await {
-                Ok(()) => building.is_back(),
-                Err(undoing) => {
-                    error = error
-                        .with("half done", "the next restore to this target undoes it, a minute from now")
-                        .with("undoing", undoing);
-                }
-            }
-        }
-        error
     }
 
     async fn close(&self) {

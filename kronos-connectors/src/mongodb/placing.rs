@@ -1,0 +1,76 @@
+//! The end of a restore: users, then collections into their places; all of it is undone if a part fails.
+
+use kronos_core::{Error, RestoreOutcome, Result};
+
+use super::building::Building;
+use super::restore::{Inner, locked};
+use super::swap::Swap;
+use super::users::{self, Wanted};
+
+impl Inner {
+    /// Gives the collections their places.
+    pub(super) async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        if self.request.privileges {
+            let bytes = std::mem::take(&mut *locked(&self.users));
+            let wanted = Wanted {
+                databases: self.buildings.iter().map(|b| (b.planned.from.clone(), b.planned.to.clone())).collect(),
+                all: self.request.only.is_empty(),
+                replace: self.request.replace,
+            };
+            let (made, warnings) = users::make(&self.server, &bytes, &wanted).await?;
+            outcome.created.extend(made.names());
+            outcome.warnings.extend(warnings);
+            *locked(&self.made_users) = made;
+        }
+        let mut swaps = Vec::new();
+        for building in self.buildings.iter() {
+            // From here on the journal is what undoes or finishes it: nothing of it is just removed.
+            building.is_placed();
+            let planned = Swap::plan(&self.server, building).await;
+            let swap = match planned {
+                Ok(swap) => swap,
+                Err(error) => {
+                    // Nothing has moved.
+                    building.is_back();
+                    return Err(self.back(&swaps, error).await);
+                }
+            };
+            let done = swap.forward(&self.server).await;
+            swaps.push((building, swap));
+            if let Err(error) = done {
+                return Err(self.back(&swaps, error).await);
+            }
+        }
+        for (building, swap) in &swaps {
+            swap.finish(&self.server).await.map_err(|e| {
+                e.with("database", &building.planned.to)
+                    .with("half done", "the next restore to this target finishes it, a minute from now")
+            })?;
+            outcome.created.push(format!("database {}", building.planned.to));
+        }
+        for (building, swap) in &swaps {
+            if let Err(error) = swap.clean(&self.server).await {
+                let database = &building.planned.to;
+                outcome.warnings.push(format!("{database}: what was replaced could not be removed: {error}"));
+            }
+        }
+        *locked(&self.made_users) = users::Made::default();
+        Ok(outcome)
+    }
+
+    /// Undoes what was put into place, the last first.
+    async fn back(&self, swaps: &[(&Building, Swap)], error: Error) -> Error {
+        let mut error = error;
+        for (building, swap) in swaps.iter().rev() {
+            match swap.backward(&self.server).await {
+                Ok(()) => building.is_back(),
+                Err(undoing) => {
+                    error = error
+                        .with("half done", "the next restore to this target undoes it, a minute from now")
+                        .with("undoing", undoing);
+                }
+            }
+        }
+        error
+    }
+}
