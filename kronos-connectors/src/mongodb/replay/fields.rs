@@ -4,7 +4,9 @@
 //! `disambiguatedPaths` has the same path part by part, with numbers for places. A path through
 //! something that is no longer a document or array is left alone: a later event writes it over.
 
-use kronos_core::Result;
+use std::collections::HashSet;
+
+use kronos_core::{Error, ErrorKind, Result};
 
 use super::super::error::corrupt;
 use super::diff::check_size;
@@ -61,6 +63,15 @@ impl Update {
                 }
             }
         }
+        // A field named `a.b` and a field `b` in `a` have one name there.
+        if let Some(twice) = twice(description)? {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "a change event names two fields alike, and does not tell which is which",
+            )
+            .with("field", String::from_utf8_lossy(&twice))
+            .with("hint", "the oplog tells them apart: back up with changes = oplog"));
+        }
         // First what goes away, as the server does.
         changes.sort_by_key(|(_, change)| matches!(change, Change::Set(_)));
         Ok(Self(changes))
@@ -99,6 +110,24 @@ impl Update {
         }
         Ok(document)
     }
+}
+
+/// A path that is named more than once.
+fn twice(description: &[u8]) -> Result<Option<Vec<u8>>> {
+    let mut seen = HashSet::new();
+    for part in raw::fields(description)? {
+        let names: Vec<&[u8]> = match (part.name, part.value.array(), part.value.document()) {
+            (b"removedFields", Some(array), _) => {
+                raw::fields(array)?.iter().filter_map(|field| field.value.text()).map(str::as_bytes).collect()
+            }
+            (b"updatedFields", _, Some(fields)) => raw::fields(fields)?.iter().map(|field| field.name).collect(),
+            _ => continue,
+        };
+        if let Some(twice) = names.into_iter().find(|name| !seen.insert(*name)) {
+            return Ok(Some(twice.to_vec()));
+        }
+    }
+    Ok(None)
 }
 
 /// The parts of a path.
@@ -227,6 +256,16 @@ mod tests {
             after(document, description),
             doc! { "_id": 1, "a.b": 2, "home": { "0": "y" }, "list": [{ "1": 5 }], "7": 8 }
         );
+    }
+
+    #[test]
+    fn two_fields_of_one_name_are_refused() {
+        let mut updated = mongodb::bson::RawDocumentBuf::new();
+        updated.append(mongodb::bson::cstr!("a.b"), 1);
+        updated.append(mongodb::bson::cstr!("a.b"), 2);
+        let description = mongodb::bson::rawdoc! { "updatedFields": updated, "removedFields": [] };
+        let error = Update::read(description.as_bytes()).unwrap_err();
+        assert_eq!((error.kind(), error.context("field")), (ErrorKind::Unsupported, Some("a.b")));
     }
 
     #[test]

@@ -27,6 +27,8 @@
 //! Indexes and views come after the data, so their changes are handed to the caller.
 
 mod capped;
+#[cfg(test)]
+mod converges;
 mod define;
 mod diff;
 mod events;
