@@ -47,6 +47,7 @@ pub(super) struct Made {
 pub(super) struct Building {
     pub planned: Planned,
     pub token: String,
+    pub held: super::journal::Held,
     made: Mutex<Vec<std::sync::Arc<Made>>>,
     stage: Mutex<Stage>,
 }
@@ -87,8 +88,9 @@ impl Made {
 }
 
 impl Building {
-    pub(super) fn new(planned: Planned, token: &str) -> Self {
-        Self { planned, token: token.to_owned(), made: Mutex::default(), stage: Mutex::new(Stage::Planned) }
+    pub(super) fn new(planned: Planned, token: &str, silence: std::time::Duration) -> Self {
+        let held = super::journal::Held::new(&planned.to, token, silence);
+        Self { planned, token: token.to_owned(), held, made: Mutex::default(), stage: Mutex::new(Stage::Planned) }
     }
 
     /// Takes what the backup knows of the collections of the database.
@@ -142,7 +144,12 @@ impl Building {
     /// Makes what documents need.
     pub(super) async fn create(&self, server: &Server) -> Result<()> {
         *locked(&self.stage) = Stage::Made;
-        super::journal::begin(server, &self.planned.to, &self.token).await?;
+        self.held.begin(server).await?;
+        // Two that begin at once see each other: each writes before it looks.
+        let others = super::journal::remains(server, &self.planned.to).await?;
+        if others.iter().any(|other| other.token != self.token) {
+            return Err(super::journal::busy(&self.planned.to));
+        }
         for made in self.made().iter().filter(|made| made.how != How::View) {
             let mut ask = doc! { "create": made.beside(&self.token) };
             if made.how == How::Rename || made.entry.is_time_series() {
@@ -189,7 +196,7 @@ impl Building {
     /// Reads back what was written, and compares it; gives the number of documents.
     pub(super) async fn compare(&self, server: &Server, check: Check) -> Result<u64> {
         // Whatever was written before this is what is read.
-        super::journal::beat(server, &self.planned.to, &self.token).await?;
+        self.held.beat(server).await?;
         let compare = |made: std::sync::Arc<Made>| async move {
             let found = self.read_back(server, &made, check).await?;
             let wanted = made.sum();

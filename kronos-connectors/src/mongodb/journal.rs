@@ -4,17 +4,19 @@
 
 use std::time::Duration;
 
-use kronos_core::Result;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc};
+use kronos_core::{Error, ErrorKind, Result, Retry};
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::connect::{Server, is_written};
-use super::error::corrupt;
+use super::error::{corrupt, has_code};
 use super::names;
 
-/// Whoever has not told for so long that it lives is dead.
-pub(super) const SILENT: Duration = Duration::from_mins(1);
-/// So often it is told.
-pub(super) const BEAT: Duration = Duration::from_secs(10);
+/// It is told so many times within the time after which one who is silent is dead.
+const BEATS: u32 = 6;
+/// What one is told that was taken for dead.
+const LOST: &str = "another restore has taken this one for dead and has settled what it left";
+const DUPLICATE: i32 = 11000;
 /// So many things are written down at a time.
 const AT_A_TIME: usize = 100;
 
@@ -51,6 +53,8 @@ pub(super) struct Remains {
     pub state: State,
     /// Someone has told of late that it lives.
     pub is_alive: bool,
+    /// When it was told last.
+    told: Option<DateTime>,
     /// What moves.
     pub steps: Vec<Document>,
 }
@@ -59,25 +63,110 @@ fn majority() -> Document {
     doc! { "w": "majority" }
 }
 
-/// Begins a journal.
-pub(super) async fn begin(server: &Server, database: &str, token: &str) -> Result<()> {
-    // In one step: a journal without a word is one of someone dead.
-    tell(server, database, token, State::Building).await
+/// A journal, and who writes it: the restore that began it, or the one that settles what that one left.
+/// Only one does at a time, and whoever is not asked any more is told so with the next word.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub database: String,
+    /// Of the restore that began it.
+    pub token: String,
+    owner: String,
+    /// Whoever has not told for so long that it lives is dead.
+    silence: Duration,
 }
 
-/// Says how far it is, for good.
-pub(super) async fn tell(server: &Server, database: &str, token: &str, state: State) -> Result<()> {
-    let change = doc! { "$set": { "state": state.name() }, "$currentDate": { "alive": true } };
-    let update = vec![doc! { "q": { "_id": "state" }, "u": change, "upsert": true }];
-    let ask = doc! { "update": names::journal(token), "updates": update, "writeConcern": majority() };
-    server.command(database, "write the journal", ask).await.map(drop)
+impl Held {
+    /// Of a restore's own.
+    pub(super) fn new(database: &str, token: &str, silence: Duration) -> Self {
+        Self { database: database.to_owned(), token: token.to_owned(), owner: token.to_owned(), silence }
+    }
+
+    /// Begins it.
+    pub(super) async fn begin(&self, server: &Server) -> Result<()> {
+        // In one step: a journal without a word is one of someone dead.
+        self.write(server, doc! { "owner": &self.owner }, &doc! { "state": State::Building.name() }, true).await
+    }
+
+    /// Takes over what someone dead has left: only one does, and the dead one, if it wakes up, does no more.
+    pub(super) async fn claim(
+        server: &Server,
+        database: &str,
+        remains: &Remains,
+        owner: &str,
+        silence: Duration,
+    ) -> Result<Self> {
+        let held =
+            Self { database: database.to_owned(), token: remains.token.clone(), owner: owner.to_owned(), silence };
+        // If it has told anything since it was looked at, it lives.
+        let seen = match remains.told {
+            Some(told) => doc! { "alive": told },
+            None => doc! { "alive": { "$exists": false } },
+        };
+        let claimed = held.write(server, seen, &doc! { "state": remains.state.name() }, remains.told.is_none()).await;
+        claimed.map_err(|error| if is_lost(&error) { busy(database) } else { error })?;
+        Ok(held)
+    }
+
+    /// Says how far it is, for good.
+    pub(super) async fn tell(&self, server: &Server, state: State) -> Result<()> {
+        self.write(server, doc! { "owner": &self.owner }, &doc! { "state": state.name() }, false).await
+    }
+
+    /// Says that it lives. When this has come back, all that was written before is there for good, and
+    /// nobody else has taken over.
+    pub(super) async fn beat(&self, server: &Server) -> Result<()> {
+        self.write(server, doc! { "owner": &self.owner }, &doc! {}, false).await
+    }
+
+    async fn write(&self, server: &Server, if_so: Document, change: &Document, begins: bool) -> Result<()> {
+        let mut which = doc! { "_id": "state" };
+        which.extend(if_so);
+        let mut set =
+            doc! { "owner": &self.owner, "silence": i64::try_from(self.silence.as_millis()).unwrap_or(i64::MAX) };
+        set.extend(change.clone());
+        let change = doc! { "$set": set, "$currentDate": { "alive": true } };
+        let update = vec![doc! { "q": which, "u": change, "upsert": begins }];
+        let ask = doc! { "update": names::journal(&self.token), "updates": update, "writeConcern": majority() };
+        let answer = match server.command(&self.database, "write the journal", ask).await {
+            Err(error) if has_code(&error, &[DUPLICATE]) => return Err(self.lost()),
+            answer => answer?,
+        };
+        if super::catalog::number(answer.get("n")) == 0 { Err(self.lost()) } else { Ok(()) }
+    }
+
+    fn lost(&self) -> Error {
+        Error::new(ErrorKind::Conflict, LOST)
+            .with("database", &self.database)
+            .with("hint", "was it stopped, or without a network? look at what is there, and restore again")
+    }
 }
 
-/// Says that it lives. When this has come back, all that was written before is there for good.
-pub(super) async fn beat(server: &Server, database: &str, token: &str) -> Result<()> {
-    let update = vec![doc! { "q": { "_id": "state" }, "u": { "$currentDate": { "alive": true } } }];
-    let ask = doc! { "update": names::journal(token), "updates": update, "writeConcern": majority() };
-    server.command(database, "write the journal", ask).await.map(drop)
+/// Whether another restore has taken over.
+pub(super) fn is_lost(error: &Error) -> bool {
+    error.kind() == ErrorKind::Conflict && error.message() == LOST
+}
+
+/// Two restores would mix what they make.
+pub(super) fn busy(database: &str) -> Error {
+    Error::new(ErrorKind::Locked, "another restore writes into this database")
+        .with("database", database)
+        .with("hint", "wait a minute; what a killed restore has left is then finished or undone")
+        .with_retry(Retry::Later)
+}
+
+/// Says that restores live, as long as this is kept.
+pub(super) fn keep(server: &Server, held: Vec<Held>) -> AbortOnDropHandle<()> {
+    let server = server.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        loop {
+            let pause = held.iter().map(|one| one.silence / BEATS).min().unwrap_or(Duration::from_secs(10));
+            tokio::time::sleep(pause).await;
+            for one in &held {
+                // Before anything moves it is asked again, and an error counts.
+                let _ = one.beat(&server).await;
+            }
+        }
+    }))
 }
 
 /// Writes down what will move.
@@ -130,28 +219,28 @@ fn read(token: String, lines: &[Document], now: Option<mongodb::bson::DateTime>)
         }
     };
     let alive = told.and_then(|told| told.get_datetime("alive").ok());
-    let is_alive = match (alive, now) {
-        (Some(alive), Some(now)) => {
-            let silent = now.timestamp_millis().saturating_sub(alive.timestamp_millis());
-            u64::try_from(silent).unwrap_or_default() < u64::try_from(SILENT.as_millis()).unwrap_or(u64::MAX)
+    // Who writes it says how long it may be silent.
+    let silence = told.and_then(|told| told.get_i64("silence").ok());
+    let is_alive = match (alive, now, silence) {
+        (Some(alive), Some(now), Some(silence)) => {
+            now.timestamp_millis().saturating_sub(alive.timestamp_millis()) < silence
         }
         _ => false,
     };
     let steps = lines.iter().filter_map(|line| line.get_document("step").ok().cloned()).collect();
-    Ok(Remains { token, state, is_alive, steps })
+    Ok(Remains { token, state, is_alive, told: alive.copied(), steps })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use mongodb::bson::DateTime;
 
     #[test]
     fn a_journal_says_how_far_it_is_and_whether_someone_lives() {
         let at = |seconds: i64| DateTime::from_millis(seconds * 1000);
         let lines = [
             doc! { "_id": 0_i64, "step": { "name": "a" } },
-            doc! { "_id": "state", "state": "swapping", "alive": at(100) },
+            doc! { "_id": "state", "state": "swapping", "alive": at(100), "silence": 60_000_i64 },
         ];
         let found = read("t".into(), &lines, Some(at(130))).unwrap();
         assert_eq!((found.state, found.is_alive, found.steps.len()), (State::Swapping, true, 1));

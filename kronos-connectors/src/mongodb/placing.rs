@@ -10,6 +10,9 @@ use super::users::{self, Wanted};
 impl Inner {
     /// Gives the collections their places.
     pub(super) async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        for building in self.buildings.iter() {
+            building.held.beat(&self.server).await?;
+        }
         if self.request.privileges {
             let bytes = std::mem::take(&mut *locked(&self.users));
             let wanted = Wanted {
@@ -26,7 +29,7 @@ impl Inner {
         for building in self.buildings.iter() {
             // From here on the journal is what undoes or finishes it: nothing of it is just removed.
             building.is_placed();
-            let planned = Swap::plan(&self.server, building).await;
+            let planned = Swap::plan(&self.server, building, self.request.replace).await;
             let swap = match planned {
                 Ok(swap) => swap,
                 Err(error) => {

@@ -18,7 +18,7 @@ use super::content::{self, Documents, Sum};
 use super::error::{cancelled, corrupt, internal};
 use super::export::Export;
 use super::insert::Inserter;
-use super::journal::{self, BEAT};
+use super::journal::{self, Held};
 use super::plan::{Content, Form, Part};
 use super::replayed;
 use super::settings::{Check, MongodbSettings};
@@ -71,14 +71,13 @@ impl MongodbRestore {
         }
         let server = settings.open().await?;
         let mut found = plan(settings, &server, request).await?;
+        let token = token(run);
         let mut settled = false;
         for database in &found.databases {
             for remains in journal::remains(&server, &database.to).await? {
                 swap::refuse_living(&database.to, &remains)?;
-                if !remains.is_alive {
-                    swap::settle(&server, &database.to, remains).await?;
-                    settled = true;
-                }
+                swap::settle(&server, &database.to, remains, &token, settings.silence).await?;
+                settled = true;
             }
         }
         if settled {
@@ -93,14 +92,15 @@ impl MongodbRestore {
         if let Some(obstacle) = obstacles.first() {
             return Err(Error::new(ErrorKind::Config, obstacle));
         }
-        let token = token(run);
         let inner = Inner {
             settings: settings.clone(),
             run: run.clone(),
             request: request.clone(),
             contents: contents(request)?,
             server,
-            buildings: Arc::new(databases.into_iter().map(|database| Building::new(database, &token)).collect()),
+            buildings: Arc::new(
+                databases.into_iter().map(|database| Building::new(database, &token, settings.silence)).collect(),
+            ),
             token,
             users: Mutex::default(),
             made_users: Mutex::default(),
@@ -239,21 +239,11 @@ impl Inner {
     }
 
     async fn make(&self) -> Result<()> {
+        let held: Vec<Held> = self.buildings.iter().map(|building| building.held.clone()).collect();
+        *locked(&self.beating) = Some(journal::keep(&self.server, held));
         for building in self.buildings.iter() {
             building.create(&self.server).await?;
         }
-        let (server, token) = (self.server.clone(), self.token.clone());
-        let databases: Vec<String> = self.buildings.iter().map(|building| building.planned.to.clone()).collect();
-        let beating = tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(BEAT).await;
-                for database in &databases {
-                    // Whoever cannot write to the server for a minute is told so by other means.
-                    let _ = journal::beat(&server, database, &token).await;
-                }
-            }
-        });
-        *locked(&self.beating) = Some(AbortOnDropHandle::new(beating));
         Ok(())
     }
 
@@ -340,6 +330,10 @@ impl Inner {
 
     /// Removes what was made; gives the error that led to it, with what could not be removed.
     async fn undo_after(&self, error: Error) -> Error {
+        if journal::is_lost(&error) {
+            // By now users may be those of the one who took over.
+            *locked(&self.made_users) = users::Made::default();
+        }
         match self.undo().await {
             Ok(()) => error,
             Err(left) => error.with("left behind", left.message()),

@@ -129,9 +129,12 @@ pub struct MongodbSettings {
     pub connect_timeout: Duration,
     /// How long documents are waited for before a connection counts as lost. Default 300 s.
     pub read_timeout: Duration,
+    /// After how long without a word from it a restore counts as dead, and the next one to the same
+    /// database settles what it left. Default 60 s.
+    pub silence: Duration,
 }
 
-const OPTIONS: [&str; 17] = [
+const OPTIONS: [&str; 18] = [
     "host",
     "port",
     "srv",
@@ -149,6 +152,7 @@ const OPTIONS: [&str; 17] = [
     "export",
     "connect_timeout",
     "read_timeout",
+    "silence",
 ];
 /// What connection strings often say, and what is the same for Kronos whatever they say: it asks for
 /// what it needs with each command.
@@ -178,6 +182,7 @@ impl MongodbSettings {
             export: None,
             connect_timeout: Duration::from_secs(10),
             read_timeout: Duration::from_mins(5),
+            silence: Duration::from_mins(1),
         }
     }
 
@@ -187,7 +192,7 @@ impl MongodbSettings {
     /// `auth_database` (`authSource`), `auth_mechanism` (`authMechanism`), `replica_set` (`replicaSet`),
     /// `direct` (`directConnection`), `method` (`native`, `tool`), `tools` (directories with colons
     /// between), `changes` (`auto`, `change-stream`, `oplog`, `none`), `check`
-    /// (`bytes`, `count`), `connect_timeout` and `read_timeout` (seconds), `export` (a
+    /// (`bytes`, `count`), `connect_timeout`, `read_timeout` and `silence` (seconds), `export` (a
     /// directory).
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         let mut read = Self::new("localhost");
@@ -223,6 +228,7 @@ impl MongodbSettings {
                 "export" => read.export = Some(value.into()),
                 "connect_timeout" => read.connect_timeout = seconds("connect_timeout", value)?,
                 "read_timeout" => read.read_timeout = seconds("read_timeout", value)?,
+                "silence" => read.silence = seconds("silence", value)?,
                 "method" => {
                     read.method = choice("method", value, &[("native", Method::Native), ("tool", Method::Tool)])?;
                 }

@@ -10,7 +10,7 @@ use super::catalog::Entry;
 use super::connect::Server;
 use super::error::{NO_NAMESPACE, corrupt, has_code, internal};
 use super::insert::Inserter;
-use super::journal::{self, Remains, State};
+use super::journal::{self, Held, Remains, State};
 use super::names::{self, qualified};
 use super::plan::{Form, Order, Part};
 use super::read_documents::{Sink, read};
@@ -59,13 +59,15 @@ impl What {
 pub(super) struct Swap {
     database: String,
     token: String,
+    held: Held,
     steps: Vec<Step>,
 }
 
 impl Swap {
     /// Looks what is to be moved, and writes it down.
-    pub(super) async fn plan(server: &Server, building: &Building) -> Result<Self> {
+    pub(super) async fn plan(server: &Server, building: &Building, replace: bool) -> Result<Self> {
         let database = building.planned.to.clone();
+        building.held.beat(server).await?;
         let mut steps = Vec::new();
         let made = building.made();
         for (number, entry) in target::existing(server, &database).await?.into_iter().enumerate() {
@@ -73,6 +75,10 @@ impl Swap {
                 None => entry.name == names::FUNCTIONS,
                 Some(_) => entry.name == names::FUNCTIONS || !made.iter().any(|made| made.entry.name == entry.name),
             };
+            if !stays && !replace {
+                return Err(Error::new(ErrorKind::AlreadyExists, "someone has made a collection during the restore")
+                    .with("collection", qualified(&database, &entry.name)));
+            }
             if !stays {
                 let what = match () {
                     () if entry.is_view() => What::OldView,
@@ -97,10 +103,10 @@ impl Swap {
             };
             steps.push(Step { what, number: made.number, entry: made.entry.clone(), form: made.form });
         }
-        let swap = Self { database, token: building.token.clone(), steps };
+        let swap = Self { database, token: building.token.clone(), held: building.held.clone(), steps };
         let written: Vec<Document> = swap.steps.iter().map(Step::document).collect();
         journal::plan(server, &swap.database, &swap.token, &written).await?;
-        journal::tell(server, &swap.database, &swap.token, State::Swapping).await?;
+        swap.held.tell(server, State::Swapping).await?;
         Ok(swap)
     }
 
@@ -114,11 +120,13 @@ impl Swap {
             self.rename(server, &step.entry.name, &names::old(&self.token, step.number)).await?;
         }
         for step in self.of(What::OldView) {
+            self.held.beat(server).await?;
             drop_collection(server, &self.database, &step.entry.name).await?;
         }
         for step in self.of(What::New) {
             self.rename(server, &names::new(&self.token, step.number), &step.entry.name).await?;
         }
+        self.held.beat(server).await?;
         self.make_views(server, self.of(What::NewView).map(|step| &step.entry).collect()).await
     }
 
@@ -130,13 +138,13 @@ impl Swap {
     /// The rest, as often as it takes; then what was there goes.
     pub(super) async fn finish(&self, server: &Server) -> Result<()> {
         if self.has_late() {
-            journal::tell(server, &self.database, &self.token, State::Finishing).await?;
+            self.held.tell(server, State::Finishing).await?;
             self.late(server).await?;
         }
         for step in self.steps.iter().filter(|step| matches!(step.what, What::New | What::NewLate)) {
             self.expire(server, &step.entry).await?;
         }
-        journal::tell(server, &self.database, &self.token, State::Done).await
+        self.held.tell(server, State::Done).await
     }
 
     /// Removes what was there before, and what is left of the making.
@@ -147,10 +155,12 @@ impl Swap {
     async fn late(&self, server: &Server) -> Result<()> {
         let late = || self.steps.iter().filter(|step| matches!(step.what, What::NewLate | What::NewCopy));
         for old in self.of(What::OldSeries).filter(|old| !late().any(|new| new.entry.name == old.entry.name)) {
+            self.held.beat(server).await?;
             drop_collection(server, &self.database, &old.entry.name).await?;
         }
         for step in late() {
             let (name, beside) = (&step.entry.name, names::new(&self.token, step.number));
+            self.held.beat(server).await?;
             if step.what == What::NewCopy {
                 let within = |e: Error| e.with("collection", qualified(&self.database, name));
                 self.copy(server, &beside, step).await.map_err(within)?;
@@ -189,7 +199,7 @@ impl Swap {
         read(server, &part, BATCH, &mut copying).await?;
         copying.to.finish().await?;
         indexes(server, database, name, &step.entry).await?;
-        journal::beat(server, database, &self.token).await?;
+        self.held.beat(server).await?;
         let wanted = sum_of(server, database, beside, step.form).await?;
         let found = sum_of(server, database, name, step.form).await?;
         if found != wanted {
@@ -234,6 +244,8 @@ impl Swap {
 
     /// Undoes it, as far as it was done; nothing that cannot be undone has begun.
     pub(super) async fn backward(&self, server: &Server) -> Result<()> {
+        // Where another one has settled it, these names are its own.
+        self.held.beat(server).await?;
         let now = self.names(server).await?;
         let is_there = |name: &String| now.contains(name);
         for step in self.of(What::NewView).filter(|step| is_there(&step.entry.name)) {
@@ -242,6 +254,7 @@ impl Swap {
                 .of(What::Old)
                 .any(|old| old.entry.name == step.entry.name && !is_there(&names::old(&self.token, old.number)));
             if !is_old {
+                self.held.beat(server).await?;
                 drop_collection(server, &self.database, &step.entry.name).await?;
             }
         }
@@ -260,7 +273,7 @@ impl Swap {
         let now = self.names(server).await?;
         let gone = self.of(What::OldView).filter(|step| !now.contains(&step.entry.name));
         self.make_views(server, gone.map(|step| &step.entry).collect()).await?;
-        journal::tell(server, &self.database, &self.token, State::Building).await
+        self.held.tell(server, State::Building).await
     }
 
     async fn names(&self, server: &Server) -> Result<Vec<String>> {
@@ -270,6 +283,8 @@ impl Swap {
     }
 
     async fn rename(&self, server: &Server, from: &str, to: &str) -> Result<()> {
+        // Someone may have slept since the last one, and been taken for dead.
+        self.held.beat(server).await?;
         let whole = |name: &str| format!("{}.{name}", self.database);
         let ask = doc! { "renameCollection": whole(from), "to": whole(to), "writeConcern": { "w": "majority" } };
         server.command("admin", "put a collection into its place", ask).await.map(drop).map_err(|e| {
@@ -280,9 +295,17 @@ impl Swap {
 }
 
 /// Finishes or undoes what a killed restore left, and removes the rest of it.
-pub(super) async fn settle(server: &Server, database: &str, remains: Remains) -> Result<()> {
+pub(super) async fn settle(
+    server: &Server,
+    database: &str,
+    remains: Remains,
+    owner: &str,
+    silence: std::time::Duration,
+) -> Result<()> {
+    let held = Held::claim(server, database, &remains, owner, silence).await?;
+    let _lives = journal::keep(server, vec![held.clone()]);
     let steps = remains.steps.iter().map(Step::of).collect::<Result<Vec<_>>>()?;
-    let swap = Swap { database: database.to_owned(), token: remains.token, steps };
+    let swap = Swap { database: database.to_owned(), token: remains.token, held, steps };
     match remains.state {
         State::Building | State::Done => {}
         State::Swapping => swap.backward(server).await?,
@@ -352,11 +375,8 @@ impl Sink for Copying<'_> {
 
 /// A journal of someone who lives is none of ours.
 pub(super) fn refuse_living(database: &str, remains: &Remains) -> Result<()> {
-    if remains.is_alive && matches!(remains.state, State::Swapping | State::Finishing | State::Done) {
-        return Err(Error::new(ErrorKind::Locked, "another restore puts collections into this database")
-            .with("database", database)
-            .with("hint", "wait a minute; what a killed restore has left is then finished or undone")
-            .with_retry(kronos_core::Retry::Later));
+    if remains.is_alive {
+        return Err(journal::busy(database));
     }
     if remains.token.is_empty() { Err(internal("a journal without a name")) } else { Ok(()) }
 }

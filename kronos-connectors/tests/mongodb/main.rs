@@ -4,9 +4,13 @@
 
 mod conformance;
 mod export;
+mod failures;
 mod fidelity;
 mod moments;
+mod network;
 mod parts;
+#[path = "../common/proxy.rs"]
+mod proxy;
 mod server;
 mod tool;
 
@@ -16,8 +20,10 @@ fn main() {
     let all = [
         conformance::trials(),
         export::trials(),
+        failures::trials(),
         fidelity::trials(),
         moments::trials(),
+        network::trials(),
         parts::trials(),
         tool::trials(),
     ];

@@ -133,7 +133,7 @@ async fn half_swapped(server: Server) {
         };
         let alive = DateTime::from_millis(DateTime::now().timestamp_millis() - seconds * 1000);
         let journal = vec![
-            rawdoc! { "_id": "state", "state": state, "alive": alive },
+            rawdoc! { "_id": "state", "state": state, "alive": alive, "silence": 60_000_i64 },
             step(0, "old", 0, "a"),
             step(1, "new", 0, "a"),
             step(2, "new", 1, "b"),

@@ -49,6 +49,10 @@ impl Server {
         Self { host, is_silent: build.contains_key("secantusVersion"), client }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.host.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
     pub(crate) fn settings<const N: usize>(&self, databases: [&str; N]) -> MongodbSettings {
         let general = SourceSettings {
             host: Some(self.host.clone()),
