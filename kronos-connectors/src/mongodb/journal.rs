@@ -98,10 +98,7 @@ impl Held {
         let held =
             Self { database: database.to_owned(), token: remains.token.clone(), owner: owner.to_owned(), silence };
         // If it has told anything since it was looked at, it lives.
-        let seen = match remains.told {
-            Some(told) => doc! { "alive": told },
-            None => doc! { "alive": { "$exists": false } },
-        };
+        let seen = remains.told.map_or_else(|| doc! { "alive": { "$exists": false } }, |told| doc! { "alive": told });
         let claimed = held.write(server, seen, &doc! { "state": remains.state.name() }, remains.told.is_none()).await;
         claimed.map_err(|error| if is_lost(&error) { busy(database) } else { error })?;
         Ok(held)
