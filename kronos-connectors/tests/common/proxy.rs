@@ -5,7 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 /// What happens.
@@ -45,6 +45,9 @@ struct Shared {
     /// Each piece waits for so long.
     delay: Duration,
     connections: Mutex<Vec<TcpStream>>,
+    /// Nothing passes while something is done.
+    holds_all: bool,
+    gate: RwLock<()>,
     is_over: AtomicBool,
 }
 
@@ -64,6 +67,11 @@ impl Proxy {
         Self::new(server, Trouble::Nothing, i64::MAX, words, Some(Box::new(action)), Duration::ZERO)
     }
 
+    /// The same, and until it is done nothing passes over any connection.
+    pub fn holding(server: u16, words: &[&'static str], action: impl FnOnce() + Send + 'static) -> Self {
+        Self::with(server, Trouble::Nothing, i64::MAX, words, Some(Box::new(action)), Duration::ZERO, true)
+    }
+
     fn new(
         server: u16,
         trouble: Trouble,
@@ -71,6 +79,18 @@ impl Proxy {
         words: &[&'static str],
         action: Option<Action>,
         delay: Duration,
+    ) -> Self {
+        Self::with(server, trouble, bytes, words, action, delay, false)
+    }
+
+    fn with(
+        server: u16,
+        trouble: Trouble,
+        bytes: i64,
+        words: &[&'static str],
+        action: Option<Action>,
+        delay: Duration,
+        holds_all: bool,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -82,6 +102,8 @@ impl Proxy {
             has_begun: AtomicBool::new(false),
             delay,
             connections: Mutex::default(),
+            holds_all,
+            gate: RwLock::default(),
             is_over: AtomicBool::new(false),
         });
         let accepting = shared.clone();
@@ -171,6 +193,7 @@ impl Shared {
             if self.is_last(is_client, &bytes[..read]) && !self.has_begun.swap(true, Ordering::AcqRel) {
                 let by_word = is_client && self.left.load(Ordering::Acquire) > 0;
                 if let Some(action) = self.action.lock().unwrap().take() {
+                    let _held = self.holds_all.then(|| self.gate.write().unwrap());
                     action();
                 }
                 if by_word && into.write_all(&bytes[..read]).is_err() {
@@ -183,6 +206,7 @@ impl Shared {
                     Trouble::Nothing => continue,
                 }
             }
+            drop(self.gate.read().unwrap());
             if into.write_all(&bytes[..read]).is_err() {
                 break;
             }

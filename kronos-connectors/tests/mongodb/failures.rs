@@ -9,7 +9,11 @@ use crate::proxy::Proxy;
 use crate::server::{Database, Server, assert_same, back_up, bring_back, on, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![on("failures::two_restores_at_once", two_at_once), on("failures::what_goes_while_it_is_read", gone_meanwhile)]
+    vec![
+        on("failures::two_restores_at_once", two_at_once),
+        on("failures::one_that_was_taken_for_dead_moves_nothing", taken_for_dead),
+        on("failures::what_goes_while_it_is_read", gone_meanwhile),
+    ]
 }
 
 /// Some megabytes in many documents.
@@ -109,6 +113,43 @@ async fn two_at_once(server: Server) {
         (Ok(_), Ok(_)) => panic!("two restores were both done at once"),
     }
     assert_nothing_beside(&target, "both at once").await;
+}
+
+/// Another one settles what it left and makes its own; when it is heard again, it leaves that alone.
+async fn taken_for_dead(server: Server) {
+    let (source, other) = (new(&server).await, new(&server).await);
+    other.insert("a", vec![rawdoc! { "_id": "other" }]).await;
+    let (first, others) = (repository().await, repository().await);
+    back_up(&first, &source.source()).await.unwrap();
+    back_up(&others, &other.source()).await.unwrap();
+    let options = RestoreOptions::new().with_replace();
+    for words in [&["createIndexes"][..], &["swapping"], &["renameCollection", "silence"], &["viewOn", "silence"]] {
+        let target = old(&server).await;
+        let (said, heard) = std::sync::mpsc::channel::<()>();
+        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let proxy = Proxy::holding(server.port(), words, move || {
+            said.send(()).unwrap();
+            goes_on.recv().unwrap();
+        });
+        let to = target.with(|settings| {
+            through(&proxy)(settings);
+            settings.silence = std::time::Duration::from_secs(1);
+        });
+        let second = async {
+            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
+            tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+            let done = bring_back(&others, &target.source(), &options).await;
+            go_on.send(()).unwrap();
+            done
+        };
+        let (slept, second) = tokio::join!(bring_back(&first, &to, &options), second);
+        second.unwrap_or_else(|error| panic!("{words:?}: {error:?}"));
+        let error = slept.expect_err("it went on");
+        // `SecantusDB` makes an empty collection for an update of one that is not there.
+        let found = target.all().await;
+        let found: Vec<&str> = found.lines().filter(|line| !line.starts_with("kronos-restore.")).collect();
+        assert_same(&found.join("\n"), &other.all().await, &format!("{words:?}: {error:?}"));
+    }
 }
 
 /// A collection or a whole database that is dropped is an error or whole, never a part of it.
