@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::servers::files::{self, Output, io};
+use crate::servers::files::{self, io};
+use crate::servers::output::Output;
 
 use super::content;
 use super::error::{corrupt, internal};

@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use kronos_core::{Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 
-use crate::servers::files::{self, Output, folder, io};
+use crate::servers::files::{self, folder, io};
+use crate::servers::output::Output;
 
 use super::error::internal;
 use super::globals;

@@ -3,6 +3,8 @@
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod options;
+#[cfg(any(feature = "mongodb", feature = "mysql"))]
+pub(crate) mod output;
 pub(crate) mod program;
 #[cfg_attr(
     not(any(feature = "mongodb", feature = "mysql")),
