@@ -3,6 +3,10 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod common;
+#[path = "mongodb/killed.rs"]
+mod killed;
+#[path = "../../kronos-connectors/tests/common/proxy.rs"]
+mod proxy;
 #[allow(dead_code, reason = "the connector's own tests use the rest")]
 #[path = "../../kronos-connectors/tests/mongodb/server.rs"]
 mod server;
@@ -26,6 +30,7 @@ fn main() {
             Trial::test(format!("logins ({reason})"), || Ok(())).with_ignored_flag(true)
         }
     });
+    trials.extend(killed::trials());
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
 
