@@ -3,7 +3,7 @@
 use kronos_core::{Error, ErrorKind, Result, Retry};
 use mongodb::error::ErrorKind as Driver;
 
-pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
+pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: &mongodb::error::Error, what: &'static str) -> Error {

@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use kronos_core::{Result, RunContext, StreamSender};
+
+use crate::servers::streams::{self, Read, Reads};
 
 use super::changes::Follower;
 use super::connect::Server;
 use super::pace::Pace;
 use super::plan::Part;
 use super::tool_dump::Program;
-
-/// Definitions are handed on in pieces of this size.
-const PIECE: usize = 256 << 10;
 
 /// What the streams of one dump have in common.
 #[derive(Debug)]
@@ -51,29 +51,25 @@ pub(super) struct Reading {
     pub task: Task,
 }
 
-impl Reading {
-    /// Sends it; gives the number of documents.
-    pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Option<u64>> {
+#[async_trait]
+impl Reads for Reading {
+    async fn read(&self, sender: &mut StreamSender) -> Result<Read> {
         match &self.task {
             Task::Documents { part, batch } => {
                 let lap = self.dump.pace.begin();
                 self.dump.is_followed().await?;
                 let count = self.documents(part, *batch, sender).await?;
                 lap.done();
-                Ok(Some(count))
+                Ok(Read::of_rows(count))
             }
-            Task::Program(program) => self.program(program, sender).await.map(Some),
-            Task::Changes => self.changes(sender).await.map(Some),
-            Task::Ready(bytes) => {
-                let mut rest = bytes.clone();
-                while !rest.is_empty() {
-                    sender.send(rest.split_to(rest.len().min(PIECE))).await?;
-                }
-                Ok(None)
-            }
+            Task::Program(program) => self.program(program, sender).await.map(Read::of_rows),
+            Task::Changes => self.changes(sender).await.map(Read::of_rows),
+            Task::Ready(bytes) => streams::send(bytes, sender).await.map(|()| Read::default()),
         }
     }
+}
 
+impl Reading {
     /// Waits for the last document, and sends what was written up to then; gives the number of entries.
     async fn changes(&self, sender: &mut StreamSender) -> Result<u64> {
         self.dump.pace.all().await?;

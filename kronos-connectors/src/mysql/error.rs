@@ -3,7 +3,7 @@
 use kronos_core::{Error, ErrorKind, Retry};
 use mysql_async::{DriverError, IoError};
 
-pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
+pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: mysql_async::Error, what: &'static str) -> Error {
@@ -121,6 +121,7 @@ fn hint(code: u16) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::error::echo;
 
     fn server(code: u16, message: &str) -> mysql_async::Error {
         mysql_async::ServerError { code, message: message.to_owned(), state: "HY000".to_owned() }.into()

@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use kronos_core::{Result, RunContext, StreamSender};
+
+use crate::servers::streams::{self, Read, Reads};
 
 use super::guard::Guard;
 use super::plan::Rows;
 use super::settings::MysqlSettings;
 use super::tool_dump::Program;
 use super::workers::Workers;
-
-/// Definitions are handed on in pieces of this size.
-const PIECE: usize = 256 << 10;
 
 /// What the streams of one dump have in common.
 #[derive(Debug)]
@@ -47,19 +47,13 @@ pub(super) struct Reading {
     pub task: Task,
 }
 
-impl Reading {
-    /// Sends it; gives the number of rows.
-    pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Option<u64>> {
+#[async_trait]
+impl Reads for Reading {
+    async fn read(&self, sender: &mut StreamSender) -> Result<Read> {
         match &self.task {
-            Task::Rows(rows) => self.rows(rows, sender).await.map(Some),
-            Task::Program(program) => self.program(program, sender).await.map(|()| None),
-            Task::Ready(bytes) => {
-                let mut rest = bytes.clone();
-                while !rest.is_empty() {
-                    sender.send(rest.split_to(rest.len().min(PIECE))).await?;
-                }
-                Ok(None)
-            }
+            Task::Rows(rows) => self.rows(rows, sender).await.map(Read::of_rows),
+            Task::Program(program) => self.program(program, sender).await.map(|()| Read::default()),
+            Task::Ready(bytes) => streams::send(bytes, sender).await.map(|()| Read::default()),
         }
     }
 }

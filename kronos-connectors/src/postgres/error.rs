@@ -2,7 +2,7 @@
 
 use kronos_core::{Error, ErrorKind, Retry};
 
-pub(super) use crate::servers::error::{cancelled, echo, internal, is_lost, one_line};
+pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 pub(super) use crate::servers::files::io;
 
 /// An error of the driver while doing `what`.
@@ -87,6 +87,7 @@ fn of_state(code: &str) -> (ErrorKind, Retry) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::servers::error::echo;
 
     #[test]
     fn states_get_the_kinds_that_callers_branch_on() {

@@ -132,7 +132,7 @@ pub(super) fn silent(after: std::time::Duration) -> Error {
 }
 
 fn echo_lost(error: &Error) -> Error {
-    super::error::echo(error)
+    crate::servers::error::echo(error)
         .with("snapshot", "lost as well, so the backup cannot go on")
         .with_retry(kronos_core::Retry::Never)
 }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use kronos_core::{Error, Result, RunContext, StreamSender};
 use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::sync::Mutex;
+
+use crate::servers::streams::{Read, Reads};
 
 use super::catalog::{self, Relation};
 use super::connect::Session;
@@ -82,25 +85,18 @@ pub(super) struct Reading {
     pub task: Task,
 }
 
-/// What a stream had, beside its bytes.
-#[derive(Debug, Default)]
-pub(super) struct Read {
-    pub rows: Option<u64>,
-    pub warnings: Vec<String>,
-}
-
-impl Reading {
-    pub(super) async fn read(&self, sender: &mut StreamSender) -> Result<Read> {
-        let rows = |rows| Read { rows: Some(rows), warnings: Vec::new() };
+#[async_trait]
+impl Reads for Reading {
+    async fn read(&self, sender: &mut StreamSender) -> Result<Read> {
         match &self.task {
-            Task::Rows { relation, range } => self.rows(relation, *range, sender).await.map(rows),
+            Task::Rows { relation, range } => self.rows(relation, *range, sender).await.map(Read::of_rows),
             Task::Sequences { sequences } => self.sequences(sequences, sender).await.map(|()| Read::default()),
             Task::LargeObjects { numbers } => {
                 let holder = self.holder()?;
                 let mut worker = self.dump.workers.take(&holder.database, &holder.snapshot).await?;
                 let count = large_objects::send(&mut worker, *numbers, sender).await?;
                 self.dump.workers.give_back(&holder.snapshot, worker);
-                Ok(rows(count))
+                Ok(Read::of_rows(count))
             }
             Task::Schema { tool } => self.schema(tool, sender).await,
             Task::Definition { tool, database } => {
@@ -112,7 +108,9 @@ impl Reading {
             Task::Dump { tool, database, without } => self.whole(tool, database, without, sender).await,
         }
     }
+}
 
+impl Reading {
     pub(super) fn holder(&self) -> Result<&Held> {
         self.holder.and_then(|at| self.dump.holders.get(at)).ok_or_else(|| internal("a stream without a snapshot"))
     }

@@ -11,3 +11,4 @@ pub(crate) mod program;
     allow(dead_code, reason = "PostgreSQL's programs get passwords by their environment")
 )]
 pub(crate) mod secret_file;
+pub(crate) mod streams;
