@@ -14,6 +14,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "inspect")]
+pub mod inspect;
 #[cfg(feature = "mocks")]
 pub mod mock;
 #[cfg(feature = "mongodb")]

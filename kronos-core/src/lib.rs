@@ -56,6 +56,7 @@ mod event;
 mod forget;
 mod heal;
 mod id;
+pub mod inspect;
 mod list;
 mod manifest;
 mod moving;
