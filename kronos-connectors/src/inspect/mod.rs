@@ -1,5 +1,23 @@
-//! What the database service of all engines has in common. Each engine's own part lies in its folder.
+//! The database service: any engine behind `kronos_core::inspect::Inspect`.
+//!
+//! What all engines have in common is here: how a statement is judged, runs on a task of its own, is
+//! stopped, and how its rows come back. Each engine's own part lies in its folder.
 
+mod any;
+mod backend;
+mod forward;
+mod page;
+mod rows;
+mod running;
 mod safety;
+mod service;
+mod transaction;
 
+pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
+pub(crate) use forward::{Holds, inspect_by_what_it_holds};
+pub(crate) use page::key_values;
+pub(crate) use rows::Rows;
+pub(crate) use service::Service;
+
+pub use any::AnyDatabase;
 pub use safety::judge;

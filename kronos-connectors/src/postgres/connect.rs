@@ -109,6 +109,12 @@ impl PostgresSettings {
         if place.contains(':') { format!("[{place}]:{}", self.port) } else { format!("{place}:{}", self.port) }
     }
 
+    /// For connections of a pool, which keep more statements prepared.
+    #[cfg(feature = "inspect")]
+    pub(super) fn pooled(&self, database: &str) -> PgConnectOptions {
+        self.options(database).statement_cache_capacity(100)
+    }
+
     fn options(&self, database: &str) -> PgConnectOptions {
         let mode = match self.tls.mode {
             TlsMode::Disable => PgSslMode::Disable,

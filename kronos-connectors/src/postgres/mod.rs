@@ -13,6 +13,8 @@ mod error;
 mod export;
 mod globals;
 mod holder;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod large_objects;
 mod names;
 mod own_sql;
@@ -30,5 +32,7 @@ pub(crate) mod tools;
 mod workers;
 mod write_rows;
 
+#[cfg(feature = "inspect")]
+pub use inspect::PostgresDatabase;
 pub use settings::{Method, PostgresSettings, Tls, TlsMode};
 pub use source::PostgresSource;

@@ -36,6 +36,18 @@ impl PostgresSource {
         Self::new(PostgresSettings::from_source(settings)?)
     }
 
+    /// Looks into the server, by connections of its own.
+    #[cfg(feature = "inspect")]
+    pub fn database(&self, pool: kronos_core::inspect::PoolSettings) -> Result<super::PostgresDatabase> {
+        Ok(super::PostgresDatabase::of(self.server()?.clone(), pool))
+    }
+
+    /// A source of settings that were checked.
+    #[cfg(feature = "inspect")]
+    pub(super) fn of(settings: &PostgresSettings) -> Self {
+        Self { settings: settings.clone() }
+    }
+
     /// Only a server can be read.
     fn server(&self) -> Result<&PostgresSettings> {
         match self.settings.export {

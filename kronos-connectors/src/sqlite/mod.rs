@@ -12,6 +12,8 @@ mod dump;
 mod error;
 mod ffi;
 mod header;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod look;
 mod open;
 mod order;
@@ -26,5 +28,7 @@ mod swap;
 mod target;
 mod write_out;
 
+#[cfg(feature = "inspect")]
+pub use inspect::SqliteDatabase;
 pub use settings::{SqlitePlace, SqliteSettings};
 pub use source::SqliteSource;

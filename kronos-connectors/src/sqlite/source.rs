@@ -40,6 +40,18 @@ impl SqliteSource {
     }
 
     /// Runs blocking work with the settings.
+    /// Looks into the files, by connections of its own.
+    #[cfg(feature = "inspect")]
+    pub fn database(&self, pool: kronos_core::inspect::PoolSettings) -> super::SqliteDatabase {
+        super::SqliteDatabase::of(self.settings.clone(), pool)
+    }
+
+    /// A source of settings that were checked.
+    #[cfg(feature = "inspect")]
+    pub(super) fn of(settings: &SqliteSettings) -> Self {
+        Self { settings: settings.clone() }
+    }
+
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&SqliteSettings) -> Result<T> + Send + 'static,

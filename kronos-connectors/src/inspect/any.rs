@@ -1,0 +1,56 @@
+//! A database of any engine.
+
+use std::sync::Arc;
+
+use kronos_core::inspect::{Inspect, PoolSettings};
+use kronos_core::{Engine, Error, ErrorKind, Result, SourceSettings};
+
+use super::{Holds, inspect_by_what_it_holds};
+
+/// A database of any engine of this build, for programs that hold one without knowing which.
+/// Cheap to clone; all clones share one pool.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum AnyDatabase {
+    /// A PostgreSQL server.
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<crate::postgres::PostgresDatabase>),
+    /// A file of SQLite, or several.
+    #[cfg(feature = "sqlite")]
+    Sqlite(Arc<crate::sqlite::SqliteDatabase>),
+    /// One from elsewhere.
+    Other(Arc<dyn Inspect>),
+}
+
+impl AnyDatabase {
+    /// Opens a source; connects to nothing yet.
+    pub fn open(engine: &str, settings: &SourceSettings, pool: PoolSettings) -> Result<Self> {
+        let engine = Engine::new(engine)?;
+        let _ = (settings, &pool);
+        match engine.as_str() {
+            #[cfg(feature = "postgres")]
+            "postgres" => {
+                Ok(Self::Postgres(Arc::new(crate::postgres::PostgresSource::from_source(settings)?.database(pool)?)))
+            }
+            #[cfg(feature = "sqlite")]
+            "sqlite" => Ok(Self::Sqlite(Arc::new(crate::sqlite::SqliteSource::from_source(settings)?.database(pool)))),
+            name => Err(Error::new(ErrorKind::Unsupported, "this build cannot look into such a database")
+                .with("engine", name)
+                .with("hint", "each engine is a cargo feature of kronos-connectors")),
+        }
+    }
+}
+
+impl Holds for AnyDatabase {
+    fn held(&self) -> &dyn Inspect {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(database) => database.as_ref(),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(database) => database.as_ref(),
+            Self::Other(database) => database.as_ref(),
+        }
+    }
+}
+
+inspect_by_what_it_holds!(AnyDatabase);

@@ -1,0 +1,105 @@
+//! Which rows of a statement make a page, and how the next one is found.
+
+use kronos_core::inspect::{PageRequest, ResultColumn, Value};
+use kronos_core::{Error, ErrorKind, Result};
+
+use super::backend::{Browse, Statement};
+use super::safety;
+
+/// A statement whose rows make a page.
+#[derive(Debug)]
+pub(super) struct Paged {
+    pub statement: Statement,
+    /// Rows to pass over.
+    pub skip: u64,
+    /// Rows to take: one more than the page has, to know whether there are others.
+    pub take: u64,
+}
+
+/// The statement as it is; or, where that changes nothing else, for the page's rows only.
+pub(super) fn of_statement(read: &safety::Statement, parameters: &[Value], page: &PageRequest) -> Result<Paged> {
+    let (skip, take) = (page.skipped()?, page.size + 1);
+    if page.after.is_some() {
+        return Err(Error::new(ErrorKind::Config, "only the rows of a table have a key to go on from")
+            .with("hint", "give the number of the page, or the name of the table"));
+    }
+    let mut statement = Statement { text: read.body.clone(), parameters: parameters.to_vec() };
+    if read.limitable {
+        statement.text = limited(&read.body, take, skip);
+        return Ok(Paged { statement, skip: 0, take });
+    }
+    Ok(Paged { statement, skip, take })
+}
+
+/// The rows of a table.
+pub(super) fn of_table(browse: &Browse, page: &PageRequest) -> Result<Paged> {
+    let (skip, take) = (page.skipped()?, page.size + 1);
+    let text = limited(&browse.text, take, skip);
+    Ok(Paged { statement: Statement { text, parameters: browse.parameters.clone() }, skip: 0, take })
+}
+
+/// A comment at the end of the text ends with its line.
+fn limited(text: &str, take: u64, skip: u64) -> String {
+    format!("{text}\nLIMIT {take} OFFSET {skip}")
+}
+
+/// Where a page of a table ends: the key of its last row, as text that [`key_values`] reads again.
+pub(super) fn place(columns: &[ResultColumn], key: &[String], row: Option<&Vec<Value>>) -> Option<String> {
+    let row = row?;
+    let value = |name: &String| {
+        let at = columns.iter().position(|column| column.name == *name)?;
+        row.get(at).filter(|value| **value != Value::Null)
+    };
+    let values: Option<Vec<&Value>> = key.iter().map(value).collect();
+    values.filter(|values| !values.is_empty()).and_then(|values| serde_json::to_string(&values).ok())
+}
+
+/// The values of a key out of a place; `Config` when it is none.
+pub(crate) fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
+    let wrong = || {
+        Error::new(ErrorKind::Config, "this is no place where a page of this table ended")
+            .with("hint", "take the `next` of the page before, as it is")
+    };
+    let values: Vec<serde_json::Value> = serde_json::from_str(place).map_err(|_| wrong())?;
+    if values.len() != columns {
+        return Err(wrong());
+    }
+    values.into_iter().map(|value| of_json(value).ok_or_else(wrong)).collect()
+}
+
+fn of_json(value: serde_json::Value) -> Option<Value> {
+    use serde_json::Value as Json;
+    match value {
+        Json::Bool(value) => Some(Value::Bool(value)),
+        Json::String(text) => Some(Value::Text(text)),
+        Json::Number(number) => number
+            .as_i64()
+            .map(Value::Int)
+            .or_else(|| number.as_u64().map(Value::UInt))
+            .or_else(|| number.as_f64().map(Value::Float)),
+        Json::Object(object) => {
+            let digits = object.get("hex")?.as_str()?;
+            let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
+            (0..digits.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>().map(Value::Bytes)
+        }
+        Json::Null | Json::Array(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_read_as_it_was_written() {
+        let columns = ["b", "a", "c"].map(|name| ResultColumn { name: name.into(), data_type: String::new() });
+        let row = vec![Value::Bytes(vec![0, 171]), Value::Text("x'\"".into()), Value::UInt(u64::MAX)];
+        let key = ["a", "b", "c"].map(String::from);
+        let text = place(&columns, &key, Some(&row)).unwrap();
+        assert_eq!(key_values(&text, 3).unwrap(), [row[1].clone(), row[0].clone(), row[2].clone()]);
+        for wrong in ["", "[1]", "[1,2,null]", "[1,2,[3]]", "[1,2,{\"hex\":\"0g\"}]", "[1,2,{\"hex\":\"é\"}]", "{}"] {
+            assert_eq!(key_values(wrong, 3).unwrap_err().kind(), ErrorKind::Config, "{wrong}");
+        }
+        assert_eq!(place(&columns, &[], Some(&row)), None);
+    }
+}

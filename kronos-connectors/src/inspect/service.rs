@@ -1,0 +1,421 @@
+//! The service of any engine: judge, run, page, stream, health.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use kronos_core::inspect::{
+    Database, Health, Inspect, PoolStatistics, Query, QueryResult, RowCount, RowStream, Schema, Scope, Table,
+    TableInfo, TableName, Text, Transaction, Verdict,
+};
+use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::backend::{Backend, Connection, Control, Ran, Statement};
+use super::page::{self, Paged};
+use super::rows::{Received, Rows, Taken};
+use super::running::{Outcome, joined, start, stopped, supervised};
+use super::safety;
+use super::transaction::Held;
+
+/// An engine behind the one interface.
+#[derive(Debug)]
+pub(crate) struct Service<B> {
+    backend: Arc<B>,
+    /// The last answer about health, and when it was given.
+    health: Mutex<Option<(Instant, Health)>>,
+}
+
+/// A statement that runs on its own.
+struct Running {
+    rows: Received,
+    task: tokio::task::JoinHandle<Result<Option<u64>>>,
+    guard: tokio_util::sync::DropGuard,
+}
+
+impl<B: Backend> Service<B> {
+    pub(crate) fn new(backend: B) -> Self {
+        Self { backend: Arc::new(backend), health: Mutex::new(None) }
+    }
+
+    /// Does some reading of catalogs on a connection of its own, within the time for a statement.
+    async fn with<T: Send + 'static>(
+        &self,
+        database: Option<&str>,
+        work: impl for<'a> FnOnce(&'a B, &'a mut B::Connection) -> futures::future::BoxFuture<'a, Result<T>>
+        + Send
+        + 'static,
+    ) -> Result<T> {
+        let mut connection = self.backend.acquire(database).await?;
+        let (backend, limit) = (self.backend.clone(), self.backend.settings().query_timeout);
+        let (task, _guard) = start(move |gone| {
+            Box::pin(async move {
+                let outcome = supervised(&mut connection, limit, &gone, |connection| {
+                    Box::pin(async move {
+                        connection.begin(false).await?;
+                        connection.limit(limit).await?;
+                        let found = work(&backend, connection).await;
+                        let ended = connection.control(Control::Rollback).await;
+                        found.and_then(|found| ended.map(|()| found))
+                    })
+                })
+                .await;
+                settle(connection, outcome).await
+            })
+        });
+        joined(task).await
+    }
+
+    /// Begins to run a statement.
+    fn run(&self, mut connection: B::Connection, statement: Statement, query: &Query, keep: bool) -> Running {
+        let (write, limit) = (query.write, self.limit(query));
+        let (mut rows, received) = Rows::channel(write);
+        let (task, guard) = start(move |gone| {
+            Box::pin(async move {
+                let ran = supervised(&mut connection, limit, &gone, |connection| {
+                    Box::pin(async move { single(connection, &statement, &mut rows, write, limit).await })
+                });
+                match ran.await {
+                    Outcome::Ended(Ok(Ran::Whole(affected))) if keep => {
+                        connection.give_back().await;
+                        Ok(affected)
+                    }
+                    Outcome::Ended(Ok(Ran::Whole(affected))) => {
+                        connection.close().await;
+                        Ok(affected)
+                    }
+                    Outcome::Ended(Ok(Ran::Enough)) => {
+                        // The page is complete; that the rest goes on being read is all that could fail.
+                        let _ = stopped(connection.stop().as_ref()).await;
+                        connection.close().await;
+                        Ok(None)
+                    }
+                    other => settle(connection, other).await.map(|_| None),
+                }
+            })
+        });
+        Running { rows: received, task, guard }
+    }
+
+    fn limit(&self, query: &Query) -> Duration {
+        query.timeout.unwrap_or(self.backend.settings().query_timeout)
+    }
+
+    /// One page of what a statement gives.
+    async fn one_page(
+        &self,
+        connection: B::Connection,
+        paged: Paged,
+        query: &Query,
+        keep: bool,
+    ) -> Result<(Taken, Option<u64>)> {
+        let Running { rows, task, guard: _guard } = self.run(connection, paged.statement, query, keep);
+        let taken = rows.take(paged.skip, paged.take).await;
+        let affected = joined(task).await?;
+        Ok((taken, affected))
+    }
+
+    async fn statement(&self, text: &str, query: &Query) -> Result<QueryResult> {
+        let read = permitted(&self.backend.engine(), text, query)?;
+        let paged = page::of_statement(&read, &query.parameters, &query.page)?;
+        let keep = kept(&read.verdict);
+        let total = match query.page.total && read.limitable {
+            true => Some(self.total(&read.body, query).await?),
+            false => None,
+        };
+        let connection = self.backend.acquire(query.database.as_deref()).await?;
+        let (taken, affected) = self.one_page(connection, paged, query, keep).await?;
+        Ok(result(taken, affected, &[], query, total))
+    }
+
+    /// How many rows a statement gives.
+    async fn total(&self, body: &str, query: &Query) -> Result<u64> {
+        let text = format!("SELECT count(*) FROM (\n{body}\n) AS kronos_rows");
+        let statement = Statement { text, parameters: query.parameters.clone() };
+        let connection = self.backend.acquire(query.database.as_deref()).await?;
+        let (taken, _) = self.one_page(connection, Paged { statement, skip: 0, take: 1 }, query, true).await?;
+        let count = taken.rows.first().and_then(|row| row.first()).and_then(kronos_core::inspect::Value::as_i64);
+        count
+            .and_then(|count| u64::try_from(count).ok())
+            .ok_or_else(|| Error::new(ErrorKind::Internal, "the rows could not be counted"))
+    }
+
+    async fn table(&self, table: &TableName, query: &Query) -> Result<QueryResult> {
+        let database = table.database.as_deref().or(query.database.as_deref());
+        let (name, after) = (table.clone(), query.page.after.clone());
+        let browse = self
+            .with(database, move |backend, connection| {
+                Box::pin(async move { backend.browse(connection, &name, after.as_deref()).await })
+            })
+            .await?;
+        if browse.key.is_empty() && query.page.after.is_some() {
+            return Err(Error::new(ErrorKind::Config, "the table has no key to go on from").with("table", table));
+        }
+        let total = match query.page.total {
+            true => {
+                let name = table.clone();
+                let count = self.with(database, move |backend, connection| {
+                    Box::pin(async move { backend.count(connection, &name).await })
+                });
+                Some(count.await?)
+            }
+            false => None,
+        };
+        let paged = page::of_table(&browse, &query.page)?;
+        let connection = self.backend.acquire(database).await?;
+        let (taken, affected) = self.one_page(connection, paged, query, true).await?;
+        Ok(result(taken, affected, &browse.key, query, total))
+    }
+}
+
+/// Runs a statement in a transaction that only reads, or as it is.
+async fn single<C: Connection>(
+    connection: &mut C,
+    statement: &Statement,
+    rows: &mut Rows,
+    write: bool,
+    limit: Duration,
+) -> Result<Ran> {
+    if write {
+        // Some statements are refused in a transaction, and one by itself is one.
+        connection.writing().await?;
+        connection.limit(limit).await?;
+        return connection.run(statement, rows).await;
+    }
+    connection.begin(false).await?;
+    connection.limit(limit).await?;
+    match connection.run(statement, rows).await? {
+        Ran::Enough => Ok(Ran::Enough),
+        whole @ Ran::Whole(_) => connection.control(Control::Rollback).await.map(|()| whole),
+    }
+}
+
+/// Gives a connection back if it is in order.
+pub(super) async fn settle<C: Connection, T>(mut connection: C, outcome: Outcome<T>) -> Result<T> {
+    match outcome {
+        Outcome::Ended(Ok(done)) => {
+            connection.give_back().await;
+            Ok(done)
+        }
+        Outcome::Ended(Err(error)) => {
+            let lost = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Internal);
+            let undone = if lost { false } else { ended(&mut connection).await };
+            if undone {
+                connection.give_back().await
+            } else {
+                connection.close().await
+            }
+            Err(error)
+        }
+        Outcome::Stopped(error) => {
+            connection.close().await;
+            Err(error)
+        }
+    }
+}
+
+/// Undoes what may be left of a transaction.
+async fn ended<C: Connection>(connection: &mut C) -> bool {
+    let undo = connection.control(Control::Rollback);
+    matches!(tokio::time::timeout(Duration::from_secs(5), undo).await, Ok(Ok(())))
+}
+
+/// A statement that may run, or why it may not.
+pub(super) fn permitted(engine: &Engine, text: &str, query: &Query) -> Result<safety::Statement> {
+    let read = safety::read(engine, text);
+    let refused = |message: &str| Error::new(ErrorKind::InvalidQuery, message);
+    if read.verdict.statements != 1 {
+        return Err(refused("one statement at a time").with("statements", read.verdict.statements));
+    }
+    if read.controls_transaction {
+        return Err(refused("a statement by itself cannot begin or end a transaction")
+            .with("hint", "`begin` of the service gives one"));
+    }
+    if read.verdict.requires_confirmation && !query.confirmed {
+        return Err(refused("the statement needs a confirmation")
+            .with("severity", format!("{:?}", read.verdict.severity).to_lowercase())
+            .with("because", &read.verdict));
+    }
+    Ok(read)
+}
+
+/// Whether a connection is as it was after such a statement.
+fn kept(verdict: &Verdict) -> bool {
+    use kronos_core::inspect::{Effect, Severity};
+    matches!(verdict.effect, Effect::Reads | Effect::Writes | Effect::Defines) && verdict.severity <= Severity::Low
+}
+
+pub(super) fn result(
+    mut taken: Taken,
+    affected: Option<u64>,
+    key: &[String],
+    query: &Query,
+    total: Option<u64>,
+) -> QueryResult {
+    let found = taken.rows.len() as u64;
+    let size = usize::try_from(query.page.size).unwrap_or(usize::MAX);
+    taken.rows.truncate(size);
+    let next = page::place(&taken.columns, key, taken.rows.last());
+    let page = query.page.filled(found, next, total);
+    QueryResult { columns: taken.columns, rows: taken.rows, rows_affected: affected.filter(|_| query.write), page }
+}
+
+#[async_trait]
+impl<B: Backend> Inspect for Service<B> {
+    fn engine(&self) -> Engine {
+        self.backend.engine()
+    }
+
+    fn describe(&self) -> String {
+        self.backend.describe()
+    }
+
+    async fn test_connection(&self) -> Result<ConnectionReport> {
+        self.backend.test().await
+    }
+
+    async fn list_databases(&self, scope: &Scope) -> Result<Vec<Database>> {
+        let scope = scope.clone();
+        let mut found = self
+            .with(None, move |backend, connection| Box::pin(async move { backend.databases(connection, &scope).await }))
+            .await?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    async fn list_schemas(&self, scope: &Scope) -> Result<Vec<Schema>> {
+        let (database, scope) = (scope.database.clone(), scope.clone());
+        let mut found = self
+            .with(database.as_deref(), move |backend, connection| {
+                Box::pin(async move { backend.schemas(connection, &scope).await })
+            })
+            .await?;
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    async fn list_tables(&self, scope: &Scope) -> Result<Vec<Table>> {
+        let (database, scope) = (scope.database.clone(), scope.clone());
+        let mut found = self
+            .with(database.as_deref(), move |backend, connection| {
+                Box::pin(async move { backend.tables(connection, &scope).await })
+            })
+            .await?;
+        found.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        Ok(found)
+    }
+
+    async fn get_table_info(&self, table: &TableName, exact: bool) -> Result<TableInfo> {
+        let name = table.clone();
+        self.with(table.database.as_deref(), move |backend, connection| {
+            Box::pin(async move {
+                let mut info = backend.table_info(connection, &name).await?;
+                if exact {
+                    info.count = RowCount::Exact(backend.count(connection, &name).await?);
+                }
+                Ok(info)
+            })
+        })
+        .await
+    }
+
+    fn judge(&self, text: &str) -> Verdict {
+        safety::judge(&self.backend.engine(), text)
+    }
+
+    async fn execute_query(&self, query: &Query) -> Result<QueryResult> {
+        // Before anything is asked of the server.
+        query.page.skipped()?;
+        match &query.text {
+            Text::Statement(text) => self.statement(text, query).await,
+            Text::Table(table) => self.table(table, query).await,
+            _ => Err(Error::new(ErrorKind::Unsupported, "this kind of query is not known")),
+        }
+    }
+
+    async fn stream_query(&self, query: &Query) -> Result<RowStream> {
+        let (statement, keep, database) = match &query.text {
+            Text::Statement(text) => {
+                let read = permitted(&self.backend.engine(), text, query)?;
+                let keep = kept(&read.verdict);
+                (Statement { text: read.body, parameters: query.parameters.clone() }, keep, query.database.clone())
+            }
+            Text::Table(table) => {
+                let (name, database) = (table.clone(), table.database.clone().or_else(|| query.database.clone()));
+                let browse = self.with(database.as_deref(), move |backend, connection| {
+                    Box::pin(async move { backend.browse(connection, &name, None).await })
+                });
+                let browse = browse.await?;
+                (Statement { text: browse.text, parameters: browse.parameters }, true, database)
+            }
+            _ => return Err(Error::new(ErrorKind::Unsupported, "this kind of query is not known")),
+        };
+        let connection = self.backend.acquire(database.as_deref()).await?;
+        let Running { mut rows, task, guard } = self.run(connection, statement, query, keep);
+        let columns = rows.columns().await;
+        if columns.is_empty() && task.is_finished() {
+            joined(task).await?;
+            return Ok(RowStream::new(columns, futures::stream::empty()));
+        }
+        let end = async move {
+            let ended = joined(task).await.map(drop);
+            drop(guard);
+            ended
+        };
+        Ok(RowStream::new(columns, rows.stream(end)))
+    }
+
+    async fn begin(&self, database: Option<&str>, write: bool) -> Result<Box<dyn Transaction>> {
+        let limit = self.backend.settings().query_timeout;
+        let mut connection = self.backend.acquire(database).await?;
+        let gone = CancellationToken::new();
+        let begun = supervised(&mut connection, limit, &gone, |connection| {
+            Box::pin(async move { connection.begin(write).await })
+        });
+        match begun.await {
+            Outcome::Ended(Ok(())) => Ok(Box::new(Held::new(connection, self.backend.engine(), write, limit))),
+            other => settle(connection, other)
+                .await
+                .and_then(|()| Err(Error::new(ErrorKind::Internal, "a transaction was begun and not kept"))),
+        }
+    }
+
+    async fn health(&self) -> Health {
+        let mut last = self.health.lock().await;
+        let settings = self.backend.settings();
+        if let Some((asked, health)) = last.as_ref().filter(|(asked, _)| asked.elapsed() < settings.health_for) {
+            let _ = asked;
+            return health.clone();
+        }
+        let health = Health::of(&self.round_trip().await, self.backend.statistics(), settings);
+        *last = Some((Instant::now(), health.clone()));
+        health
+    }
+
+    fn pool(&self) -> PoolStatistics {
+        self.backend.statistics()
+    }
+
+    async fn close(&self) {
+        self.backend.close().await;
+    }
+}
+
+impl<B: Backend> Service<B> {
+    async fn round_trip(&self) -> Result<Duration> {
+        let mut connection = self.backend.acquire(None).await?;
+        let limit = self.backend.settings().query_timeout;
+        let begun = Instant::now();
+        let (task, _guard) = start(move |gone| {
+            Box::pin(async move {
+                let pinged = supervised(&mut connection, limit, &gone, |connection| {
+                    Box::pin(async move { connection.ping().await })
+                });
+                let outcome = pinged.await;
+                settle(connection, outcome).await
+            })
+        });
+        joined(task).await.map(|()| begun.elapsed())
+    }
+}

@@ -1,0 +1,149 @@
+//! A transaction on a connection that is held until it ends.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kronos_core::inspect::{Query, QueryResult, Text, Transaction};
+use kronos_core::{Engine, Error, ErrorKind, Result};
+use tokio_util::sync::CancellationToken;
+
+use super::backend::{Connection, Control, Ran, Statement};
+use super::page;
+use super::rows::Rows;
+use super::running::{Outcome, joined, start, supervised};
+use super::service::{permitted, settle};
+
+/// The held connection. It is away while a statement runs on it.
+#[derive(Debug)]
+pub(super) struct Held<C: Connection> {
+    connection: Option<C>,
+    engine: Engine,
+    write: bool,
+    limit: Duration,
+}
+
+impl<C: Connection> Held<C> {
+    pub(super) fn new(connection: C, engine: Engine, write: bool, limit: Duration) -> Self {
+        Self { connection: Some(connection), engine, write, limit }
+    }
+
+    /// Does `work` on a task of its own. If the caller goes, or the work has to be stopped, the
+    /// connection is closed, and with it the transaction is undone.
+    async fn run<T: Send + 'static>(
+        &mut self,
+        limit: Duration,
+        work: impl for<'a> FnOnce(&'a mut C) -> futures::future::BoxFuture<'a, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let mut connection = self.connection.take().ok_or_else(over)?;
+        let (task, _guard) = start(move |gone| {
+            Box::pin(async move {
+                match supervised(&mut connection, limit, &gone, work).await {
+                    Outcome::Ended(Err(error)) if error.kind() == ErrorKind::ConnectionFailed => {
+                        connection.close().await;
+                        Err(error)
+                    }
+                    Outcome::Ended(done) if !gone.is_cancelled() => Ok((connection, done)),
+                    Outcome::Ended(done) => {
+                        connection.close().await;
+                        done.and(Err(over()))
+                    }
+                    Outcome::Stopped(error) => {
+                        connection.close().await;
+                        Err(error.with("note", "the transaction is undone"))
+                    }
+                }
+            })
+        });
+        let (connection, done) = joined(task).await?;
+        self.connection = Some(connection);
+        done
+    }
+
+    async fn end(mut self, control: Control) -> Result<()> {
+        let limit = self.limit;
+        let ended = self.run(limit, move |connection| Box::pin(connection.control(control))).await;
+        if let Some(connection) = self.connection.take() {
+            return settle(connection, Outcome::Ended(ended)).await;
+        }
+        ended
+    }
+
+    async fn mark(&mut self, control: Control) -> Result<()> {
+        self.run(self.limit, move |connection| Box::pin(connection.control(control))).await
+    }
+}
+
+fn over() -> Error {
+    Error::new(ErrorKind::InvalidQuery, "the transaction is over").with("hint", "begin another one")
+}
+
+#[async_trait]
+impl<C: Connection> Transaction for Held<C> {
+    async fn execute(&mut self, query: &Query) -> Result<QueryResult> {
+        let Text::Statement(text) = &query.text else {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "in a transaction, the rows of a table are read by a SELECT",
+            ));
+        };
+        if query.database.is_some() {
+            return Err(Error::new(ErrorKind::Config, "a transaction is in the database that it was begun in"));
+        }
+        let read = permitted(&self.engine, text, query)?;
+        let paged = page::of_statement(&read, &query.parameters, &query.page)?;
+        let (mut rows, received) = Rows::channel(true);
+        let (limit, statement): (_, Statement) = (query.timeout.unwrap_or(self.limit), paged.statement);
+        let ran = self.run(limit, move |connection| {
+            Box::pin(async move {
+                connection.limit(limit).await?;
+                connection.run(&statement, &mut rows).await
+            })
+        });
+        let (ran, taken) = tokio::join!(ran, received.take(paged.skip, paged.take));
+        let affected = match ran? {
+            Ran::Whole(affected) => affected,
+            Ran::Enough => None,
+        };
+        Ok(super::service::result(taken, affected.filter(|_| self.write), &[], &query.clone().writing(), None))
+    }
+
+    async fn savepoint(&mut self, name: &str) -> Result<()> {
+        self.mark(Control::Savepoint(name.to_owned())).await
+    }
+
+    async fn rollback_to(&mut self, name: &str) -> Result<()> {
+        self.mark(Control::RollbackTo(name.to_owned())).await
+    }
+
+    async fn release(&mut self, name: &str) -> Result<()> {
+        self.mark(Control::Release(name.to_owned())).await
+    }
+
+    async fn commit(self: Box<Self>) -> Result<()> {
+        self.end(Control::Commit).await
+    }
+
+    async fn rollback(self: Box<Self>) -> Result<()> {
+        self.end(Control::Rollback).await
+    }
+}
+
+impl<C: Connection> Drop for Held<C> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        // Outside of a runtime the connection is closed as it is dropped, which undoes it as well.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let limit = self.limit;
+            runtime.spawn(async move {
+                let mut connection = connection;
+                let gone = CancellationToken::new();
+                let undone = supervised(&mut connection, limit, &gone, |connection| {
+                    Box::pin(connection.control(Control::Rollback))
+                });
+                let outcome = undone.await;
+                // Nobody is left to be told.
+                let _ = settle(connection, outcome).await;
+            });
+        }
+    }
+}

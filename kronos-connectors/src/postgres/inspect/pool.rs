@@ -1,0 +1,185 @@
+//! Pools of connections, one for each database: PostgreSQL has no way from one to another.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use sqlx::Executor;
+use sqlx::postgres::{PgPool, PgPoolOptions};
+
+use super::super::PostgresSource;
+use super::super::settings::PostgresSettings;
+use super::connection::{Pooled, query_error};
+use super::{catalog, table};
+use crate::inspect::{Backend, Browse};
+
+/// What makes values come out the same everywhere: of floats every digit, dates in one form.
+const SESSION: &str = "\
+    SET datestyle = 'ISO, YMD';\
+    SET intervalstyle = 'postgres';\
+    SET extra_float_digits = 3;\
+    SET bytea_output = 'hex';\
+    SET standard_conforming_strings = on;\
+    SET client_min_messages = 'warning'";
+
+/// The pools of one server.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    settings: Arc<PostgresSettings>,
+    bounds: PoolSettings,
+    pools: Mutex<HashMap<String, PgPool>>,
+    waiting: AtomicU32,
+}
+
+/// One more caller that waits, as long as it lives.
+struct Waiting<'a>(&'a AtomicU32);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicU32) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Pool {
+    pub(in super::super) fn new(settings: PostgresSettings, bounds: PoolSettings) -> Self {
+        Self { settings: Arc::new(settings), bounds, pools: Mutex::default(), waiting: AtomicU32::new(0) }
+    }
+
+    /// The database that is meant when none is named.
+    fn default_database(&self) -> &str {
+        self.settings.databases.first().unwrap_or(&self.settings.maintenance_database)
+    }
+
+    fn pool(&self, database: &str) -> PgPool {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let make = || {
+            let bounds = &self.bounds;
+            PgPoolOptions::new()
+                .max_connections(bounds.max_connections)
+                .min_connections(bounds.min_connections.min(bounds.max_connections))
+                .acquire_timeout(bounds.acquire_timeout)
+                .idle_timeout(bounds.idle_timeout)
+                .max_lifetime(bounds.max_lifetime)
+                // The question that each connection is asked as it is handed out tests it as well.
+                .test_before_acquire(false)
+                .after_connect(|connection, _| {
+                    Box::pin(async move { connection.execute(sqlx::raw_sql(SESSION)).await.map(drop) })
+                })
+                .connect_lazy_with(self.settings.pooled(database))
+        };
+        pools.entry(database.to_owned()).or_insert_with(make).clone()
+    }
+
+    /// Why no connection was to be had.
+    async fn unavailable(&self, pool: &PgPool, database: &str) -> Error {
+        if pool.size() < self.bounds.max_connections {
+            // The pool tries for as long as it may; what it met, it does not say.
+            match self.settings.open(database).await {
+                Err(error) => return error,
+                Ok(session) => session.close().await,
+            }
+        }
+        Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
+            .with("connections", self.bounds.max_connections)
+            .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
+            .with_retry(Retry::Later)
+    }
+}
+
+#[async_trait]
+impl Backend for Pool {
+    type Connection = Pooled;
+
+    fn engine(&self) -> Engine {
+        Engine::POSTGRES
+    }
+
+    fn describe(&self) -> String {
+        PostgresSource::of(&self.settings).describe()
+    }
+
+    fn settings(&self) -> &PoolSettings {
+        &self.bounds
+    }
+
+    async fn test(&self) -> Result<ConnectionReport> {
+        PostgresSource::of(&self.settings).test_connection().await
+    }
+
+    async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {
+        let database = database.unwrap_or_else(|| self.default_database());
+        let pool = self.pool(database);
+        loop {
+            let waiting = Waiting::new(&self.waiting);
+            let connection = match pool.acquire().await {
+                Ok(connection) => connection,
+                Err(sqlx::Error::PoolTimedOut) => return Err(self.unavailable(&pool, database).await),
+                Err(sqlx::Error::PoolClosed) => {
+                    return Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed"));
+                }
+                Err(error) => return Err(query_error(error, "connect")),
+            };
+            drop(waiting);
+            // One that the server has ended meanwhile is no use; the pool has others, or makes them.
+            if let Some(pooled) = Pooled::new(connection, self.settings.clone(), database).await? {
+                return Ok(pooled);
+            }
+        }
+    }
+
+    fn statistics(&self) -> PoolStatistics {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = PoolStatistics { max: self.bounds.max_connections, ..PoolStatistics::default() };
+        for pool in pools.values() {
+            let (size, idle) = (pool.size(), u32::try_from(pool.num_idle()).unwrap_or(u32::MAX));
+            all.size += size;
+            all.idle += idle.min(size);
+        }
+        all.active = all.size - all.idle;
+        all.waiting = self.waiting.load(Ordering::Relaxed);
+        all
+    }
+
+    async fn close(&self) {
+        let pools: Vec<PgPool> = self.pools.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for pool in pools {
+            // A statement that still runs holds it up; it ends in its own time.
+            let _ = tokio::time::timeout(Duration::from_secs(5), pool.close()).await;
+        }
+    }
+
+    async fn databases(&self, connection: &mut Pooled, scope: &Scope) -> Result<Vec<Database>> {
+        catalog::databases(connection, scope).await
+    }
+
+    async fn schemas(&self, connection: &mut Pooled, scope: &Scope) -> Result<Vec<Schema>> {
+        catalog::schemas(connection, scope).await
+    }
+
+    async fn tables(&self, connection: &mut Pooled, scope: &Scope) -> Result<Vec<Table>> {
+        catalog::tables(connection, scope).await
+    }
+
+    async fn table_info(&self, connection: &mut Pooled, name: &TableName) -> Result<TableInfo> {
+        table::info(connection, name).await
+    }
+
+    async fn count(&self, connection: &mut Pooled, name: &TableName) -> Result<u64> {
+        table::count(connection, name).await
+    }
+
+    async fn browse(&self, connection: &mut Pooled, name: &TableName, after: Option<&str>) -> Result<Browse> {
+        table::browse(connection, name, after).await
+    }
+}

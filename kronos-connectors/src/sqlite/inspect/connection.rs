@@ -1,0 +1,253 @@
+//! One connection to a file, and a statement on it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool::managed::Object;
+use kronos_core::inspect::{ResultColumn, Value};
+use kronos_core::{Error, ErrorKind, Result};
+use rusqlite::fallible_iterator::FallibleIterator;
+use rusqlite::types::ValueRef;
+use rusqlite::{Batch, InterruptHandle};
+
+use super::super::error::{self, internal};
+use super::guard;
+use super::pool::{Opener, Shared, blocking};
+use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop};
+
+/// An open file.
+pub(crate) struct Opened {
+    live: Shared,
+    interrupt: Arc<InterruptHandle>,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
+    pub(super) fn new(connection: rusqlite::Connection, path: &Path) -> Self {
+        let interrupt = Arc::new(connection.get_interrupt_handle());
+        Self { live: Arc::new(Mutex::new(connection)), interrupt, path: path.to_owned() }
+    }
+}
+
+/// A connection out of the pool; closed when it is dropped without being given back.
+#[derive(Debug)]
+pub(crate) struct Pooled(Option<Object<Opener>>);
+
+impl Pooled {
+    pub(super) fn new(object: Object<Opener>) -> Self {
+        Self(Some(object))
+    }
+
+    /// Works with it on a thread that may block.
+    pub(super) async fn with<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let opened = self.0.as_ref().ok_or_else(|| internal("a connection was used after its end"))?;
+        let (live, path) = (opened.live.clone(), opened.path.clone());
+        blocking(move || {
+            let mut connection = live.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection).map_err(|error| query_error(error, &path))
+        })
+        .await
+    }
+
+    async fn execute(&mut self, sql: String) -> Result<()> {
+        self.with(move |live| live.execute_batch(&sql)).await
+    }
+
+    /// What the connection may do from now on.
+    async fn permit(&mut self, write: bool) -> Result<()> {
+        self.with(move |live| {
+            // To take the guard away takes it away, and to set the pragma takes that.
+            live.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)?;
+            live.pragma_update(None, "query_only", !write)?;
+            if write { Ok(()) } else { live.authorizer(Some(guard::reading)) }
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl Connection for Pooled {
+    async fn ping(&mut self) -> Result<()> {
+        self.with(|live| live.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))).await
+    }
+
+    async fn writing(&mut self) -> Result<()> {
+        self.permit(true).await
+    }
+
+    async fn begin(&mut self, write: bool) -> Result<()> {
+        self.permit(write).await?;
+        self.execute(if write { "BEGIN IMMEDIATE" } else { "BEGIN" }.to_owned()).await
+    }
+
+    /// There is no server that would; the statement is interrupted.
+    async fn limit(&mut self, _: Duration) -> Result<()> {
+        Ok(())
+    }
+
+    async fn run(&mut self, statement: &Statement, rows: &mut Rows) -> Result<Ran> {
+        let statement = statement.clone();
+        // The thread outlives a caller that goes; it ends with its reader, or is interrupted.
+        let mut rows = rows.clone();
+        let opened = self.0.as_ref().ok_or_else(|| internal("a connection was used after its end"))?;
+        let (live, path) = (opened.live.clone(), opened.path.clone());
+        blocking(move || {
+            let connection = live.lock().unwrap_or_else(PoisonError::into_inner);
+            run(&connection, &statement, &mut rows, &path)
+        })
+        .await
+    }
+
+    async fn control(&mut self, control: Control) -> Result<()> {
+        let sql = match control {
+            // A statement that failed may have ended it.
+            Control::Rollback => {
+                return self
+                    .with(|live| if live.is_autocommit() { Ok(()) } else { live.execute_batch("ROLLBACK") })
+                    .await;
+            }
+            Control::Commit => "COMMIT".to_owned(),
+            Control::Savepoint(name) => format!("SAVEPOINT {}", ident(&name)),
+            Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(&name)),
+            Control::Release(name) => format!("RELEASE SAVEPOINT {}", ident(&name)),
+        };
+        self.execute(sql).await
+    }
+
+    fn stop(&self) -> Box<dyn Stop> {
+        Box::new(Interrupt(self.0.as_ref().map(|opened| opened.interrupt.clone())))
+    }
+
+    async fn give_back(mut self) {
+        drop(self.0.take());
+    }
+
+    async fn close(self) {}
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let Some(object) = self.0.take() {
+            // Out of the pool, and closed with the last who holds it.
+            drop(Object::take(object));
+        }
+    }
+}
+
+struct Interrupt(Option<Arc<InterruptHandle>>);
+
+#[async_trait]
+impl Stop for Interrupt {
+    async fn stop(&self) -> Result<()> {
+        if let Some(handle) = &self.0 {
+            handle.interrupt();
+        }
+        Ok(())
+    }
+}
+
+/// An identifier in SQL, always quoted.
+pub(super) fn ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn run(connection: &rusqlite::Connection, statement: &Statement, rows: &mut Rows, path: &Path) -> Result<Ran> {
+    let failed = |error| query_error(error, path);
+    let mut texts = Batch::new(connection, &statement.text);
+    let Some(mut prepared) = texts.next().map_err(failed)? else {
+        return Err(Error::new(ErrorKind::InvalidQuery, "there is no statement"));
+    };
+    // What comes after it need not be a statement that could run: that there is something is enough.
+    if !matches!(texts.next(), Ok(None)) {
+        return Err(Error::new(ErrorKind::InvalidQuery, "one statement at a time"));
+    }
+    if prepared.parameter_count() != statement.parameters.len() {
+        return Err(Error::new(ErrorKind::InvalidQuery, "the number of values is not that of the parameters")
+            .with("parameters", prepared.parameter_count())
+            .with("values", statement.parameters.len()));
+    }
+    for (place, value) in (1..).zip(&statement.parameters) {
+        bind(&mut prepared, place, value).map_err(failed)?;
+    }
+    let columns: Vec<ResultColumn> = prepared
+        .columns()
+        .map(|column| ResultColumn {
+            name: column.name().to_owned(),
+            data_type: column.decl_type().unwrap_or_default().to_owned(),
+        })
+        .collect();
+    let (width, changes) = (columns.len(), connection.total_changes());
+    if width > 0 {
+        rows.columns_blocking(columns);
+    }
+    let mut found = prepared.raw_query();
+    while let Some(row) = found.next().map_err(failed)? {
+        let values: rusqlite::Result<Vec<Value>> = (0..width).map(|at| row.get_ref(at).map(value)).collect();
+        if !rows.row_blocking(values.map_err(failed)?) {
+            return Ok(Ran::Enough);
+        }
+    }
+    Ok(Ran::Whole(Some(connection.total_changes() - changes)))
+}
+
+fn bind(prepared: &mut rusqlite::Statement<'_>, place: usize, value: &Value) -> rusqlite::Result<()> {
+    match value {
+        Value::Null => prepared.raw_bind_parameter(place, rusqlite::types::Null),
+        Value::Bool(value) => prepared.raw_bind_parameter(place, value),
+        Value::Int(value) => prepared.raw_bind_parameter(place, value),
+        // SQLite has no larger numbers; as text none of its digits is lost.
+        Value::UInt(value) => match i64::try_from(*value) {
+            Ok(value) => prepared.raw_bind_parameter(place, value),
+            Err(_) => prepared.raw_bind_parameter(place, value.to_string()),
+        },
+        Value::Float(value) => prepared.raw_bind_parameter(place, value),
+        Value::Text(value) => prepared.raw_bind_parameter(place, value),
+        Value::Bytes(value) => prepared.raw_bind_parameter(place, value),
+        Value::Json(value) => prepared.raw_bind_parameter(place, value.to_string()),
+    }
+}
+
+fn value(value: ValueRef<'_>) -> Value {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Int(value),
+        ValueRef::Real(value) => Value::Float(value),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Value::Text(text.to_owned()),
+            Err(_) => Value::Bytes(bytes.to_vec()),
+        },
+        ValueRef::Blob(bytes) => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+/// An error with the kind that callers of the service branch on.
+pub(super) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
+    use rusqlite::ErrorCode;
+    let text = error.to_string();
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::Unknown) if text.starts_with("no such table") || text.starts_with("no such column") => {
+            if text.starts_with("no such table") { ErrorKind::NotFound } else { ErrorKind::InvalidQuery }
+        }
+        Some(ErrorCode::Unknown) => ErrorKind::InvalidQuery,
+        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => ErrorKind::QueryFailed,
+        Some(ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied) => {
+            return Error::new(ErrorKind::PermissionDenied, "the session only reads")
+                .with("path", path.display())
+                .with("sqlite", super::super::error::one_line(&error))
+                .with("hint", "a writing one has to be asked for");
+        }
+        _ => return error::sqlite(error, path),
+    };
+    Error::new(kind, text.lines().next().unwrap_or_default().to_owned()).with("path", path.display())
+}

@@ -1,0 +1,220 @@
+//! Pools of connections, one for each file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool::managed::{self, Metrics, PoolError, RecycleError, TimeoutType};
+use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use rusqlite::OpenFlags;
+
+use super::super::SqliteSource;
+use super::super::error::{self, internal};
+use super::super::settings::SqliteSettings;
+use super::connection::{Opened, Pooled};
+use super::{catalog, table};
+use crate::inspect::{Backend, Browse};
+
+/// How long a lock of another program is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// The pools of some files.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    settings: SqliteSettings,
+    bounds: PoolSettings,
+    pools: Mutex<HashMap<PathBuf, managed::Pool<Opener>>>,
+}
+
+/// Opens one file, and closes what is too old.
+#[derive(Debug)]
+pub(crate) struct Opener {
+    path: PathBuf,
+    bounds: PoolSettings,
+}
+
+impl managed::Manager for Opener {
+    type Type = Opened;
+    type Error = Error;
+
+    async fn create(&self) -> Result<Opened> {
+        let path = self.path.clone();
+        blocking(move || open(&path)).await
+    }
+
+    async fn recycle(&self, _: &mut Opened, metrics: &Metrics) -> managed::RecycleResult<Error> {
+        if metrics.age() > self.bounds.max_lifetime {
+            return Err(RecycleError::message("too old"));
+        }
+        Ok(())
+    }
+}
+
+/// Work that blocks, off the async threads.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| internal("a thread of SQLite failed"))?
+}
+
+/// Never makes a file.
+fn open(path: &Path) -> Result<Opened> {
+    let found = std::fs::metadata(path).map_err(|e| error::io(e, path))?;
+    if !found.is_file() {
+        return Err(Error::new(ErrorKind::Config, "not a regular file").with("path", path.display()));
+    }
+    // SQLite removes the side files of a WAL database again only if it may write.
+    let write = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let failed = |e| error::sqlite(e, path);
+    let connection = rusqlite::Connection::open_with_flags(path, write).map_err(failed)?;
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON").map_err(failed)?;
+    // Only now is the file really read.
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
+    Ok(Opened::new(connection, path))
+}
+
+impl Pool {
+    pub(in super::super) fn new(settings: SqliteSettings, bounds: PoolSettings) -> Self {
+        Self { settings, bounds, pools: Mutex::default() }
+    }
+
+    /// The files by name.
+    pub(super) fn files(&self) -> Result<Vec<(String, PathBuf)>> {
+        self.settings.source_files()
+    }
+
+    /// The file that is meant; without a name the first.
+    fn file(&self, database: Option<&str>) -> Result<PathBuf> {
+        let files = self.files()?;
+        let found = match database {
+            None => files.first(),
+            Some(name) => files.iter().find(|(file, _)| file == name),
+        };
+        found.map(|(_, path)| path.clone()).ok_or_else(|| {
+            let known: Vec<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+            Error::new(ErrorKind::NotFound, "there is no such database")
+                .with("database", database.unwrap_or_default())
+                .with("known", known.join(", "))
+        })
+    }
+
+    fn pool(&self, path: &Path) -> Result<managed::Pool<Opener>> {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(path) {
+            return Ok(pool.clone());
+        }
+        let opener = Opener { path: path.to_owned(), bounds: self.bounds.clone() };
+        let pool = managed::Pool::builder(opener)
+            .max_size(self.bounds.max_connections as usize)
+            .runtime(deadpool::Runtime::Tokio1)
+            .wait_timeout(Some(self.bounds.acquire_timeout))
+            .build()
+            .map_err(|e| internal(e.to_string()))?;
+        pools.insert(path.to_owned(), pool.clone());
+        Ok(pool)
+    }
+
+    /// Closes what nobody has used for long, but for a few.
+    fn trim(&self, pool: &managed::Pool<Opener>) {
+        let mut idle = pool.status().available;
+        let (least, longest) = (self.bounds.min_connections as usize, self.bounds.idle_timeout);
+        pool.retain(|_, metrics| {
+            let stays = idle <= least || metrics.last_used() < longest;
+            idle -= usize::from(!stays);
+            stays
+        });
+    }
+}
+
+#[async_trait]
+impl Backend for Pool {
+    type Connection = Pooled;
+
+    fn engine(&self) -> Engine {
+        Engine::SQLITE
+    }
+
+    fn describe(&self) -> String {
+        SqliteSource::of(&self.settings).describe()
+    }
+
+    fn settings(&self) -> &PoolSettings {
+        &self.bounds
+    }
+
+    async fn test(&self) -> Result<ConnectionReport> {
+        SqliteSource::of(&self.settings).test_connection().await
+    }
+
+    async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {
+        let path = self.file(database)?;
+        let pool = self.pool(&path)?;
+        self.trim(&pool);
+        match pool.get().await {
+            Ok(object) => Ok(Pooled::new(object)),
+            Err(PoolError::Timeout(TimeoutType::Wait)) => {
+                Err(Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
+                    .with("connections", self.bounds.max_connections)
+                    .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
+                    .with_retry(Retry::Later))
+            }
+            Err(PoolError::Backend(error)) => Err(error),
+            Err(PoolError::Closed) => Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed")),
+            Err(other) => Err(internal(other.to_string())),
+        }
+    }
+
+    fn statistics(&self) -> PoolStatistics {
+        let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = PoolStatistics { max: self.bounds.max_connections, ..PoolStatistics::default() };
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        for pool in pools.values() {
+            let status = pool.status();
+            all.size += number(status.size);
+            all.idle += number(status.available);
+            all.waiting += number(status.waiting);
+        }
+        all.active = all.size.saturating_sub(all.idle);
+        all
+    }
+
+    async fn close(&self) {
+        for pool in self.pools.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            pool.close();
+        }
+    }
+
+    async fn databases(&self, _: &mut Pooled, _: &Scope) -> Result<Vec<Database>> {
+        catalog::databases(self.files()?).await
+    }
+
+    /// There are none within a file.
+    async fn schemas(&self, _: &mut Pooled, _: &Scope) -> Result<Vec<Schema>> {
+        Ok(Vec::new())
+    }
+
+    async fn tables(&self, connection: &mut Pooled, scope: &Scope) -> Result<Vec<Table>> {
+        let system = scope.system;
+        connection.with(move |live| catalog::tables(live, system)).await
+    }
+
+    async fn table_info(&self, connection: &mut Pooled, name: &TableName) -> Result<TableInfo> {
+        let name = name.clone();
+        connection.with(move |live| table::info(live, &name)).await
+    }
+
+    async fn count(&self, connection: &mut Pooled, name: &TableName) -> Result<u64> {
+        let name = name.clone();
+        connection.with(move |live| table::count(live, &name)).await
+    }
+
+    async fn browse(&self, connection: &mut Pooled, name: &TableName, after: Option<&str>) -> Result<Browse> {
+        let (name, after) = (name.clone(), after.map(str::to_owned));
+        connection.with(move |live| table::browse(live, &name, after.as_deref())).await
+    }
+}
+
+/// A connection that is shared with the thread that works on it.
+pub(super) type Shared = Arc<Mutex<rusqlite::Connection>>;
