@@ -31,18 +31,22 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// Counts the rows.
     async fn count(&self, connection: &mut Self::Connection, table: &TableName) -> Result<u64>;
 
-    /// The statement that reads a table by its key, after the row with these values of it.
-    async fn browse(&self, connection: &mut Self::Connection, table: &TableName, after: Option<&str>)
-    -> Result<Browse>;
+    /// How a table is read by its key.
+    async fn browse(&self, connection: &mut Self::Connection, table: &TableName) -> Result<Browse>;
+    /// The condition of the rows that come after one with these values of the key, and the values of
+    /// its parameters. The names are quoted.
+    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>);
 }
 
 /// A table to be read by its key.
 #[derive(Debug, Default)]
 pub(crate) struct Browse {
+    /// The statement without condition and order.
     pub text: String,
-    pub parameters: Vec<Value>,
     /// The columns of the key, in its order; empty when there is none to go by.
     pub key: Vec<String>,
+    /// The same, quoted.
+    pub quoted: Vec<String>,
 }
 
 /// One statement as it is run.

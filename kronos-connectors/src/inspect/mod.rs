@@ -5,6 +5,7 @@
 
 mod any;
 mod backend;
+mod count;
 mod forward;
 mod page;
 mod rows;
@@ -14,8 +15,8 @@ mod service;
 mod transaction;
 
 pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
+pub(crate) use count::{Count, One};
 pub(crate) use forward::{Holds, inspect_by_what_it_holds};
-pub(crate) use page::key_values;
 pub(crate) use rows::Rows;
 pub(crate) use service::Service;
 

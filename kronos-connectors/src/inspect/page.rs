@@ -3,7 +3,7 @@
 use kronos_core::inspect::{PageRequest, ResultColumn, Value};
 use kronos_core::{Error, ErrorKind, Result};
 
-use super::backend::{Browse, Statement};
+use super::backend::{Backend, Browse, Statement};
 use super::safety;
 
 /// A statement whose rows make a page.
@@ -23,19 +23,36 @@ pub(super) fn of_statement(read: &safety::Statement, parameters: &[Value], page:
         return Err(Error::new(ErrorKind::Config, "only the rows of a table have a key to go on from")
             .with("hint", "give the number of the page, or the name of the table"));
     }
-    let mut statement = Statement { text: read.body.clone(), parameters: parameters.to_vec() };
-    if read.limitable {
-        statement.text = limited(&read.body, take, skip);
-        return Ok(Paged { statement, skip: 0, take });
-    }
-    Ok(Paged { statement, skip, take })
+    let statement = Statement { text: read.body.clone(), parameters: parameters.to_vec() };
+    if read.limitable { of_rows(statement, page) } else { Ok(Paged { statement, skip, take }) }
 }
 
-/// The rows of a table.
-pub(super) fn of_table(browse: &Browse, page: &PageRequest) -> Result<Paged> {
+/// All rows of a table, by its key where it has one, from a place on.
+pub(super) fn of_table<B: Backend>(backend: &B, browse: &Browse, after: Option<&str>) -> Result<Statement> {
+    let mut statement = Statement { text: browse.text.clone(), parameters: Vec::new() };
+    if browse.key.is_empty() {
+        return match after {
+            None => Ok(statement),
+            Some(_) => Err(Error::new(ErrorKind::Config, "the table has no key to go on from")
+                .with("hint", "give the number of the page")),
+        };
+    }
+    if let Some(place) = after {
+        let (condition, parameters) = backend.beyond(&browse.quoted, key_values(place, browse.key.len())?);
+        statement.text.push_str(" WHERE ");
+        statement.text.push_str(&condition);
+        statement.parameters = parameters;
+    }
+    statement.text.push_str(" ORDER BY ");
+    statement.text.push_str(&browse.quoted.join(", "));
+    Ok(statement)
+}
+
+/// The rows of a page only, of a statement that may be limited.
+pub(super) fn of_rows(mut statement: Statement, page: &PageRequest) -> Result<Paged> {
     let (skip, take) = (page.skipped()?, page.size + 1);
-    let text = limited(&browse.text, take, skip);
-    Ok(Paged { statement: Statement { text, parameters: browse.parameters.clone() }, skip: 0, take })
+    statement.text = limited(&statement.text, take, skip);
+    Ok(Paged { statement, skip: 0, take })
 }
 
 /// A comment at the end of the text ends with its line.
@@ -55,7 +72,7 @@ pub(super) fn place(columns: &[ResultColumn], key: &[String], row: Option<&Vec<V
 }
 
 /// The values of a key out of a place; `Config` when it is none.
-pub(crate) fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
+fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
     let wrong = || {
         Error::new(ErrorKind::Config, "this is no place where a page of this table ended")
             .with("hint", "take the `next` of the page before, as it is")

@@ -62,17 +62,17 @@ pub(super) struct Taken {
 }
 
 impl Received {
-    /// The columns, or nothing when the statement has none or fails before it has them.
-    pub(super) async fn columns(&mut self) -> Vec<ResultColumn> {
-        match self.0.recv().await {
-            Some(Item::Columns(columns)) => columns,
-            _ => Vec::new(),
+    /// The columns, or nothing when the statement has ended without any.
+    pub(super) async fn columns(&mut self) -> Option<Vec<ResultColumn>> {
+        match self.0.recv().await? {
+            Item::Columns(columns) => Some(columns),
+            Item::Row(_) => None,
         }
     }
 
     /// Passes over `skip` rows and takes at most `take`; then no more are wanted.
     pub(super) async fn take(mut self, skip: u64, take: u64) -> Taken {
-        let mut taken = Taken { columns: self.columns().await, rows: Vec::new() };
+        let mut taken = Taken { columns: self.columns().await.unwrap_or_default(), rows: Vec::new() };
         let mut skipped = 0;
         while (taken.rows.len() as u64) < take {
             match self.0.recv().await {

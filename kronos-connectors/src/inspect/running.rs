@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backend::{Connection, Stop};
 
 /// How long a statement that was stopped may take to end, and how long stopping may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// When one that goes on is stopped again.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What became of work on a connection.
 #[derive(Debug)]
@@ -40,15 +42,24 @@ where
         () = gone.cancelled() => Error::new(ErrorKind::Cancelled, "nobody waits for the statement any more"),
         () = sleep(limit) => timed_out(limit),
     };
-    let stopped = stopped(stop.as_ref()).await;
-    match timeout(PATIENCE, work).await {
-        // It was quicker than its end.
-        Ok(Ok(done)) => Outcome::Ended(Ok(done)),
-        Ok(Err(_)) => Outcome::Stopped(error),
-        Err(_) => Outcome::Stopped(match stopped {
-            Ok(()) => error.with("note", "the server was told to end the statement, and has not said that it did"),
-            Err(why) => error.with("note", format!("the statement could not be ended on the server: {why}")),
-        }),
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let stopped = stopped(stop.as_ref()).await;
+        match timeout(AGAIN, &mut work).await {
+            // It was quicker than its end.
+            Ok(Ok(done)) => return Outcome::Ended(Ok(done)),
+            Ok(Err(_)) => return Outcome::Stopped(error),
+            // It may not have begun when it was stopped: once more.
+            Err(_) if Instant::now() < patience => {}
+            Err(_) => return Outcome::Stopped(unheard(error, stopped)),
+        }
+    }
+}
+
+fn unheard(error: Error, stopped: Result<()>) -> Error {
+    match stopped {
+        Ok(()) => error.with("note", "the server was told to end the statement, and has not said that it did"),
+        Err(why) => error.with("note", format!("the statement could not be ended on the server: {why}")),
     }
 }
 

@@ -12,7 +12,7 @@ use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backend, Connection, Control, Ran, Statement};
+use super::backend::{Backend, Browse, Connection, Control, Ran, Statement};
 use super::page::{self, Paged};
 use super::rows::{Received, Rows, Taken};
 use super::running::{Outcome, joined, start, stopped, supervised};
@@ -141,17 +141,16 @@ impl<B: Backend> Service<B> {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "the rows could not be counted"))
     }
 
+    async fn browse(&self, database: Option<&str>, table: &TableName) -> Result<Browse> {
+        let name = table.clone();
+        self.with(database, move |backend, connection| Box::pin(async move { backend.browse(connection, &name).await }))
+            .await
+    }
+
     async fn table(&self, table: &TableName, query: &Query) -> Result<QueryResult> {
         let database = table.database.as_deref().or(query.database.as_deref());
-        let (name, after) = (table.clone(), query.page.after.clone());
-        let browse = self
-            .with(database, move |backend, connection| {
-                Box::pin(async move { backend.browse(connection, &name, after.as_deref()).await })
-            })
-            .await?;
-        if browse.key.is_empty() && query.page.after.is_some() {
-            return Err(Error::new(ErrorKind::Config, "the table has no key to go on from").with("table", table));
-        }
+        let browse = self.browse(database, table).await?;
+        let statement = page::of_table(self.backend.as_ref(), &browse, query.page.after.as_deref())?;
         let total = match query.page.total {
             true => {
                 let name = table.clone();
@@ -162,7 +161,7 @@ impl<B: Backend> Service<B> {
             }
             false => None,
         };
-        let paged = page::of_table(&browse, &query.page)?;
+        let paged = page::of_rows(statement, &query.page)?;
         let connection = self.backend.acquire(database).await?;
         let (taken, affected) = self.one_page(connection, paged, query, true).await?;
         Ok(result(taken, affected, &browse.key, query, total))
@@ -342,22 +341,19 @@ impl<B: Backend> Inspect for Service<B> {
                 (Statement { text: read.body, parameters: query.parameters.clone() }, keep, query.database.clone())
             }
             Text::Table(table) => {
-                let (name, database) = (table.clone(), table.database.clone().or_else(|| query.database.clone()));
-                let browse = self.with(database.as_deref(), move |backend, connection| {
-                    Box::pin(async move { backend.browse(connection, &name, None).await })
-                });
-                let browse = browse.await?;
-                (Statement { text: browse.text, parameters: browse.parameters }, true, database)
+                let database = table.database.clone().or_else(|| query.database.clone());
+                let browse = self.browse(database.as_deref(), table).await?;
+                (page::of_table(self.backend.as_ref(), &browse, query.page.after.as_deref())?, true, database)
             }
             _ => return Err(Error::new(ErrorKind::Unsupported, "this kind of query is not known")),
         };
         let connection = self.backend.acquire(database.as_deref()).await?;
         let Running { mut rows, task, guard } = self.run(connection, statement, query, keep);
-        let columns = rows.columns().await;
-        if columns.is_empty() && task.is_finished() {
+        let Some(columns) = rows.columns().await else {
+            // It has none, or failed before it had them.
             joined(task).await?;
-            return Ok(RowStream::new(columns, futures::stream::empty()));
-        }
+            return Ok(RowStream::new(Vec::new(), futures::stream::empty()));
+        };
         let end = async move {
             let ended = joined(task).await.map(drop);
             drop(guard);

@@ -89,7 +89,7 @@ fn may_use(path: &Path) -> bool {
     access(path, Access::READ_OK).is_ok() && access(beside, Access::READ_OK | Access::WRITE_OK).is_ok()
 }
 
-pub(super) fn one_line(error: &rusqlite::Error) -> String {
+fn one_line(error: &rusqlite::Error) -> String {
     error.to_string().replace('\n', " ")
 }
 

@@ -15,7 +15,7 @@ use super::super::error::failed;
 use super::super::names::{ident, literal};
 use super::super::settings::PostgresSettings;
 use super::values;
-use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop};
+use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
 
 /// How long it may take to hand a connection back, or to close it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -26,6 +26,7 @@ const PREPARED: i64 = 50;
 #[derive(Debug)]
 pub(crate) struct Pooled {
     connection: Option<PoolConnection<Postgres>>,
+    _active: One,
     settings: Arc<PostgresSettings>,
     database: String,
     pid: i32,
@@ -35,10 +36,12 @@ impl Pooled {
     /// Takes it over; `None` when the server has ended it.
     pub(super) async fn new(
         connection: PoolConnection<Postgres>,
+        active: One,
         settings: Arc<PostgresSettings>,
         database: &str,
     ) -> Result<Option<Self>> {
-        let mut pooled = Self { connection: Some(connection), settings, database: database.to_owned(), pid: 0 };
+        let mut pooled =
+            Self { connection: Some(connection), _active: active, settings, database: database.to_owned(), pid: 0 };
         match pooled.row::<(i32,)>("ask for the connection's process", "SELECT pg_catalog.pg_backend_pid()").await {
             Ok((pid,)) => pooled.pid = pid,
             Err(error) if error.kind() == ErrorKind::ConnectionFailed => return Ok(None),

@@ -1,12 +1,11 @@
 //! Pools of connections, one for each database: PostgreSQL has no way from one to another.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName};
+use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
 use sqlx::Executor;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -15,7 +14,7 @@ use super::super::PostgresSource;
 use super::super::settings::PostgresSettings;
 use super::connection::{Pooled, query_error};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse};
+use crate::inspect::{Backend, Browse, Count};
 
 /// What makes values come out the same everywhere: of floats every digit, dates in one form.
 const SESSION: &str = "\
@@ -32,28 +31,19 @@ pub(crate) struct Pool {
     settings: Arc<PostgresSettings>,
     bounds: PoolSettings,
     pools: Mutex<HashMap<String, PgPool>>,
-    waiting: AtomicU32,
-}
-
-/// One more caller that waits, as long as it lives.
-struct Waiting<'a>(&'a AtomicU32);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicU32) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    active: Count,
+    waiting: Count,
 }
 
 impl Pool {
     pub(in super::super) fn new(settings: PostgresSettings, bounds: PoolSettings) -> Self {
-        Self { settings: Arc::new(settings), bounds, pools: Mutex::default(), waiting: AtomicU32::new(0) }
+        Self {
+            settings: Arc::new(settings),
+            bounds,
+            pools: Mutex::default(),
+            active: Count::default(),
+            waiting: Count::default(),
+        }
     }
 
     /// The database that is meant when none is named.
@@ -121,7 +111,7 @@ impl Backend for Pool {
         let database = database.unwrap_or_else(|| self.default_database());
         let pool = self.pool(database);
         loop {
-            let waiting = Waiting::new(&self.waiting);
+            let waiting = self.waiting.one();
             let connection = match pool.acquire().await {
                 Ok(connection) => connection,
                 Err(sqlx::Error::PoolTimedOut) => return Err(self.unavailable(&pool, database).await),
@@ -132,7 +122,7 @@ impl Backend for Pool {
             };
             drop(waiting);
             // One that the server has ended meanwhile is no use; the pool has others, or makes them.
-            if let Some(pooled) = Pooled::new(connection, self.settings.clone(), database).await? {
+            if let Some(pooled) = Pooled::new(connection, self.active.one(), self.settings.clone(), database).await? {
                 return Ok(pooled);
             }
         }
@@ -146,8 +136,9 @@ impl Backend for Pool {
             all.size += size;
             all.idle += idle.min(size);
         }
-        all.active = all.size - all.idle;
-        all.waiting = self.waiting.load(Ordering::Relaxed);
+        // What is neither is about to be opened or closed.
+        all.active = self.active.now();
+        all.waiting = self.waiting.now();
         all
     }
 
@@ -179,7 +170,12 @@ impl Backend for Pool {
         table::count(connection, name).await
     }
 
-    async fn browse(&self, connection: &mut Pooled, name: &TableName, after: Option<&str>) -> Result<Browse> {
-        table::browse(connection, name, after).await
+    async fn browse(&self, connection: &mut Pooled, name: &TableName) -> Result<Browse> {
+        table::browse(connection, name).await
+    }
+
+    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>) {
+        let places: Vec<String> = (1..=values.len()).map(|place| format!("${place}")).collect();
+        (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
     }
 }

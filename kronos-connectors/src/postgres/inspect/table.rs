@@ -8,7 +8,7 @@ use kronos_core::{Error, ErrorKind, Result};
 use super::super::names::{ident, qualified};
 use super::catalog::{estimate, kind_of};
 use super::connection::Pooled;
-use crate::inspect::{Browse, key_values};
+use crate::inspect::Browse;
 
 /// A table that was found.
 struct Found {
@@ -230,7 +230,7 @@ pub(super) async fn count(connection: &mut Pooled, table: &TableName) -> Result<
     connection.number("count the rows", sql).await.map(|rows| u64::try_from(rows).unwrap_or_default())
 }
 
-pub(super) async fn browse(connection: &mut Pooled, table: &TableName, after: Option<&str>) -> Result<Browse> {
+pub(super) async fn browse(connection: &mut Pooled, table: &TableName) -> Result<Browse> {
     let found = find(connection, table).await?;
     let key: Vec<(String,)> = connection
         .rows(
@@ -243,19 +243,7 @@ pub(super) async fn browse(connection: &mut Pooled, table: &TableName, after: Op
         )
         .await?;
     let key: Vec<String> = key.into_iter().map(|(name,)| name).collect();
-    let from = format!("SELECT * FROM {}", qualified(&found.schema, &found.name));
-    if key.is_empty() {
-        return Ok(Browse { text: from, ..Browse::default() });
-    }
-    let names: Vec<String> = key.iter().map(|name| ident(name)).collect();
-    let names = names.join(", ");
-    let (place, parameters) = match after {
-        None => (String::new(), Vec::new()),
-        Some(place) => {
-            let values = key_values(place, key.len())?;
-            let holders: Vec<String> = (1..=values.len()).map(|place| format!("${place}")).collect();
-            (format!(" WHERE ({names}) > ({})", holders.join(", ")), values)
-        }
-    };
-    Ok(Browse { text: format!("{from}{place} ORDER BY {names}"), parameters, key })
+    let text = format!("SELECT * FROM {}", qualified(&found.schema, &found.name));
+    let quoted = key.iter().map(|name| ident(name)).collect();
+    Ok(Browse { text, key, quoted })
 }

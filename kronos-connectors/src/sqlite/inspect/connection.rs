@@ -1,6 +1,7 @@
 //! One connection to a file, and a statement on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -17,10 +18,15 @@ use super::guard;
 use super::pool::{Opener, Shared, blocking};
 use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop};
 
+/// Instructions of SQLite between two looks at whether to stop.
+const STEPS: std::ffi::c_int = 10_000;
+
 /// An open file.
 pub(crate) struct Opened {
     live: Shared,
     interrupt: Arc<InterruptHandle>,
+    /// What runs is to end. An interrupt alone would miss a statement that has not begun yet.
+    stopped: Arc<AtomicBool>,
     path: PathBuf,
 }
 
@@ -31,9 +37,11 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Opened {
-    pub(super) fn new(connection: rusqlite::Connection, path: &Path) -> Self {
-        let interrupt = Arc::new(connection.get_interrupt_handle());
-        Self { live: Arc::new(Mutex::new(connection)), interrupt, path: path.to_owned() }
+    pub(super) fn new(mut connection: rusqlite::Connection, path: &Path) -> rusqlite::Result<Self> {
+        let (interrupt, stopped) = (Arc::new(connection.get_interrupt_handle()), Arc::new(AtomicBool::new(false)));
+        let flag = stopped.clone();
+        connection.progress_handler(STEPS, Some(move || flag.load(Ordering::Relaxed)))?;
+        Ok(Self { live: Arc::new(Mutex::new(connection)), interrupt, stopped, path: path.to_owned() })
     }
 }
 
@@ -126,7 +134,7 @@ impl Connection for Pooled {
     }
 
     fn stop(&self) -> Box<dyn Stop> {
-        Box::new(Interrupt(self.0.as_ref().map(|opened| opened.interrupt.clone())))
+        Box::new(Interrupt(self.0.as_ref().map(|opened| (opened.interrupt.clone(), opened.stopped.clone()))))
     }
 
     async fn give_back(mut self) {
@@ -145,12 +153,14 @@ impl Drop for Pooled {
     }
 }
 
-struct Interrupt(Option<Arc<InterruptHandle>>);
+/// Ends what runs on a connection, and whatever would run on it later.
+struct Interrupt(Option<(Arc<InterruptHandle>, Arc<AtomicBool>)>);
 
 #[async_trait]
 impl Stop for Interrupt {
     async fn stop(&self) -> Result<()> {
-        if let Some(handle) = &self.0 {
+        if let Some((handle, stopped)) = &self.0 {
+            stopped.store(true, Ordering::Relaxed);
             handle.interrupt();
         }
         Ok(())
@@ -234,20 +244,21 @@ fn value(value: ValueRef<'_>) -> Value {
 /// An error with the kind that callers of the service branch on.
 pub(super) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
     use rusqlite::ErrorCode;
-    let text = error.to_string();
-    let kind = match error.sqlite_error_code() {
-        Some(ErrorCode::Unknown) if text.starts_with("no such table") || text.starts_with("no such column") => {
-            if text.starts_with("no such table") { ErrorKind::NotFound } else { ErrorKind::InvalidQuery }
-        }
+    let (code, text) = match &error {
+        rusqlite::Error::SqlInputError { error, msg, .. } => (Some(error.code), msg.clone()),
+        other => (other.sqlite_error_code(), other.to_string()),
+    };
+    let kind = match code {
+        Some(ErrorCode::Unknown) if text.starts_with("no such table") => ErrorKind::NotFound,
         Some(ErrorCode::Unknown) => ErrorKind::InvalidQuery,
         Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig) => ErrorKind::QueryFailed,
         Some(ErrorCode::ReadOnly | ErrorCode::AuthorizationForStatementDenied) => {
             return Error::new(ErrorKind::PermissionDenied, "the session only reads")
                 .with("path", path.display())
-                .with("sqlite", super::super::error::one_line(&error))
+                .with("sqlite", text)
                 .with("hint", "a writing one has to be asked for");
         }
         _ => return error::sqlite(error, path),
     };
-    Error::new(kind, text.lines().next().unwrap_or_default().to_owned()).with("path", path.display())
+    Error::new(kind, text.lines().next().unwrap_or_default()).with("path", path.display())
 }

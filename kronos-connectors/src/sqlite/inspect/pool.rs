@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, TimeoutType};
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName};
+use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
 use rusqlite::OpenFlags;
 
@@ -72,7 +72,7 @@ fn open(path: &Path) -> Result<Opened> {
     connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON").map_err(failed)?;
     // Only now is the file really read.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
-    Ok(Opened::new(connection, path))
+    Opened::new(connection, path).map_err(failed)
 }
 
 impl Pool {
@@ -210,9 +210,14 @@ impl Backend for Pool {
         connection.with(move |live| table::count(live, &name)).await
     }
 
-    async fn browse(&self, connection: &mut Pooled, name: &TableName, after: Option<&str>) -> Result<Browse> {
-        let (name, after) = (name.clone(), after.map(str::to_owned));
-        connection.with(move |live| table::browse(live, &name, after.as_deref())).await
+    async fn browse(&self, connection: &mut Pooled, name: &TableName) -> Result<Browse> {
+        let name = name.clone();
+        connection.with(move |live| table::browse(live, &name)).await
+    }
+
+    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>) {
+        let places: Vec<&str> = values.iter().map(|_| "?").collect();
+        (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
     }
 }
 

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::catalog::{estimates, kind_of};
 use super::connection::ident;
 use super::definition::Definition;
-use crate::inspect::{Browse, key_values};
+use crate::inspect::Browse;
 
 /// The table as it is written in the schema; names of tables are compared without regard to case.
 fn find(live: &Connection, table: &TableName) -> Result<(String, TableKind, bool)> {
@@ -173,7 +173,7 @@ pub(super) fn count(live: &Connection, table: &TableName) -> Result<u64> {
         .map(|rows| u64::try_from(rows).unwrap_or_default())
 }
 
-pub(super) fn browse(live: &Connection, table: &TableName, after: Option<&str>) -> Result<Browse> {
+pub(super) fn browse(live: &Connection, table: &TableName) -> Result<Browse> {
     let (name, kind, without_rowid) = find(live, table)?;
     let from = format!("SELECT * FROM {}", ident(&name));
     // A key that may hold NULLs, as SQLite's may, is none to go by.
@@ -188,16 +188,6 @@ pub(super) fn browse(live: &Connection, table: &TableName, after: Option<&str>) 
     if kind != TableKind::Table || key.is_empty() || !firm(&key)? {
         return Ok(Browse { text: from, ..Browse::default() });
     }
-    let names: Vec<String> = key.iter().map(|name| ident(name)).collect();
-    let names = names.join(", ");
-    let (place, parameters) = match after {
-        None => (String::new(), Vec::new()),
-        Some(place) => {
-            let wrong = |error: kronos_core::Error| rusqlite::Error::InvalidParameterName(error.to_string());
-            let values = key_values(place, key.len()).map_err(wrong)?;
-            let holders: Vec<&str> = values.iter().map(|_| "?").collect();
-            (format!(" WHERE ({names}) > ({})", holders.join(", ")), values)
-        }
-    };
-    Ok(Browse { text: format!("{from}{place} ORDER BY {names}"), parameters, key })
+    let quoted = key.iter().map(|name| ident(name)).collect();
+    Ok(Browse { text: from, key, quoted })
 }
