@@ -15,6 +15,9 @@ pub enum AnyDatabase {
     /// A PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(Arc<crate::postgres::PostgresDatabase>),
+    /// A MySQL or MariaDB server.
+    #[cfg(feature = "mysql")]
+    Mysql(Arc<crate::mysql::MysqlDatabase>),
     /// A file of SQLite, or several.
     #[cfg(feature = "sqlite")]
     Sqlite(Arc<crate::sqlite::SqliteDatabase>),
@@ -32,6 +35,8 @@ impl AnyDatabase {
             "postgres" => {
                 Ok(Self::Postgres(Arc::new(crate::postgres::PostgresSource::from_source(settings)?.database(pool)?)))
             }
+            #[cfg(feature = "mysql")]
+            "mysql" => Ok(Self::Mysql(Arc::new(crate::mysql::MysqlSource::from_source(settings)?.database(pool)?))),
             #[cfg(feature = "sqlite")]
             "sqlite" => Ok(Self::Sqlite(Arc::new(crate::sqlite::SqliteSource::from_source(settings)?.database(pool)))),
             name => Err(Error::new(ErrorKind::Unsupported, "this build cannot look into such a database")
@@ -46,6 +51,8 @@ impl Holds for AnyDatabase {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.as_ref(),
+            #[cfg(feature = "mysql")]
+            Self::Mysql(database) => database.as_ref(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(database) => database.as_ref(),
             Self::Other(database) => database.as_ref(),

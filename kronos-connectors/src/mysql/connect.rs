@@ -153,6 +153,12 @@ impl MysqlSettings {
         }
     }
 
+    /// For connections of a pool, which keep statements prepared.
+    #[cfg(feature = "inspect")]
+    pub(super) fn pooled(&self, secure: bool) -> OptsBuilder {
+        self.options(secure).stmt_cache_size(100)
+    }
+
     fn options(&self, secure: bool) -> OptsBuilder {
         let place = self.place();
         let mut options = OptsBuilder::default()

@@ -17,6 +17,8 @@ mod export;
 mod globals;
 mod guard;
 mod insert;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod journal;
 mod lines;
 mod load;
@@ -46,5 +48,7 @@ mod watch;
 mod workers;
 mod write_rows;
 
+#[cfg(feature = "inspect")]
+pub use inspect::MysqlDatabase;
 pub use settings::{Check, Consistency, Method, MysqlSettings, Tls, TlsMode};
 pub use source::MysqlSource;

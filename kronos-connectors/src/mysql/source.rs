@@ -35,6 +35,21 @@ impl MysqlSource {
     pub fn from_source(settings: &SourceSettings) -> Result<Self> {
         Self::new(MysqlSettings::from_source(settings)?)
     }
+
+    /// Looks into the server, by connections of its own.
+    #[cfg(feature = "inspect")]
+    pub fn database(&self, pool: kronos_core::inspect::PoolSettings) -> Result<super::MysqlDatabase> {
+        match self.settings.export {
+            None => Ok(super::MysqlDatabase::of(self.settings.clone(), pool)),
+            Some(_) => Err(Error::new(ErrorKind::Config, "a directory of exported files is no source")),
+        }
+    }
+
+    /// A source of settings that were checked.
+    #[cfg(feature = "inspect")]
+    pub(super) fn of(settings: &MysqlSettings) -> Self {
+        Self { settings: settings.clone() }
+    }
 }
 
 /// What a server is called by itself, whoever asks.

@@ -1,0 +1,254 @@
+//! One connection out of the pool, and a statement on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use kronos_core::inspect::ResultColumn;
+use kronos_core::{Error, ErrorKind, Result};
+use mysql_async::prelude::{FromRow, Queryable};
+use mysql_async::{BinaryProtocol, Conn, Params, QueryResult, Row, TextProtocol};
+
+use super::super::error::{failed, has_code};
+use super::super::names::ident;
+use super::super::settings::MysqlSettings;
+use super::values;
+use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
+
+/// How long it may take to close a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection that is closed when it is dropped without being given back.
+#[derive(Debug)]
+pub(crate) struct Pooled {
+    connection: Option<Conn>,
+    _active: One,
+    settings: Arc<MysqlSettings>,
+    id: u32,
+}
+
+impl Pooled {
+    pub(super) fn new(connection: Conn, active: One, settings: Arc<MysqlSettings>) -> Self {
+        let id = connection.id();
+        Self { connection: Some(connection), _active: active, settings, id }
+    }
+
+    fn live(&mut self) -> Result<&mut Conn> {
+        self.connection.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a connection was used after its end"))
+    }
+
+    /// Makes a database the one that names without any are of.
+    pub(super) async fn choose(&mut self, database: &str) -> Result<()> {
+        self.execute("choose the database", &format!("USE {}", ident(database))).await
+    }
+
+    pub(super) fn is_mariadb(&self) -> bool {
+        // What the driver has read of the server's greeting.
+        self.connection.as_ref().is_some_and(|live| live.server_version().0 >= 10)
+    }
+
+    /// Runs a statement of our own.
+    pub(super) async fn execute(&mut self, what: &'static str, sql: &str) -> Result<()> {
+        self.live()?.query_drop(sql).await.map_err(|error| query_error(error, what))
+    }
+
+    /// The rows of a query of our own, which is kept prepared.
+    pub(super) async fn rows<T>(&mut self, what: &'static str, sql: &str, binds: &[&str]) -> Result<Vec<T>>
+    where
+        T: FromRow + Send + 'static,
+    {
+        let values: Vec<mysql_async::Value> = binds.iter().map(|bind| (*bind).into()).collect();
+        let parameters = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
+        let rows: Vec<Row> = self.live()?.exec(sql, parameters).await.map_err(|error| query_error(error, what))?;
+        let read = |row| mysql_async::from_row_opt(row).map_err(|_| strange(what));
+        rows.into_iter().map(read).collect()
+    }
+
+    /// The rows of a statement that cannot be prepared.
+    pub(super) async fn plain_rows<T>(&mut self, what: &'static str, sql: &str) -> Result<Vec<T>>
+    where
+        T: FromRow + Send + 'static,
+    {
+        let rows: Vec<Row> = self.live()?.query(sql).await.map_err(|error| query_error(error, what))?;
+        let read = |row| mysql_async::from_row_opt(row).map_err(|_| strange(what));
+        rows.into_iter().map(read).collect()
+    }
+}
+
+fn strange(what: &'static str) -> Error {
+    Error::new(ErrorKind::Unsupported, "the server answered with values of another type than expected")
+        .with("while", what)
+}
+
+/// What a result is made of, and how its rows go on.
+macro_rules! deliver {
+    ($found:expr, $rows:expr) => {{
+        let mut found = $found;
+        let columns = found.columns_ref().to_vec();
+        if !columns.is_empty() {
+            $rows.columns(columns.iter().map(column).collect()).await;
+        }
+        while let Some(row) = found.next().await.map_err(|error| query_error(error, "read the rows"))? {
+            let values = row.unwrap().into_iter().zip(&columns).map(|(value, column)| values::of(value, column));
+            if !$rows.row(values.collect()).await {
+                return Ok(Ran::Enough);
+            }
+        }
+        let affected = found.affected_rows();
+        // Of a procedure with several results, the first is given.
+        found.drop_result().await.map_err(|error| query_error(error, "end the statement"))?;
+        Ok(Ran::Whole(Some(affected)))
+    }};
+}
+
+fn column(column: &mysql_async::Column) -> ResultColumn {
+    ResultColumn { name: column.name_str().into_owned(), data_type: values::type_name(column) }
+}
+
+#[async_trait]
+impl Connection for Pooled {
+    async fn ping(&mut self) -> Result<()> {
+        self.live()?.ping().await.map_err(|error| query_error(error, "ask for a sign of life"))
+    }
+
+    /// Outside of a transaction that only reads, it may.
+    async fn writing(&mut self) -> Result<()> {
+        Ok(())
+    }
+
+    async fn begin(&mut self, write: bool) -> Result<()> {
+        let sql = if write { "START TRANSACTION READ WRITE" } else { "START TRANSACTION READ ONLY" };
+        self.execute("begin", sql).await
+    }
+
+    async fn limit(&mut self, time: Duration) -> Result<()> {
+        // A little less than ours, so that the server is the first and the connection stays in order.
+        // MySQL has a limit for reading only; what writes is ended by ours.
+        let milliseconds = (time.as_millis().saturating_mul(19) / 20).clamp(1, u128::from(u32::MAX));
+        let sql = match self.is_mariadb() {
+            true => format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000),
+            false => format!("SET SESSION max_execution_time = {milliseconds}"),
+        };
+        self.execute("set the time limit", &sql).await
+    }
+
+    async fn run(&mut self, statement: &Statement, rows: &mut Rows) -> Result<Ran> {
+        let live = self.live()?;
+        match live.prep(statement.text.as_str()).await {
+            Ok(prepared) => {
+                if usize::from(prepared.num_params()) != statement.parameters.len() {
+                    return Err(Error::new(
+                        ErrorKind::InvalidQuery,
+                        "the number of values is not that of the parameters",
+                    )
+                    .with("parameters", prepared.num_params())
+                    .with("values", statement.parameters.len()));
+                }
+                let values: Vec<mysql_async::Value> = statement.parameters.iter().map(values::bound).collect();
+                let parameters = if values.is_empty() { Params::Empty } else { Params::Positional(values) };
+                let found: QueryResult<'_, '_, BinaryProtocol> = live
+                    .exec_iter(prepared, parameters)
+                    .await
+                    .map_err(|error| query_error(error, "run the statement"))?;
+                deliver!(found, rows)
+            }
+            // Not every statement can be prepared. That it is only one, the server has seen by now.
+            Err(mysql_async::Error::Server(error)) if error.code == 1295 && statement.parameters.is_empty() => {
+                let found: QueryResult<'_, '_, TextProtocol> = live
+                    .query_iter(statement.text.as_str())
+                    .await
+                    .map_err(|error| query_error(error, "run the statement"))?;
+                deliver!(found, rows)
+            }
+            Err(error) => Err(query_error(error, "prepare")),
+        }
+    }
+
+    async fn control(&mut self, control: Control) -> Result<()> {
+        let sql = match control {
+            Control::Commit => "COMMIT".to_owned(),
+            Control::Rollback => "ROLLBACK".to_owned(),
+            Control::Savepoint(name) => format!("SAVEPOINT {}", ident(&name)),
+            Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(&name)),
+            Control::Release(name) => format!("RELEASE SAVEPOINT {}", ident(&name)),
+        };
+        self.execute("end the transaction", &sql).await
+    }
+
+    fn stop(&self) -> Box<dyn Stop> {
+        Box::new(Kill { settings: self.settings.clone(), id: self.id })
+    }
+
+    async fn give_back(mut self) {
+        // The pool takes it as it is dropped.
+        drop(self.connection.take());
+    }
+
+    async fn close(mut self) {
+        if let Some(connection) = self.connection.take() {
+            end(connection, &self.settings, self.id).await;
+        }
+    }
+}
+
+/// A connection that may have rows left to read is not closed by asking it: its server is told.
+async fn end(connection: Conn, settings: &MysqlSettings, id: u32) {
+    let asked = tokio::time::timeout(Duration::from_millis(500), connection.disconnect()).await;
+    if !matches!(asked, Ok(Ok(()))) {
+        let _ = tokio::time::timeout(PATIENCE, settings.end(id)).await;
+    }
+}
+
+impl Drop for Pooled {
+    fn drop(&mut self) {
+        if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
+            let (settings, id) = (self.settings.clone(), self.id);
+            runtime.spawn(async move { end(connection, &settings, id).await });
+        }
+    }
+}
+
+/// Ends a statement by way of another connection, which is none of the pool's.
+struct Kill {
+    settings: Arc<MysqlSettings>,
+    id: u32,
+}
+
+#[async_trait]
+impl Stop for Kill {
+    async fn stop(&self) -> Result<()> {
+        let mut session = self.settings.open().await?;
+        let told = session.run("end a statement", &format!("KILL QUERY {}", self.id)).await;
+        session.close().await;
+        match told {
+            // It has ended by itself.
+            Err(error) if has_code(&error, &[1094]) => Ok(()),
+            told => told,
+        }
+    }
+}
+
+/// An error with the kind that callers of the service branch on.
+pub(super) fn query_error(error: mysql_async::Error, what: &'static str) -> Error {
+    let code = match &error {
+        mysql_async::Error::Server(server) => server.code,
+        _ => return failed(error, what),
+    };
+    let error = failed(error, what);
+    let kind = match code {
+        1054 | 1064 | 1065 | 1066 | 1052 | 1055 | 1056 | 1140 | 1210 | 1222 | 1248 | 1295 | 1318 => {
+            ErrorKind::InvalidQuery
+        }
+        1305 | 1630 => ErrorKind::NotFound,
+        1290 | 1792 | 1836 => ErrorKind::PermissionDenied,
+        _ => return error,
+    };
+    let mut mapped = Error::new(kind, error.message().to_owned()).with_retry(error.retry());
+    for (key, value) in error.contexts() {
+        mapped = mapped.with(key, value);
+    }
+    if code == 1792 {
+        mapped = mapped.with("hint", "the session only reads; a writing one has to be asked for");
+    }
+    mapped
+}
