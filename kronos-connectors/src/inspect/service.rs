@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kronos_core::inspect::{
-    Database, Health, Inspect, PoolStatistics, Query, QueryResult, RowCount, RowStream, Schema, Scope, Table,
-    TableInfo, TableName, Text, Transaction, Verdict,
+    Database, Effect, Health, Inspect, PoolStatistics, Query, QueryResult, RowCount, RowStream, Schema, Scope,
+    Severity, Table, TableInfo, TableName, Text, Transaction, Verdict,
 };
 use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
@@ -119,14 +119,14 @@ impl<B: Backend> Service<B> {
     async fn statement(&self, text: &str, query: &Query) -> Result<QueryResult> {
         let read = permitted(&self.backend.engine(), text, query)?;
         let paged = page::of_statement(&read, &query.parameters, &query.page)?;
-        let keep = kept(&read.verdict);
+        let (keep, changes) = (kept(&read.verdict), read.verdict.effect >= Effect::Writes);
         let total = match query.page.total && read.limitable {
             true => Some(self.total(&read.body, query).await?),
             false => None,
         };
         let connection = self.backend.acquire(query.database.as_deref()).await?;
         let (taken, affected) = self.one_page(connection, paged, query, keep).await?;
-        Ok(result(taken, affected, &[], query, total))
+        Ok(result(taken, affected.filter(|_| query.write && changes), &[], query, total))
     }
 
     /// How many rows a statement gives.
@@ -163,8 +163,8 @@ impl<B: Backend> Service<B> {
         };
         let paged = page::of_rows(statement, &query.page)?;
         let connection = self.backend.acquire(database).await?;
-        let (taken, affected) = self.one_page(connection, paged, query, true).await?;
-        Ok(result(taken, affected, &browse.key, query, total))
+        let (taken, _) = self.one_page(connection, paged, query, true).await?;
+        Ok(result(taken, None, &browse.key, query, total))
     }
 }
 
@@ -241,7 +241,6 @@ pub(super) fn permitted(engine: &Engine, text: &str, query: &Query) -> Result<sa
 
 /// Whether a connection is as it was after such a statement.
 fn kept(verdict: &Verdict) -> bool {
-    use kronos_core::inspect::{Effect, Severity};
     matches!(verdict.effect, Effect::Reads | Effect::Writes | Effect::Defines) && verdict.severity <= Severity::Low
 }
 
@@ -257,7 +256,7 @@ pub(super) fn result(
     taken.rows.truncate(size);
     let next = page::place(&taken.columns, key, taken.rows.last());
     let page = query.page.filled(found, next, total);
-    QueryResult { columns: taken.columns, rows: taken.rows, rows_affected: affected.filter(|_| query.write), page }
+    QueryResult { columns: taken.columns, rows: taken.rows, rows_affected: affected, page }
 }
 
 #[async_trait]

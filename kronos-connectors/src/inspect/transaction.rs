@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kronos_core::inspect::{Query, QueryResult, Text, Transaction};
+use kronos_core::inspect::{Effect, Query, QueryResult, Text, Transaction};
 use kronos_core::{Engine, Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
@@ -91,6 +91,7 @@ impl<C: Connection> Transaction for Held<C> {
         }
         let read = permitted(&self.engine, text, query)?;
         let paged = page::of_statement(&read, &query.parameters, &query.page)?;
+        let changes = self.write && read.verdict.effect >= Effect::Writes;
         let (mut rows, received) = Rows::channel(true);
         let (limit, statement): (_, Statement) = (query.timeout.unwrap_or(self.limit), paged.statement);
         let ran = self.run(limit, move |connection| {
@@ -104,7 +105,7 @@ impl<C: Connection> Transaction for Held<C> {
             Ran::Whole(affected) => affected,
             Ran::Enough => None,
         };
-        Ok(super::service::result(taken, affected.filter(|_| self.write), &[], &query.clone().writing(), None))
+        Ok(super::service::result(taken, affected.filter(|_| changes), &[], query, None))
     }
 
     async fn savepoint(&mut self, name: &str) -> Result<()> {

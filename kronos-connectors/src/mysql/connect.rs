@@ -1,5 +1,6 @@
 //! Connections, and what is set in every session of Kronos.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,13 +65,22 @@ impl Server {
 }
 
 /// A connection, and what is known of the server behind it.
-#[derive(Debug)]
 pub(super) struct Session {
     pub connection: Conn,
     pub server: Server,
     /// How long an answer is waited for.
     pub wait: Duration,
     pub watch: Watch,
+}
+
+/// The driver would show the password.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("id", &self.connection.id())
+            .field("server", &self.server)
+            .finish_non_exhaustive()
+    }
 }
 
 impl MysqlSettings {

@@ -1,5 +1,6 @@
 //! One connection out of the pool, and a statement on it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,12 +20,18 @@ use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A connection that is closed when it is dropped without being given back.
-#[derive(Debug)]
 pub(crate) struct Pooled {
     connection: Option<Conn>,
     _active: One,
     settings: Arc<MysqlSettings>,
     id: u32,
+}
+
+/// The driver would show the password.
+impl fmt::Debug for Pooled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pooled").field("id", &self.id).finish_non_exhaustive()
+    }
 }
 
 impl Pooled {
@@ -88,13 +95,16 @@ macro_rules! deliver {
         if !columns.is_empty() {
             $rows.columns(columns.iter().map(column).collect()).await;
         }
+        let mut given = 0;
         while let Some(row) = found.next().await.map_err(|error| query_error(error, "read the rows"))? {
             let values = row.unwrap().into_iter().zip(&columns).map(|(value, column)| values::of(value, column));
             if !$rows.row(values.collect()).await {
                 return Ok(Ran::Enough);
             }
+            given += 1;
         }
-        let affected = found.affected_rows();
+        // With rows, the server tells no other number.
+        let affected = if columns.is_empty() { found.affected_rows() } else { given };
         // Of a procedure with several results, the first is given.
         found.drop_result().await.map_err(|error| query_error(error, "end the statement"))?;
         Ok(Ran::Whole(Some(affected)))
@@ -111,14 +121,16 @@ impl Connection for Pooled {
         self.live()?.ping().await.map_err(|error| query_error(error, "ask for a sign of life"))
     }
 
-    /// Outside of a transaction that only reads, it may.
     async fn writing(&mut self) -> Result<()> {
-        Ok(())
+        self.execute("let it write", "SET SESSION TRANSACTION READ WRITE").await
     }
 
+    /// What commits by itself, as CREATE and its like, would get out of a transaction that only
+    /// reads, but not out of a session that does.
     async fn begin(&mut self, write: bool) -> Result<()> {
-        let sql = if write { "START TRANSACTION READ WRITE" } else { "START TRANSACTION READ ONLY" };
-        self.execute("begin", sql).await
+        let mode = if write { "READ WRITE" } else { "READ ONLY" };
+        self.execute("begin", &format!("SET SESSION TRANSACTION {mode}")).await?;
+        self.execute("begin", &format!("START TRANSACTION {mode}")).await
     }
 
     async fn limit(&mut self, time: Duration) -> Result<()> {

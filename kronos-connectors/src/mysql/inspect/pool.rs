@@ -1,5 +1,6 @@
 //! One pool of connections for all databases of the server.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,7 +23,6 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIV
     sql_quote_show_create = 1, autocommit = 1";
 
 /// The pool of one server.
-#[derive(Debug)]
 pub(crate) struct Pool {
     settings: Arc<MysqlSettings>,
     bounds: PoolSettings,
@@ -32,6 +32,13 @@ pub(crate) struct Pool {
     closed: AtomicBool,
     active: Count,
     waiting: Count,
+}
+
+/// The driver would show the password.
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("settings", &self.settings).field("bounds", &self.bounds).finish_non_exhaustive()
+    }
 }
 
 impl Pool {
