@@ -102,6 +102,10 @@ pub(crate) enum Command {
     Key(commands::key::KeyCommand),
     /// Write a backup as plain files that the engine's own tools read
     Export(commands::export::ExportArgs),
+    /// Look into a source: databases, schemas, tables, columns, indexes, keys
+    Inspect(commands::inspect::InspectArgs),
+    /// Run one statement; it can only read unless --write is given
+    Query(commands::query::QueryArgs),
     /// Check the configuration, then each source and each storage
     Validate(commands::validate::ValidateArgs),
     /// Tell what is built in, what is installed, and what is missing

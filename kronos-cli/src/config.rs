@@ -1,7 +1,9 @@
 //! Finds the configuration and turns its entries into what commands work with.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use kronos_core::inspect::PoolSettings;
 use kronos_core::{Error, ErrorKind, Limits, Result, Retention};
 use kronos_service::{Config, Job, JobSource, Keep, SearchPlaces, StorageEntry};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -102,6 +104,48 @@ pub(crate) fn limits(mut limits: Limits, job: &Job) -> Limits {
     limits.memory = job.limits.memory.unwrap_or(limits.memory);
     limits.parallel = job.limits.parallel.unwrap_or(limits.parallel);
     limits
+}
+
+/// The bounds of a pool: those of the environment, else those of the configuration.
+pub(crate) fn pool(config: &Config) -> Result<PoolSettings> {
+    let (written, mut pool) = (&config.pool, PoolSettings::default());
+    let number = |name: &str, least: u32, written: Option<u32>, default: u32| match variable(name) {
+        Some(text) => text.trim().parse().ok().filter(|number| *number >= least).ok_or_else(|| not_a(name, "number")),
+        None => Ok(written.unwrap_or(default)),
+    };
+    // A plain number is one of seconds.
+    let duration = |name: &str, written: Option<Duration>, default: Duration| match variable(name) {
+        Some(text) => match text.trim().parse() {
+            Ok(seconds) => Ok(Duration::from_secs(seconds)),
+            Err(_) => crate::units::parse_duration(text.trim()).map_err(|_| not_a(name, "duration such as 5s or 5m")),
+        },
+        None => Ok(written.unwrap_or(default)),
+    };
+    pool.max_connections = number("MAX_DB_CONNECTIONS", 1, written.max_connections, pool.max_connections)?;
+    pool.min_connections = number("MIN_DB_CONNECTIONS", 0, written.min_connections, pool.min_connections)?;
+    pool.acquire_timeout = duration("DB_ACQUIRE_TIMEOUT", written.acquire_timeout, pool.acquire_timeout)?;
+    pool.idle_timeout = duration("DB_IDLE_TIMEOUT", written.idle_timeout, pool.idle_timeout)?;
+    pool.max_lifetime = duration("DB_MAX_LIFETIME", written.max_lifetime, pool.max_lifetime)?;
+    pool.query_timeout = written.query_timeout.unwrap_or(pool.query_timeout);
+    Ok(pool)
+}
+
+fn not_a(variable: &str, what: &str) -> Error {
+    Error::new(ErrorKind::Config, format!("{variable} is not a {what}"))
+}
+
+/// A source to look into: a database of the configuration, a URL or a path, or what `DATABASE_URL` says.
+pub(crate) fn named_source(config: &Config, given: &str) -> Result<Source> {
+    if let Some(database) = config.databases.get(given) {
+        let settings = database.settings(&variable).map_err(|e| e.with("database", given))?;
+        return Ok(Source { engine: database.engine.as_str().to_owned(), settings });
+    }
+    if given != "DATABASE_URL" {
+        return Source::parse(given);
+    }
+    let url = variable("DATABASE_URL").filter(|url| !url.is_empty());
+    let missing = || Error::new(ErrorKind::Config, "the variable DATABASE_URL is not set");
+    Source::parse(&url.ok_or_else(missing)?)
 }
 
 /// What a job keeps.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use kronos_core::inspect::{Inspect, PoolSettings};
 use kronos_core::{Connector, Engine, Error, ErrorKind, Registry, Result, Secret, SourceSettings};
 use percent_encoding::percent_decode_str;
 
@@ -85,6 +86,18 @@ impl Source {
     /// The connector, told what this machine is called if the user says so, and where it may put what
     /// it has to copy first.
     pub(crate) fn connect(mut self, registry: &Registry) -> Result<Arc<dyn Connector>> {
+        self.complete()?;
+        registry.connector(&self.engine, &self.settings)
+    }
+
+    /// What looks into it.
+    pub(crate) fn database(mut self, registry: &Registry, pool: &PoolSettings) -> Result<Arc<dyn Inspect>> {
+        self.complete()?;
+        registry.database(&self.engine, &self.settings, pool)
+    }
+
+    /// Adds what the environment and the engine's own files say.
+    fn complete(&mut self) -> Result<()> {
         let options = &mut self.settings.options;
         match Engine::new(&self.engine) {
             Ok(engine) if engine == Engine::SQLITE => {
@@ -100,7 +113,7 @@ impl Source {
             }
             _ => {}
         }
-        registry.connector(&self.engine, &self.settings)
+        Ok(())
     }
 }
 

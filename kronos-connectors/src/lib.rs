@@ -51,6 +51,11 @@ pub fn register(registry: &mut Registry) {
     registry.add_connector(&Engine::MONGODB, |settings| {
         Ok(std::sync::Arc::new(mongodb::MongodbSource::from_source(settings)?))
     });
+    for engine in [Engine::SQLITE, Engine::POSTGRES, Engine::MYSQL, Engine::MONGODB] {
+        #[cfg(feature = "inspect")]
+        inspect::register(registry, &engine);
+        registry.leave_out_database(&engine, "inspect");
+    }
     // Does nothing for an engine that is there.
     registry.leave_out_connector(&Engine::SQLITE, "sqlite");
     registry.leave_out_connector(&Engine::POSTGRES, "postgres");

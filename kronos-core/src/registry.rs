@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::connector::{Connector, Engine};
 use crate::error::{Error, ErrorKind, Result};
+use crate::inspect::{Inspect, PoolSettings};
 use crate::secret::Secret;
 use crate::storage::Storage;
 
@@ -37,12 +38,14 @@ pub struct StorageSettings {
 }
 
 type MakeConnector = dyn Fn(&SourceSettings) -> Result<Arc<dyn Connector>> + Send + Sync;
+type MakeDatabase = dyn Fn(&SourceSettings, &PoolSettings) -> Result<Arc<dyn Inspect>> + Send + Sync;
 type MakeStorage = dyn Fn(&StorageSettings) -> Result<Arc<dyn Storage>> + Send + Sync;
 
 /// The engines and storages that a program knows.
 #[derive(Default)]
 pub struct Registry {
     connectors: BTreeMap<String, Entry<MakeConnector>>,
+    databases: BTreeMap<String, Entry<MakeDatabase>>,
     storages: BTreeMap<String, Entry<MakeStorage>>,
 }
 
@@ -66,6 +69,15 @@ impl Registry {
         self.connectors.insert(engine.as_str().to_owned(), Entry::Here(Box::new(make)));
     }
 
+    /// Adds a way to look into databases of an engine.
+    pub fn add_database(
+        &mut self,
+        engine: &Engine,
+        make: impl Fn(&SourceSettings, &PoolSettings) -> Result<Arc<dyn Inspect>> + Send + Sync + 'static,
+    ) {
+        self.databases.insert(engine.as_str().to_owned(), Entry::Here(Box::new(make)));
+    }
+
     /// Adds a storage under the scheme of its URLs.
     pub fn add_storage(
         &mut self,
@@ -79,6 +91,11 @@ impl Registry {
     /// cargo feature brings it.
     pub fn leave_out_connector(&mut self, engine: &Engine, feature: &'static str) {
         self.connectors.entry(engine.as_str().to_owned()).or_insert(Entry::LeftOut { feature });
+    }
+
+    /// The same for looking into its databases.
+    pub fn leave_out_database(&mut self, engine: &Engine, feature: &'static str) {
+        self.databases.entry(engine.as_str().to_owned()).or_insert(Entry::LeftOut { feature });
     }
 
     /// The same for a storage's scheme.
@@ -103,6 +120,12 @@ impl Registry {
         let connector = make(settings)?;
         connector.validate()?;
         Ok(connector)
+    }
+
+    /// Makes what looks into a source; connects to nothing yet.
+    pub fn database(&self, engine: &str, settings: &SourceSettings, pool: &PoolSettings) -> Result<Arc<dyn Inspect>> {
+        let known = Engine::new(engine).map_or_else(|_| engine.to_owned(), String::from);
+        find(&self.databases, &known, "engine")?(settings, pool)
     }
 
     /// Makes a storage.

@@ -6,6 +6,7 @@ mod expand;
 mod find;
 mod jobs;
 mod passwords;
+mod pool;
 mod retry;
 mod section;
 mod storages;
@@ -24,6 +25,7 @@ pub use encryption::Encryption;
 pub use find::{SearchPlaces, find_config};
 pub use jobs::{Job, JobLimits, JobMethod, JobSource, Keep, StrategyChoice};
 pub use passwords::PasswordFrom;
+pub use pool::Pool;
 pub use retry::Retries;
 use section::{Keys, Section};
 use tree::Node;
@@ -69,6 +71,8 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageEntry>,
     /// The jobs by name: those of the file, or one per database if it has none.
     pub jobs: BTreeMap<String, Job>,
+    /// Connections for looking into databases.
+    pub pool: Pool,
     /// How often what is transient is tried, and with which pauses.
     pub retry: Retries,
     /// How new repositories are encrypted and existing ones opened.
@@ -80,8 +84,8 @@ pub struct Config {
 }
 
 const TOP: Keys = Keys {
-    known: &["databases", "storages", "jobs", "encryption", "retry"],
-    later: &["notify", "pool", "metrics", "log"],
+    known: &["databases", "storages", "jobs", "encryption", "pool", "retry"],
+    later: &["notify", "metrics", "log"],
 };
 
 impl Config {
@@ -131,6 +135,9 @@ impl Config {
         }
         config.encryption =
             top.section("encryption", &encryption::KEYS)?.map(|s| Encryption::from_section(&s)).transpose()?;
+        if let Some(section) = top.section("pool", &pool::KEYS)? {
+            config.pool = Pool::from_section(&section)?;
+        }
         if let Some(section) = top.section("retry", &retry::KEYS)? {
             config.retry = Retries::from_section(&section)?;
         }

@@ -20,6 +20,6 @@
 mod config;
 
 pub use config::{
-    Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom,
+    Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,
     Retries, SearchPlaces, StorageEntry, StrategyChoice, find_config,
 };

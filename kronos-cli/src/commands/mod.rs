@@ -8,11 +8,13 @@ pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;
+pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod mark;
 pub(crate) mod prune;
+pub(crate) mod query;
 pub(crate) mod restore;
 pub(crate) mod show;
 pub(crate) mod validate;
@@ -40,6 +42,8 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Copy(_) => "copy",
         Command::Key(_) => "key",
         Command::Export(_) => "export",
+        Command::Inspect(_) => "inspect",
+        Command::Query(_) => "query",
         Command::Validate(_) => "validate",
         Command::Doctor(_) => "doctor",
         Command::Completions(_) => "completions",
@@ -64,6 +68,8 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit> {
         Command::Copy(args) => copy::run(app, &args).await,
         Command::Key(command) => key::run(app, &command).await,
         Command::Export(args) => export::run(app, &args).await,
+        Command::Inspect(args) => inspect::run(app, &args).await,
+        Command::Query(args) => query::run(app, &args).await,
         Command::Validate(args) => validate::run(app, &args).await,
         Command::Doctor(args) => doctor::run(app, &args).await,
         Command::Completions(args) => Ok(completions::run(&args, &app.out)),

@@ -17,16 +17,18 @@ pub(super) fn complete(settings: &mut SourceSettings) -> Result<()> {
         return Ok(());
     }
     if settings.host.is_none() && !settings.options.contains_key("host") {
-        settings.host = given("PGHOST");
+        settings.host = given("PGHOST").or_else(|| given("POSTGRES_HOST"));
     }
     if settings.port.is_none()
-        && let Some(port) = given("PGPORT")
+        && let Some(port) = given("PGPORT").or_else(|| given("POSTGRES_PORT"))
     {
-        let wrong = || Error::new(ErrorKind::Config, "PGPORT is not a number up to 65535").with("PGPORT", &port);
+        let wrong =
+            || Error::new(ErrorKind::Config, "PGPORT or POSTGRES_PORT is not a number up to 65535").with("port", &port);
         settings.port = Some(port.parse().map_err(|_| wrong())?);
     }
     if settings.user.is_none() {
-        settings.user = given("PGUSER").or_else(|| given("USER")).or_else(|| given("LOGNAME"));
+        settings.user =
+            given("PGUSER").or_else(|| given("POSTGRES_USER")).or_else(|| given("USER")).or_else(|| given("LOGNAME"));
     }
     let has =
         |settings: &SourceSettings, names: [&str; 2]| names.iter().any(|name| settings.options.contains_key(*name));
@@ -44,7 +46,7 @@ pub(super) fn complete(settings: &mut SourceSettings) -> Result<()> {
         }
     }
     if settings.password.is_none() {
-        settings.password = match given("PGPASSWORD") {
+        settings.password = match given("PGPASSWORD").or_else(|| given("POSTGRES_PASSWORD")) {
             Some(password) => Some(Secret::new(password)),
             None => of_file(settings)?,
         };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kronos_core::inspect::{Inspect, PoolSettings};
-use kronos_core::{Engine, Error, ErrorKind, Result, SourceSettings};
+use kronos_core::{Engine, Error, ErrorKind, Registry, Result, SourceSettings};
 
 use super::{Holds, inspect_by_what_it_holds};
 
@@ -43,6 +43,22 @@ impl AnyDatabase {
                 .with("engine", name)
                 .with("hint", "each engine is a cargo feature of kronos-connectors")),
         }
+    }
+}
+
+/// Adds looking into an engine's databases, if this build has the engine.
+pub(crate) fn register(registry: &mut Registry, engine: &Engine) {
+    let features = [
+        (Engine::SQLITE, cfg!(feature = "sqlite"), "sqlite"),
+        (Engine::POSTGRES, cfg!(feature = "postgres"), "postgres"),
+        (Engine::MYSQL, cfg!(feature = "mysql"), "mysql"),
+        (Engine::MONGODB, cfg!(feature = "mongodb"), "mongodb"),
+    ];
+    match features.into_iter().find(|(name, ..)| name == engine) {
+        Some((_, true, name)) => registry
+            .add_database(engine, move |settings, pool| Ok(Arc::new(AnyDatabase::open(name, settings, pool.clone())?))),
+        Some((_, false, name)) => registry.leave_out_database(engine, name),
+        None => {}
     }
 }
 

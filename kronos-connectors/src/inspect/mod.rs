@@ -21,4 +21,5 @@ pub(crate) use rows::Rows;
 pub(crate) use service::Service;
 
 pub use any::AnyDatabase;
+pub(crate) use any::register;
 pub use safety::judge;

@@ -120,10 +120,8 @@ impl<B: Backend> Service<B> {
         let read = permitted(&self.backend.engine(), text, query)?;
         let paged = page::of_statement(&read, &query.parameters, &query.page)?;
         let (keep, changes) = (kept(&read.verdict), read.verdict.effect >= Effect::Writes);
-        let total = match query.page.total && read.limitable {
-            true => Some(self.total(&read.body, query).await?),
-            false => None,
-        };
+        let wanted = query.page.total && read.limitable;
+        let total = if wanted { Some(self.total(&read.body, query).await?) } else { None };
         let connection = self.backend.acquire(query.database.as_deref()).await?;
         let (taken, affected) = self.one_page(connection, paged, query, keep).await?;
         Ok(result(taken, affected.filter(|_| query.write && changes), &[], query, total))
@@ -141,6 +139,12 @@ impl<B: Backend> Service<B> {
             .ok_or_else(|| Error::new(ErrorKind::Internal, "the rows could not be counted"))
     }
 
+    async fn count(&self, database: Option<&str>, table: &TableName) -> Result<u64> {
+        let name = table.clone();
+        self.with(database, move |backend, connection| Box::pin(async move { backend.count(connection, &name).await }))
+            .await
+    }
+
     async fn browse(&self, database: Option<&str>, table: &TableName) -> Result<Browse> {
         let name = table.clone();
         self.with(database, move |backend, connection| Box::pin(async move { backend.browse(connection, &name).await }))
@@ -151,16 +155,7 @@ impl<B: Backend> Service<B> {
         let database = table.database.as_deref().or(query.database.as_deref());
         let browse = self.browse(database, table).await?;
         let statement = page::of_table(self.backend.as_ref(), &browse, query.page.after.as_deref())?;
-        let total = match query.page.total {
-            true => {
-                let name = table.clone();
-                let count = self.with(database, move |backend, connection| {
-                    Box::pin(async move { backend.count(connection, &name).await })
-                });
-                Some(count.await?)
-            }
-            false => None,
-        };
+        let total = if query.page.total { Some(self.count(database, table).await?) } else { None };
         let paged = page::of_rows(statement, &query.page)?;
         let connection = self.backend.acquire(database).await?;
         let (taken, _) = self.one_page(connection, paged, query, true).await?;
@@ -201,9 +196,9 @@ pub(super) async fn settle<C: Connection, T>(mut connection: C, outcome: Outcome
             let lost = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Internal);
             let undone = if lost { false } else { ended(&mut connection).await };
             if undone {
-                connection.give_back().await
+                connection.give_back().await;
             } else {
-                connection.close().await
+                connection.close().await;
             }
             Err(error)
         }

@@ -33,6 +33,7 @@ pub struct Health {
     pub pool: PoolStatistics,
 }
 
+#[expect(clippy::ref_option, reason = "serde hands it over so")]
 fn milliseconds<S: serde::Serializer>(latency: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
     latency.map(|latency| latency.as_secs_f64() * 1000.0).serialize(serializer)
 }

@@ -137,9 +137,11 @@ impl Connection for Pooled {
         // A little less than ours, so that the server is the first and the connection stays in order.
         // MySQL has a limit for reading only; what writes is ended by ours.
         let milliseconds = (time.as_millis().saturating_mul(19) / 20).clamp(1, u128::from(u32::MAX));
-        let sql = match self.is_mariadb() {
-            true => format!("SET SESSION max_statement_time = {}.{:03}", milliseconds / 1000, milliseconds % 1000),
-            false => format!("SET SESSION max_execution_time = {milliseconds}"),
+        let (seconds, rest) = (milliseconds / 1000, milliseconds % 1000);
+        let sql = if self.is_mariadb() {
+            format!("SET SESSION max_statement_time = {seconds}.{rest:03}")
+        } else {
+            format!("SET SESSION max_execution_time = {milliseconds}")
         };
         self.execute("set the time limit", &sql).await
     }

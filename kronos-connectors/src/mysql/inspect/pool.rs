@@ -26,7 +26,7 @@ const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIV
 pub(crate) struct Pool {
     settings: Arc<MysqlSettings>,
     bounds: PoolSettings,
-    pool: Mutex<Option<mysql_async::Pool>>,
+    connections: Mutex<Option<mysql_async::Pool>>,
     /// The server was found to offer no TLS, where it need not.
     plain: AtomicBool,
     closed: AtomicBool,
@@ -46,7 +46,7 @@ impl Pool {
         Self {
             settings: Arc::new(settings),
             bounds,
-            pool: Mutex::new(None),
+            connections: Mutex::new(None),
             plain: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             active: Count::default(),
@@ -58,7 +58,7 @@ impl Pool {
         if self.closed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed"));
         }
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pool = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pool.as_ref() {
             return Ok(pool.clone());
         }
@@ -84,7 +84,7 @@ impl Pool {
                 if self.settings.tls.mode == TlsMode::Prefer =>
             {
                 self.plain.store(true, Ordering::Release);
-                self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+                self.connections.lock().unwrap_or_else(PoisonError::into_inner).take();
                 self.pool()?.get_conn().await
             }
             found => found,
@@ -154,7 +154,7 @@ impl Backend for Pool {
     }
 
     fn statistics(&self) -> PoolStatistics {
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let pool = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let (size, idle) = pool.as_ref().map_or((0, 0), |pool| {
             let metrics = pool.metrics();
@@ -172,7 +172,7 @@ impl Backend for Pool {
 
     async fn close(&self) {
         self.closed.store(true, Ordering::Release);
-        let pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let pool = self.connections.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pool) = pool {
             // A statement that still runs holds it up; it ends in its own time.
             let _ = tokio::time::timeout(Duration::from_secs(5), pool.disconnect()).await;

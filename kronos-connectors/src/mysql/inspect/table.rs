@@ -193,17 +193,14 @@ async fn constraints(
     table: &str,
     indexes: &[Index],
 ) -> Result<Vec<Constraint>> {
-    let sql = match connection.is_mariadb() {
-        true => {
-            "SELECT constraint_name, check_clause FROM information_schema.check_constraints \
+    let sql = if connection.is_mariadb() {
+        "SELECT constraint_name, check_clause FROM information_schema.check_constraints \
              WHERE constraint_schema = ? AND table_name = ?"
-        }
-        false => {
-            "SELECT c.constraint_name, c.check_clause FROM information_schema.check_constraints c \
+    } else {
+        "SELECT c.constraint_name, c.check_clause FROM information_schema.check_constraints c \
              JOIN information_schema.table_constraints t ON t.constraint_schema = c.constraint_schema \
                 AND t.constraint_name = c.constraint_name \
              WHERE t.table_schema = ? AND t.table_name = ? AND t.constraint_type = 'CHECK'"
-        }
     };
     let rows: Vec<(String, String)> = connection.rows("read the constraints", sql, &[database, table]).await?;
     let check = |(name, clause): (String, String)| Constraint {

@@ -1,5 +1,7 @@
 //! Values between the service and the driver.
 
+use std::fmt::Write as _;
+
 use kronos_core::inspect::Value;
 use mysql_async::Column;
 use mysql_async::consts::{ColumnFlags, ColumnType};
@@ -86,7 +88,7 @@ pub(super) fn of(value: mysql_async::Value, column: &Column) -> Value {
         mysql_async::Value::Date(year, month, day, hour, minute, second, micros) => {
             let mut text = format!("{year:04}-{month:02}-{day:02}");
             if column.column_type() != ColumnType::MYSQL_TYPE_DATE {
-                text.push_str(&format!(" {hour:02}:{minute:02}:{second:02}{}", fraction(micros, column)));
+                let _ = write!(text, " {hour:02}:{minute:02}:{second:02}{}", fraction(micros, column));
             }
             Value::Text(text)
         }

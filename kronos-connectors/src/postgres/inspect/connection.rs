@@ -183,10 +183,8 @@ impl Connection for Pooled {
         if !columns.is_empty() {
             rows.columns(columns).await;
         }
-        let sql = match statement.parameters.is_empty() {
-            true => statement.text.clone(),
-            false => self.with_parameters(statement).await?,
-        };
+        let plain = statement.parameters.is_empty();
+        let sql = if plain { statement.text.clone() } else { self.with_parameters(statement).await? };
         let mut found = (&mut **self.live()?).fetch_many(sqlx::raw_sql(AssertSqlSafe(sql)));
         let mut affected = None;
         while let Some(item) = found.try_next().await.map_err(|error| query_error(error, "run the statement"))? {
