@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{BinaryOperator as Op, Expr, Ident, ObjectNamePart, Query, UnaryOperator, Visit, Visitor};
 
-use super::literal::Literal;
+use super::literal::{Literal, is_number};
 use super::restrict::Tables;
 
 /// The search for a column of the changed table.
@@ -95,16 +95,17 @@ fn name(expr: &Expr) -> Option<&[Ident]> {
 
 /// Without what changes nothing: parentheses, `+ 0`, `* 1`, `|| ''`.
 fn bare(mut expr: &Expr) -> &Expr {
-    let is = |side: &Expr, number: f64| matches!(Literal::of(side), Some(Literal::Number(it)) if it == number);
     let is_empty = |side: &Expr| matches!(Literal::of(side), Some(Literal::Text(text)) if text.is_empty());
     loop {
         expr = match expr {
-            Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner } => inner,
-            Expr::Cast { expr: inner, .. } | Expr::Collate { expr: inner, .. } => inner,
-            Expr::BinaryOp { left, op: Op::Plus | Op::Minus, right } if is(right, 0.0) => left,
-            Expr::BinaryOp { left, op: Op::Plus, right } if is(left, 0.0) => right,
-            Expr::BinaryOp { left, op: Op::Multiply | Op::Divide, right } if is(right, 1.0) => left,
-            Expr::BinaryOp { left, op: Op::Multiply, right } if is(left, 1.0) => right,
+            Expr::Nested(inner)
+            | Expr::UnaryOp { op: UnaryOperator::Plus, expr: inner }
+            | Expr::Cast { expr: inner, .. }
+            | Expr::Collate { expr: inner, .. } => inner,
+            Expr::BinaryOp { left, op: Op::Plus | Op::Minus, right } if is_number(right, 0.0) => left,
+            Expr::BinaryOp { left, op: Op::Plus, right } if is_number(left, 0.0) => right,
+            Expr::BinaryOp { left, op: Op::Multiply | Op::Divide, right } if is_number(right, 1.0) => left,
+            Expr::BinaryOp { left, op: Op::Multiply, right } if is_number(left, 1.0) => right,
             Expr::BinaryOp { left, op: Op::StringConcat, right } if is_empty(right) => left,
             Expr::BinaryOp { left, op: Op::StringConcat, right } if is_empty(left) => right,
             other => return other,
@@ -114,10 +115,11 @@ fn bare(mut expr: &Expr) -> &Expr {
 
 /// Whether an expression has the same value for all rows, though it names a column: `id * 0`.
 pub(super) fn is_flat(expr: &Expr) -> bool {
-    let is = |side: &Expr, number: f64| matches!(Literal::of(side), Some(Literal::Number(it)) if it == number);
     match expr {
-        Expr::BinaryOp { left, op: Op::Multiply | Op::BitwiseAnd, right } => is(left, 0.0) || is(right, 0.0),
-        Expr::BinaryOp { left, op: Op::Modulo, right } => is(right, 1.0) || same(left, right),
+        Expr::BinaryOp { left, op: Op::Multiply | Op::BitwiseAnd, right } => {
+            is_number(left, 0.0) || is_number(right, 0.0)
+        }
+        Expr::BinaryOp { left, op: Op::Modulo, right } => is_number(right, 1.0) || same(left, right),
         Expr::BinaryOp { left, op: Op::Minus | Op::Divide | Op::BitwiseXor | Op::PGBitwiseXor, right } => {
             same(left, right)
         }

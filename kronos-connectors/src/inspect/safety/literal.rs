@@ -45,15 +45,18 @@ impl Literal {
                 Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq => Some(false),
                 _ => None,
             },
-            (Self::Number(one), Self::Number(other)) => match op {
-                Op::Eq | Op::Spaceship => Some(one == other),
-                Op::NotEq => Some(one != other),
-                Op::Lt => Some(one < other),
-                Op::LtEq => Some(one <= other),
-                Op::Gt => Some(one > other),
-                Op::GtEq => Some(one >= other),
-                _ => None,
-            },
+            (Self::Number(one), Self::Number(other)) => {
+                let order = one.partial_cmp(other)?;
+                match op {
+                    Op::Eq | Op::Spaceship => Some(order.is_eq()),
+                    Op::NotEq => Some(order.is_ne()),
+                    Op::Lt => Some(order.is_lt()),
+                    Op::LtEq => Some(order.is_le()),
+                    Op::Gt => Some(order.is_gt()),
+                    Op::GtEq => Some(order.is_ge()),
+                    _ => None,
+                }
+            }
             (Self::Bool(one), Self::Bool(other)) => match op {
                 Op::Eq | Op::Spaceship => Some(one == other),
                 Op::NotEq => Some(one != other),
@@ -85,4 +88,9 @@ pub(super) fn bounds_nothing(op: &Op, bound: &Expr) -> bool {
         (_, None) => matches!(bound, Expr::Value(value) if matches!(&value.value, Value::Number(..))),
         _ => false,
     }
+}
+
+/// Whether an expression is this number.
+pub(super) fn is_number(expr: &Expr, number: f64) -> bool {
+    Literal::of(expr).and_then(|literal| literal.compare(&Op::Eq, &Literal::Number(number))) == Some(true)
 }

@@ -8,7 +8,7 @@ use sqlparser::ast::{BinaryOperator as Op, Expr, InTarget, SetExpr, TableFactor,
 
 use super::columns::{Columns, is_flat, part_name, same};
 use super::dialect::Language;
-use super::literal::{Literal, bounds_nothing};
+use super::literal::{Literal, bounds_nothing, is_number};
 
 /// What a condition says of the rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +48,8 @@ impl Condition<'_> {
             Expr::Value(value) => self.of_value(&value.value),
             Expr::UnaryOp { op: UnaryOperator::Not | UnaryOperator::BangNot, expr } => not(self.truth(expr)),
             Expr::IsFalse(inner) => not(self.truth(inner)),
-            Expr::IsNotTrue(inner) | Expr::IsNotFalse(inner) => self.wide(inner),
             Expr::IsNull(inner) => self.picks(inner),
-            Expr::IsNotNull(inner) => self.wide(inner),
+            Expr::IsNotNull(inner) | Expr::IsNotTrue(inner) | Expr::IsNotFalse(inner) => self.wide(inner),
             Expr::BinaryOp { left, op: Op::And, right } => and(self.truth(left), self.truth(right)),
             Expr::BinaryOp { op, .. } if self.is_or(op) => self.any_of(expr),
             Expr::BinaryOp { left, op, right } => self.compared(expr, left, op, right),
@@ -129,7 +128,7 @@ impl Condition<'_> {
             _ if !self.looks(left) && !self.looks(right) => Truth::Every,
             Op::Eq | Op::Spaceship | Op::Is => {
                 // A text that is no number is equal to 0.
-                let is_zero = |side: &Expr| matches!(Literal::of(side), Some(Literal::Number(number)) if number == 0.0);
+                let is_zero = |side: &Expr| is_number(side, 0.0);
                 if self.language == Language::MySql && (is_zero(left) || is_zero(right)) {
                     Truth::Most
                 } else {
@@ -147,8 +146,10 @@ impl Condition<'_> {
             | Op::PGRegexIMatch
             | Op::PGLikeMatch
             | Op::PGILikeMatch => self.like(expr, right, false),
-            Op::NotEq | Op::IsNot | Op::Xor => Truth::Most,
-            Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => Truth::Most,
+            // What is not a comparison stands for a condition.
+            Op::NotEq | Op::IsNot | Op::Xor | Op::Plus | Op::Minus | Op::Multiply | Op::Divide | Op::Modulo => {
+                Truth::Most
+            }
             _ => self.picks(expr),
         }
     }
@@ -249,11 +250,12 @@ fn complete(one: &Expr, other: &Expr) -> bool {
         (Expr::Nested(one), other) | (other, Expr::Nested(one)) => complete(one, other),
         (Expr::UnaryOp { op: UnaryOperator::Not, expr }, other)
         | (other, Expr::UnaryOp { op: UnaryOperator::Not, expr }) => same(expr, other),
-        (Expr::IsNull(one), Expr::IsNotNull(other)) | (Expr::IsNotNull(one), Expr::IsNull(other)) => same(one, other),
-        (Expr::IsTrue(one), Expr::IsNotTrue(other)) | (Expr::IsNotTrue(one), Expr::IsTrue(other)) => same(one, other),
-        (Expr::IsFalse(one), Expr::IsNotFalse(other)) | (Expr::IsNotFalse(one), Expr::IsFalse(other)) => {
-            same(one, other)
-        }
+        (Expr::IsNull(one), Expr::IsNotNull(other))
+        | (Expr::IsNotNull(one), Expr::IsNull(other))
+        | (Expr::IsTrue(one), Expr::IsNotTrue(other))
+        | (Expr::IsNotTrue(one), Expr::IsTrue(other))
+        | (Expr::IsFalse(one), Expr::IsNotFalse(other))
+        | (Expr::IsNotFalse(one), Expr::IsFalse(other)) => same(one, other),
         (Expr::Like { expr: one, negated, .. }, Expr::Like { expr: other, negated: not, .. })
         | (Expr::In { expr: one, negated, .. }, Expr::In { expr: other, negated: not, .. })
         | (Expr::Between { expr: one, negated, .. }, Expr::Between { expr: other, negated: not, .. }) => {

@@ -51,8 +51,8 @@ pub(super) fn judge(walk: &mut Walk, statement: &Statement) {
     use Statement as S;
 
     let (severity, effect, text) = match statement {
-        S::Query(_) => return,
-        S::Explain { .. }
+        S::Query(_)
+        | S::Explain { .. }
         | S::ExplainTable { .. }
         | S::ShowFunctions { .. }
         | S::ShowVariable { .. }

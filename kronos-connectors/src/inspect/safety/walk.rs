@@ -89,7 +89,7 @@ impl Walk {
             }
             Language::Postgres => {}
             Language::MySql => {
-                self.found.add(Severity::Medium, Effect::Session, "SELECT sets a variable of the session")
+                self.found.add(Severity::Medium, Effect::Session, "SELECT sets a variable of the session");
             }
             Language::Sqlite => self.foreign("SELECT INTO"),
         }
@@ -204,8 +204,9 @@ impl Visitor for Walk {
             }
             Expr::BinaryOp { op, .. } => self.operator(op),
             Expr::AnyOp { compare_op, .. } | Expr::AllOp { compare_op, .. } => self.operator(compare_op),
-            Expr::Cast { data_type, .. } => self.known_type(data_type),
-            Expr::Convert { data_type: Some(data_type), .. } => self.known_type(data_type),
+            Expr::Cast { data_type, .. } | Expr::Convert { data_type: Some(data_type), .. } => {
+                self.known_type(data_type)
+            }
             Expr::TypedString(typed) => self.known_type(&typed.data_type),
             Expr::JsonAccess { .. }
             | Expr::Prior(_)
@@ -247,8 +248,7 @@ fn is_limitable_body(language: Language, body: &SetExpr, is_last: bool) -> bool 
         }
         // SQLite has no LIMIT after VALUES.
         SetExpr::Values(_) => language != Language::Sqlite || !is_last,
-        SetExpr::Query(_) => language == Language::Postgres,
-        SetExpr::Table(_) => language == Language::Postgres,
+        SetExpr::Query(_) | SetExpr::Table(_) => language == Language::Postgres,
         _ => false,
     }
 }

@@ -12,15 +12,12 @@ pub(super) fn judge(language: Language, tokens: &Tokens<'_>, found: &mut Found) 
     let meant: Vec<&Token> = tokens.meaning().map(|(_, token)| token).collect();
     for pair in meant.windows(2) {
         match pair {
-            [Token::Word(word), Token::LParen] => {
-                if functions::commands_server(language, &word.value.to_lowercase()) {
-                    let name = shown(&word.value);
-                    found.add(
-                        Severity::Critical,
-                        Effect::Administers,
-                        format!("the function {name} reads or writes files of the server, or commands it"),
-                    );
-                }
+            [Token::Word(word), Token::LParen] if functions::commands_server(language, &word.value.to_lowercase()) => {
+                found.add(
+                    Severity::Critical,
+                    Effect::Administers,
+                    format!("the function {} reads or writes files of the server, or commands it", shown(&word.value)),
+                );
             }
             // By some settings it is a name.
             [Token::DoubleQuotedString(_), Token::LParen] => {

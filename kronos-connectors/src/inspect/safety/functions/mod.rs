@@ -65,13 +65,15 @@ pub(super) fn judge(language: Language, name: &ObjectName, bare: bool, found: &m
         running(&text, found);
     } else if is_in(known.writing, &own) {
         found.add(Severity::Medium, Effect::Writes, format!("the function {text} writes"));
-    } else if is_in(known.session, &own) && !(bare && own == "last_insert_id") {
+    } else if bare && own == "last_insert_id" {
+        // With an argument it sets what it gives.
+    } else if is_in(known.session, &own) {
         found.add(
             Severity::Medium,
             Effect::Session,
             format!("the function {text} changes the session, waits or locks"),
         );
-    } else if !is_in(known.reading, &own) && !(bare && own == "last_insert_id") {
+    } else if !is_in(known.reading, &own) {
         unknown(&text, found);
     }
 }
