@@ -105,6 +105,7 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::NotFound if message.contains("backup has such a name") => "`kronos show` lists the names",
         ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("no such key") => "`kronos key list` shows the keys",
+        ErrorKind::NotFound if ["inspect", "query"].contains(&command) => "`kronos inspect` lists what there is",
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::Authentication if message.contains("no key was given") => {
             "give --passphrase-file, KRONOS_PASSPHRASE, --identity or --writer-key"

@@ -20,6 +20,10 @@ pub(crate) use forward::{Holds, inspect_by_what_it_holds};
 pub(crate) use rows::Rows;
 pub(crate) use service::Service;
 
+/// What to do where a session that only reads has refused.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) const TO_WRITE: &str = "--write, in a program `Query::writing`, opens a session that may write";
+
 pub use any::AnyDatabase;
 pub(crate) use any::register;
 pub use safety::judge;

@@ -8,7 +8,7 @@ use kronos_core::inspect::{
     Database, Effect, Health, Inspect, PoolStatistics, Query, QueryResult, RowCount, RowStream, Schema, Scope,
     Severity, Table, TableInfo, TableName, Text, Transaction, Verdict,
 };
-use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result};
+use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result, Retry};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -91,7 +91,7 @@ impl<B: Backend> Service<B> {
                         connection.close().await;
                         Ok(None)
                     }
-                    other => settle(connection, other).await.map(|_| None),
+                    other => settle(connection, other).await.map(|_| None).map_err(|error| uncertain(error, write)),
                 }
             })
         });
@@ -183,6 +183,15 @@ async fn single<C: Connection>(
         Ran::Enough => Ok(Ran::Enough),
         whole @ Ran::Whole(_) => connection.control(Control::Rollback).await.map(|()| whole),
     }
+}
+
+/// What was lost on its way may have been done: a statement that writes is not for trying again.
+fn uncertain(error: Error, write: bool) -> Error {
+    let unknown = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Timeout | ErrorKind::Cancelled);
+    if write && unknown {
+        return error.with_retry(Retry::Never).with("note", "whether the statement was carried out is not known");
+    }
+    error
 }
 
 /// Gives a connection back if it is in order.

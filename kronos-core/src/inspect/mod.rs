@@ -12,6 +12,7 @@ mod objects;
 mod page;
 mod pool;
 mod query;
+mod retry;
 mod value;
 mod verdict;
 
@@ -30,6 +31,7 @@ pub use objects::{
 pub use page::{Page, PageRequest};
 pub use pool::{PoolSettings, PoolStatistics};
 pub use query::{Query, QueryResult, ResultColumn, RowStream, Text};
+pub use retry::{RetryPolicy, with_retry};
 pub use value::Value;
 pub use verdict::{Effect, Reason, Severity, Verdict};
 

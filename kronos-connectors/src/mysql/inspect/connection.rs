@@ -262,7 +262,7 @@ pub(super) fn query_error(error: mysql_async::Error, what: &'static str) -> Erro
         mapped = mapped.with(key, value);
     }
     if code == 1792 {
-        mapped = mapped.with("hint", "the session only reads; a writing one has to be asked for");
+        mapped = mapped.with("hint", crate::inspect::TO_WRITE);
     }
     mapped
 }

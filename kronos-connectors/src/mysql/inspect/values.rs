@@ -19,7 +19,7 @@ pub(super) fn bound(value: &Value) -> mysql_async::Value {
         Value::Float(value) => mysql_async::Value::Double(*value),
         Value::Text(value) => mysql_async::Value::Bytes(value.clone().into_bytes()),
         Value::Bytes(value) => mysql_async::Value::Bytes(value.clone()),
-        Value::Json(value) => mysql_async::Value::Bytes(value.to_string().into_bytes()),
+        Value::Json(value) => mysql_async::Value::Bytes(value.clone().into_bytes()),
     }
 }
 
@@ -128,5 +128,5 @@ fn of_bytes(bytes: Vec<u8>, column: &Column) -> Value {
     if matches!(kind, ColumnType::MYSQL_TYPE_FLOAT | ColumnType::MYSQL_TYPE_DOUBLE) {
         return text.parse().map_or_else(|_| Value::Text(text.clone()), Value::Float);
     }
-    Value::Text(text)
+    if kind == ColumnType::MYSQL_TYPE_JSON { Value::Json(text) } else { Value::Text(text) }
 }

@@ -137,7 +137,7 @@ fn written(value: &Value) -> Result<String> {
         Value::Float(value) => value.to_string(),
         Value::Text(value) => value.clone(),
         Value::Bytes(value) => format!("\\x{}", super::super::names::hex(value)),
-        Value::Json(value) => value.to_string(),
+        Value::Json(value) => value.clone(),
     };
     if text.contains('\0') {
         return Err(Error::new(ErrorKind::InvalidQuery, "PostgreSQL takes no text with a NUL in it"));
@@ -276,7 +276,7 @@ pub(super) fn query_error(error: sqlx::Error, what: &'static str) -> Error {
         mapped = mapped.with(key, value);
     }
     if state.as_deref() == Some("25006") {
-        mapped = mapped.with("hint", "the session only reads; a writing one has to be asked for");
+        mapped = mapped.with("hint", crate::inspect::TO_WRITE);
     }
     mapped
 }

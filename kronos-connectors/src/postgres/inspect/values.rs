@@ -12,6 +12,7 @@ pub(super) enum Kind {
     Int,
     Float,
     Bytes,
+    Json,
     Text,
 }
 
@@ -22,6 +23,7 @@ pub(super) fn kind(name: &str) -> Kind {
         "INT2" | "INT4" | "INT8" | "OID" => Kind::Int,
         "FLOAT4" | "FLOAT8" => Kind::Float,
         "BYTEA" => Kind::Bytes,
+        "JSON" | "JSONB" => Kind::Json,
         _ => Kind::Text,
     }
 }
@@ -47,6 +49,7 @@ pub(super) fn of(row: &PgRow, at: usize, kinds: &[Kind]) -> Result<Value> {
         Kind::Int => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Int),
         Kind::Float => text.parse().map_or_else(|_| Value::Text(text.to_owned()), Value::Float),
         Kind::Bytes => unhex(text).map_or_else(|| Value::Text(text.to_owned()), Value::Bytes),
+        Kind::Json => Value::Json(text.to_owned()),
         Kind::Bool | Kind::Text => Value::Text(text.to_owned()),
     })
 }

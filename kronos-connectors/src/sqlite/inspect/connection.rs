@@ -224,7 +224,7 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, place: usize, value: &Value) -> 
         Value::Float(value) => prepared.raw_bind_parameter(place, value),
         Value::Text(value) => prepared.raw_bind_parameter(place, value),
         Value::Bytes(value) => prepared.raw_bind_parameter(place, value),
-        Value::Json(value) => prepared.raw_bind_parameter(place, value.to_string()),
+        Value::Json(value) => prepared.raw_bind_parameter(place, value),
     }
 }
 
@@ -256,7 +256,7 @@ pub(super) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
             return Error::new(ErrorKind::PermissionDenied, "the session only reads")
                 .with("path", path.display())
                 .with("sqlite", text)
-                .with("hint", "a writing one has to be asked for");
+                .with("hint", crate::inspect::TO_WRITE);
         }
         _ => return error::sqlite(error, path),
     };
