@@ -15,9 +15,9 @@ pub(super) async fn preflight(settings: &MysqlSettings) -> Result<Preflight> {
     found.notes.extend(notices);
     let mut session = settings.open().await?;
     let rights = Rights::of(&mut session).await?;
-    for (right, place, why) in useful(session.server) {
-        if !rights.has(right, place) {
-            found.notes.push(format!("GRANT {right} ON {}.*: {why}", place.map_or_else(|| "*".to_owned(), ident)));
+    for useful in useful(session.server) {
+        if !useful.by.iter().any(|(right, place)| rights.has(right, *place)) {
+            found.notes.push(format!("GRANT {}: {}", useful.grant, useful.why));
         }
     }
     let unseen = rights.unseen(session.server, &chosen);
@@ -55,20 +55,73 @@ pub(super) async fn unseen(session: &mut Session, databases: &[String]) -> Resul
     Ok(Rights::of(session).await?.unseen(session.server, databases))
 }
 
-/// Rights on the whole server or on a database of its own, and what is worse without them.
-fn useful(server: Server) -> Vec<(&'static str, Option<&'static str>, &'static str)> {
-    let mut useful = vec![
-        ("RELOAD", None, "without it commits are not held back, and snapshots are opened until they agree"),
-        ("SELECT", Some("mysql"), "without it users and their rights are not backed up"),
-    ];
-    if server.is_mariadb {
-        let why = "without it the position in the binary log is known only from the snapshots";
-        useful.push(("BINLOG MONITOR", None, why));
-    } else {
-        useful.push(("REPLICATION CLIENT", None, "without it the position in the binary log is not known"));
-        useful.push(("BACKUP_ADMIN", None, "without it tables may be changed while they are read"));
+/// Where a right is given: everywhere, or in a table of a database, which may be any of it.
+type On = Option<(&'static str, &'static str)>;
+
+/// A right that a backup can do without.
+struct Useful {
+    grant: &'static str,
+    /// Each of these will do.
+    by: Vec<(&'static str, On)>,
+    /// What is worse without it.
+    why: &'static str,
+}
+
+fn useful(server: Server) -> Vec<Useful> {
+    let right = |grant, by, why| Useful { grant, by, why };
+    let users = right(
+        "SELECT ON `mysql`.*",
+        vec![("SELECT", Some(("mysql", "")))],
+        "without it users and their rights are not backed up",
+    );
+    if !server.is_mariadb {
+        return vec![
+            right(
+                "RELOAD ON *.*",
+                vec![("RELOAD", None), ("FLUSH_TABLES", None)],
+                "without it commits cannot be held back, and the backup of a server that commits all the time fails; where \
+                 positions cannot be compared either, one connection reads everything",
+            ),
+            users,
+            right(
+                "REPLICATION CLIENT ON *.*",
+                vec![("REPLICATION CLIENT", None), ("SUPER", None)],
+                "without it the position in the binary log is not known when commits are held back",
+            ),
+            right(
+                "BACKUP_ADMIN ON *.*",
+                vec![("BACKUP_ADMIN", None)],
+                "without it positions cannot be compared: commits are held back; and a table that is altered while the \
+                 backup goes on makes it fail",
+            ),
+            right(
+                "SELECT ON `performance_schema`.`log_status`",
+                vec![("SELECT", Some(("performance_schema", "log_status")))],
+                "without it positions cannot be compared: commits are held back",
+            ),
+        ];
     }
-    useful
+    // Before, who had SUPER had these too.
+    let own =
+        |name| if server.is_mariadb_since(11, 0) { vec![(name, None)] } else { vec![(name, None), ("SUPER", None)] };
+    vec![
+        right(
+            "RELOAD ON *.*",
+            vec![("RELOAD", None)],
+            "without it commits are not held back, and one connection reads everything",
+        ),
+        users,
+        right(
+            "BINLOG MONITOR ON *.*",
+            own("BINLOG MONITOR"),
+            "without it the position in the binary log is not known when commits are held back",
+        ),
+        right(
+            "BINLOG ADMIN ON *.*",
+            own("BINLOG ADMIN"),
+            "without it tables that were read stay locked against ALTER TABLE and the like until the backup ends",
+        ),
+    ]
 }
 
 /// The rights of a user, as `SHOW GRANTS` has them.
@@ -98,7 +151,7 @@ impl Rights {
                 ("TRIGGER", "triggers are read"),
                 ("EVENT", "events are read"),
             ] {
-                if !self.has(right, Some(database)) {
+                if !self.has(right, Some((database, ""))) {
                     unseen.needed.push(format!("GRANT {right} ON {}.*: {why}", ident(database)));
                 }
             }
@@ -106,12 +159,11 @@ impl Rights {
             let sees_names = ["EXECUTE", "ALTER ROUTINE", "SHOW CREATE ROUTINE"];
             let grant = if server.is_mariadb { "SELECT ON `mysql`.`proc`" } else { "SHOW_ROUTINE ON *.*" };
             let sees_all = if server.is_mariadb {
-                self.has("SELECT", Some("mysql"))
-                    || self.0.iter().any(|g| g.starts_with("GRANT SELECT ON `mysql`.`proc`"))
+                self.has("SELECT", Some(("mysql", "proc")))
             } else {
                 self.has("SHOW_ROUTINE", None) || self.has("SELECT", None)
             };
-            if !sees_all && !sees_names.iter().any(|right| self.has(right, Some(database))) {
+            if !sees_all && !sees_names.iter().any(|right| self.has(right, Some((database, "")))) {
                 let database = shown(database);
                 unseen
                     .wanted
@@ -121,28 +173,28 @@ impl Rights {
         unseen
     }
 
-    /// Whether a right is given in a database, or everywhere.
-    pub(super) fn has(&self, right: &str, database: Option<&str>) -> bool {
+    /// Whether a right is given everywhere, in a database, or on a table of it.
+    pub(super) fn has(&self, right: &str, place: Option<(&str, &str)>) -> bool {
         let is_named =
-            |begin: &str| self.0.iter().any(|line| line.starts_with(begin) && names(line, begin, right, database));
+            |begin: &str| self.0.iter().any(|line| line.starts_with(begin) && names(line, begin, right, place));
         // MySQL can give a right everywhere but in a database.
-        is_named("GRANT ") && !(database.is_some() && is_named("REVOKE "))
+        is_named("GRANT ") && !(place.is_some() && is_named("REVOKE "))
     }
 }
 
-/// Whether a line of `SHOW GRANTS` is about a right in a database.
-fn names(line: &str, begin: &str, right: &str, database: Option<&str>) -> bool {
+/// Whether a line of `SHOW GRANTS` is about a right in a place.
+fn names(line: &str, begin: &str, right: &str, place: Option<(&str, &str)>) -> bool {
     let found = tokens(line);
     let Some(on) = found.iter().position(|token| token.is("ON")) else { return false };
     let rights = line[begin.len()..found[on].at].split(',').map(|right| right.trim().to_ascii_uppercase());
-    let place = found.get(on + 1);
-    let is_place = match (place, database) {
-        (Some(place), _) if place.text == "*" => true,
-        (Some(place), Some(database)) => place.name().is_some_and(|name| fits(&name, database)),
+    let is_place = match (found.get(on + 1), place) {
+        (Some(given), _) if given.text == "*" => true,
+        (Some(given), Some((database, _))) => given.name().is_some_and(|name| fits(&name, database)),
         _ => false,
     };
     // A right on one table is none in the database.
-    let is_whole = found.get(on + 3).is_some_and(|token| token.text == "*");
+    let is_table = |name: String| place.is_some_and(|(_, table)| !table.is_empty() && name == table);
+    let is_whole = found.get(on + 3).is_some_and(|token| token.text == "*" || token.name().is_some_and(is_table));
     let all = ["ALL PRIVILEGES", "ALL"];
     is_place && is_whole && rights.into_iter().any(|given| given == right || all.contains(&given.as_str()))
 }
@@ -203,14 +255,16 @@ mod tests {
             "GRANT ALL PRIVILEGES ON `te%`.* TO `me`@`%`".to_owned(),
             "GRANT EVENT ON `one`.`t` TO `me`@`%`".to_owned(),
         ]);
-        assert!(rights.has("RELOAD", None) && rights.has("RELOAD", Some("x")) && !rights.has("SELECT", None));
-        assert!(rights.has("SELECT", Some("my_shop")) && !rights.has("SELECT", Some("myxshop")));
-        assert!(rights.has("TRIGGER", Some("test")) && !rights.has("EVENT", Some("one")));
+        let of = |database: &'static str| Some((database, ""));
+        assert!(rights.has("RELOAD", None) && rights.has("RELOAD", of("x")) && !rights.has("SELECT", None));
+        assert!(rights.has("SELECT", of("my_shop")) && !rights.has("SELECT", of("myxshop")));
+        assert!(rights.has("TRIGGER", of("test")) && !rights.has("EVENT", of("one")));
+        assert!(rights.has("EVENT", Some(("one", "t"))) && !rights.has("EVENT", Some(("one", "u"))));
         let but = Rights(vec![
             "GRANT SELECT ON *.* TO `me`@`%`".to_owned(),
             "REVOKE SELECT ON `one`.* FROM `me`@`%`".to_owned(),
         ]);
-        assert!(but.has("SELECT", Some("two")) && !but.has("SELECT", Some("one")));
+        assert!(but.has("SELECT", of("two")) && !but.has("SELECT", of("one")));
         assert_eq!(but.unseen(Server { is_mariadb: true, version: (10, 11, 0) }, &["two".to_owned()]).needed.len(), 3);
     }
 }
