@@ -149,7 +149,7 @@ fn statement(object: &Object, place: Move<'_>) -> Result<Vec<u8>> {
     let mut sql = text.to_owned();
     if place.from != place.to {
         let part = match object.kind {
-            Kind::View => Some(Part::All),
+            Kind::View => Some(Part::View),
             Kind::Trigger | Kind::Function | Kind::Procedure => Some(Part::Head),
             _ => None,
         };

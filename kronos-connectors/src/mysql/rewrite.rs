@@ -122,6 +122,8 @@ pub(super) fn definer(sql: &str) -> Option<(String, String)> {
 pub(super) enum Part {
     /// All of it: the server has written it.
     All,
+    /// The same, where columns stand behind names of tables, which may be those of databases too.
+    View,
     /// What stands before the body that a user has written.
     Head,
 }
@@ -130,7 +132,7 @@ pub(super) enum Part {
 pub(super) fn moved(sql: &str, from: &str, to: &str, part: Part) -> String {
     let found = tokens(sql);
     let body = match part {
-        Part::All => found.len(),
+        Part::All | Part::View => found.len(),
         Part::Head => found
             .windows(3)
             .position(|three| three[0].is("FOR") && three[1].is("EACH") && three[2].is("ROW"))
@@ -140,7 +142,7 @@ pub(super) fn moved(sql: &str, from: &str, to: &str, part: Part) -> String {
     };
     let (mut out, mut begin) = (String::with_capacity(sql.len()), 0);
     for (at, token) in found.iter().enumerate().take(body) {
-        if is_qualifier(&found, at, from) {
+        if is_qualifier(&found, at, from) && (part != Part::View || is_of_database(&found, at)) {
             out.push_str(&sql[begin..token.at]);
             out.push_str(&ident(to));
             begin = token.end();
@@ -165,6 +167,40 @@ fn is_qualifier(found: &[Token<'_>], at: usize, database: &str) -> bool {
         && token.name().is_some_and(|name| name == database)
         && is_dot(at + 1)
         && (at == 0 || !is_dot(at - 1))
+}
+
+/// Whether in the text of a view a name before a dot is that of a database, and not that of a table:
+/// it stands before a table and its column, before a function, or where a table stands.
+fn is_of_database(found: &[Token<'_>], at: usize) -> bool {
+    let is = |at: usize, words: &[&str]| found.get(at).is_some_and(|token| words.iter().any(|word| token.is(word)));
+    if is(at + 3, &[".", "("]) {
+        return true;
+    }
+    let Some(before) = (0..at).rev().find(|at| found[*at].text != "(") else { return false };
+    let within = before + 1 < at;
+    if is(before, &["VIEW", "JOIN", "STRAIGHT_JOIN"]) || (within && is(before, &["NEXTVAL", "LASTVAL", "SETVAL"])) {
+        return true;
+    }
+    // `extract(year from …)` has the word too.
+    is(before, &["FROM"]) && function(found, before).is_none_or(|name| !is(name, &["EXTRACT", "TRIM"]))
+}
+
+/// What stands before the parenthesis in which a token is.
+fn function(found: &[Token<'_>], at: usize) -> Option<usize> {
+    let mut depth = 0;
+    let open = (0..at).rev().find(|at| match found[*at].text {
+        "(" if depth == 0 => true,
+        "(" => {
+            depth -= 1;
+            false
+        }
+        ")" => {
+            depth += 1;
+            false
+        }
+        _ => false,
+    })?;
+    open.checked_sub(1)
 }
 
 #[cfg(test)]
@@ -195,6 +231,18 @@ mod tests {
         let sql = "CREATE FUNCTION `f`() RETURNS int LANGUAGE JAVASCRIPT USING (`shop`.`l` AS `l`) AS $$ shop.x $$";
         assert_eq!(moved(sql, "shop", "new", Part::Head), sql.replace("`shop`", "`new`"));
         assert!(names_database("SELECT * FROM shop.t", "shop") && !names_database("SELECT shop FROM t", "shop"));
+    }
+
+    #[test]
+    fn in_a_view_a_table_may_have_the_name_of_its_database() {
+        let same = "CREATE VIEW `v` AS select `s`.`s` AS `s`,`o`.`s` AS `z`,`f`(`s`.`s`) AS `g`,extract(year from `s`.`d`) AS `y` \
+            from (`s` join `o` on(`s`.`s` in (1,2))) where exists(select 1 from `s` `t` where (`t`.`s` = `s`.`x`))";
+        assert_eq!(moved(same, "s", "new", Part::View), same);
+        let two = "CREATE VIEW `s`.`v` AS select `s`.`s`.`x` AS `x`,`s`.`f`(`s`.`i`) AS `i`,nextval(`s`.`q`) AS `q` \
+            from ((`s`.`s` join `other`.`o` `s` on(`s`.`i` = 1)) left join `s`.`p` on((`s`.`s`.`i` = 2))) union select 1 from `s`.`s`";
+        let expected = "CREATE VIEW `new`.`v` AS select `new`.`s`.`x` AS `x`,`new`.`f`(`s`.`i`) AS `i`,nextval(`new`.`q`) AS `q` \
+            from ((`new`.`s` join `other`.`o` `s` on(`s`.`i` = 1)) left join `new`.`p` on((`new`.`s`.`i` = 2))) union select 1 from `new`.`s`";
+        assert_eq!(moved(two, "s", "new", Part::View), expected);
     }
 
     #[test]

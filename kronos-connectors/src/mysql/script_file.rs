@@ -137,7 +137,7 @@ fn make(out: &mut Vec<u8>, from: &str, object: &Object) -> Result<()> {
 
 /// A statement that names a database no more.
 fn without_database(sql: &str, database: &str) -> String {
-    moved(sql, database, NOWHERE, Part::All).replace(&format!("{}.", ident(NOWHERE)), "")
+    moved(sql, database, NOWHERE, Part::View).replace(&format!("{}.", ident(NOWHERE)), "")
 }
 
 fn plain(object: &Object) -> Result<String> {
