@@ -11,7 +11,7 @@ use crate::servers::files::{self, folder, io};
 use crate::servers::output::Output;
 
 use super::error::internal;
-use super::globals;
+use super::globals_file;
 use super::insert::Inserts;
 use super::names::ident;
 use super::objects::{self, Object};
@@ -55,7 +55,7 @@ impl Export {
         let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
         match content {
             Content::Globals { .. } => {
-                let script = globals::script(&text(stream, end).await?)?;
+                let script = globals_file::script(&text(stream, end).await?)?;
                 let path = self.directory.join("globals.sql");
                 let mut file = Output::create(path).await?;
                 file.write(script.as_bytes()).await?;

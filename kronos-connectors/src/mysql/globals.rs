@@ -21,6 +21,10 @@ const OWN: [&str; 4] = ["mysql.sys", "mysql.session", "mysql.infoschema", "maria
 const EVERYONE: &str = "PUBLIC";
 /// What may be asked only by users with certain rights is refused with these.
 const DENIED: [u16; 3] = [1044, 1142, 1227];
+/// What makes an account; one is as long as the other.
+pub(super) const CREATE: [&str; 2] = ["CREATE USER", "CREATE ROLE"];
+/// What gives it what it may do, or changes it.
+pub(super) const GRANT: [&str; 4] = ["GRANT", "REVOKE", "SET DEFAULT ROLE", "ALTER USER"];
 /// No such grant; no such role; no such user.
 const GONE: [u16; 6] = [1141, 1269, 1396, 1959, 3162, 3523];
 
@@ -39,11 +43,11 @@ pub(super) struct Account {
 }
 
 impl Account {
-    fn is_everyone(&self) -> bool {
+    pub(super) fn is_everyone(&self) -> bool {
         self.role && self.user == EVERYONE
     }
 
-    fn sql(&self) -> String {
+    pub(super) fn sql(&self) -> String {
         if self.is_everyone() {
             EVERYONE.to_owned()
         } else if self.role {
@@ -196,12 +200,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Account>> {
     text.lines().map(|line| serde_json::from_str(line).map_err(wrong)).collect()
 }
 
-/// The accounts of a stream as statements.
-pub(super) fn script(text: &str) -> Result<String> {
-    let accounts = parse(text)?;
-    let made = accounts.iter().map(|account| &account.create);
-    let given = accounts.iter().flat_map(|account| account.grants.iter().chain(&account.alter));
-    Ok(made.chain(given).flat_map(|sql| [sql.as_str(), ";\n"]).collect())
+/// Elsewhere MariaDB before 11 does not know the word.
+pub(super) fn is_about_package(sql: &str) -> bool {
+    sql.contains(" ON PACKAGE ")
 }
 
 /// What of the accounts is wanted.
@@ -268,7 +269,7 @@ pub(super) async fn make(session: &mut Session, text: &str, wanted: &Wanted, mad
         if exists(session, account).await? {
             continue;
         }
-        check(&account.create, &["CREATE USER", "CREATE ROLE"])?;
+        check(&account.create, &CREATE)?;
         let hint = "`--no-owner --no-privileges` leaves users out";
         run(session, account, &account.create).await.map_err(|e| e.with("hint", hint))?;
         made.new.push(account.clone());
@@ -287,7 +288,7 @@ pub(super) async fn grant(session: &mut Session, wanted: &Wanted, made: &Made) -
     for account in made.new.iter().chain(&made.everyone) {
         let grants = account.grants.iter().filter(|_| wanted.privileges);
         for grant in grants.chain(&account.alter) {
-            check(grant, &["GRANT", "REVOKE", "SET DEFAULT ROLE", "ALTER USER"])?;
+            check(grant, &GRANT)?;
             let other = wanted.databases.iter().find(|(from, _)| is_about(grant, from));
             let grant = match other {
                 Some((from, to)) if from != to => {
@@ -333,7 +334,7 @@ async fn exists(session: &mut Session, account: &Account) -> Result<bool> {
 }
 
 /// Nothing of a forged backup but what it is said to be.
-fn check(sql: &str, begins: &[&str]) -> Result<()> {
+pub(super) fn check(sql: &str, begins: &[&str]) -> Result<()> {
     if begins.iter().any(|begin| sql.starts_with(begin)) {
         Ok(())
     } else {
@@ -342,8 +343,7 @@ fn check(sql: &str, begins: &[&str]) -> Result<()> {
 }
 
 async fn run(session: &mut Session, account: &Account, sql: &str) -> Result<()> {
-    // Elsewhere MariaDB before 11 does not know the word.
-    let is_about_package = session.server.is_mariadb && sql.contains(" ON PACKAGE ");
+    let is_about_package = session.server.is_mariadb && is_about_package(sql);
     if is_about_package {
         session.run("prepare the session", "SET SESSION sql_mode = 'ORACLE'").await?;
     }

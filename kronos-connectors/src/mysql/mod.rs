@@ -15,6 +15,7 @@ mod dump;
 mod error;
 mod export;
 mod globals;
+mod globals_file;
 mod guard;
 mod insert;
 #[cfg(feature = "inspect")]
