@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result};
 
+use super::allowed::{check_keys, check_target};
 use super::connect::Session;
 use super::ddl::{self, Split};
 use super::error::{corrupt, internal, is_lost};
@@ -124,6 +125,14 @@ impl Building {
         objects.iter().filter(|o| o.kind == Kind::Table).map(|o| o.name.clone()).collect()
     }
 
+    /// Fails if the server would not take its tables as they are.
+    pub(super) async fn check(&self, session: &mut Session) -> Result<()> {
+        let objects = self.state().objects.clone();
+        let tables = objects.iter().filter(|object| object.kind == Kind::Table);
+        let definitions: Result<Vec<(&str, String)>> = tables.map(|o| Ok((o.name.as_str(), text(o)?))).collect();
+        check_keys(session, &self.planned.to, &definitions?).await
+    }
+
     /// Makes the database, and tables that take rows.
     pub(super) async fn create(&self, session: &mut Session) -> Result<()> {
         let objects = self.state().objects.clone();
@@ -231,6 +240,7 @@ impl Building {
 
     /// What has to be done to put it into place.
     pub(super) async fn swap(&self, session: &mut Session, request: &RestoreRequest) -> Result<Swap> {
+        check_target(session, &self.planned, request).await?;
         let Planned { from, to, tables: chosen, exists, .. } = self.planned.clone();
         let (objects, after) = {
             let state = self.state();
@@ -262,6 +272,7 @@ impl Building {
             beside: self.name.clone(),
             old: self.old.clone(),
             former,
+            made: false,
             options: chosen.is_none().then(|| objects.first().map(options)).flatten().transpose()?,
             defaults: defaults.collect(),
             tables,
@@ -312,28 +323,6 @@ fn text(object: &Object) -> Result<String> {
 
 fn options(database: &Object) -> Result<String> {
     options_of(&text(database)?)
-}
-
-/// Lets tables be as they were: without a primary key, and with options that have no effect.
-pub(super) async fn keep_as_is(session: &mut Session) -> Result<()> {
-    let what = "prepare the session";
-    // Not every user may do this, few servers need it, and not all know each of them.
-    for setting in ["innodb_strict_mode", "sql_require_primary_key", "sql_generate_invisible_primary_key"] {
-        let _ = session.run(what, &format!("SET SESSION {setting} = OFF")).await;
-    }
-    let sql = "SHOW SESSION VARIABLES LIKE 'sql\\_generate\\_invisible\\_primary\\_key'";
-    let found: Vec<(String, String)> = session.rows(what, sql).await?;
-    if found.iter().all(|(_, value)| value != "ON") {
-        return Ok(());
-    }
-    Err(Error::new(
-        ErrorKind::PermissionDenied,
-        "the server would give tables without a primary key one that the backup does not have",
-    )
-    .with(
-        "hint",
-        "SET GLOBAL sql_generate_invisible_primary_key = OFF; or GRANT SESSION_VARIABLES_ADMIN ON *.* to who restores",
-    ))
 }
 
 /// What stands behind the name in `CREATE DATABASE`.

@@ -64,6 +64,13 @@ pub(super) fn split(create: &str, is_mariadb: bool) -> Split {
     split
 }
 
+/// Whether what `SHOW CREATE TABLE` says has a primary key.
+pub(super) fn has_primary_key(create: &str) -> bool {
+    let found = tokens(create);
+    let Some(open) = found.iter().position(|token| token.text == "(") else { return false };
+    parts(&found, open).is_some_and(|(parts, _)| parts.iter().any(|part| part[0].is("PRIMARY")))
+}
+
 /// What stands between the parentheses, in parts with commas between, and where it ends.
 fn parts<'a>(found: &[Token<'a>], open: usize) -> Option<(Vec<Vec<Token<'a>>>, usize)> {
     let (mut parts, mut part, mut depth) = (Vec::new(), Vec::new(), 0);
@@ -177,5 +184,12 @@ mod tests {
         assert!(split(&TABLE.replace("InnoDB", "MyISAM"), true).keys.is_empty());
         assert!(split(&format!("{TABLE} WITH SYSTEM VERSIONING"), true).keys.is_empty());
         assert_eq!(split("CREATE TABLE x LIKE y", true).create, "CREATE TABLE x LIKE y");
+    }
+
+    #[test]
+    fn a_primary_key_is_seen() {
+        let with = "CREATE TABLE `t` (\n  `primary` int NOT NULL,\n  PRIMARY KEY (`primary`)\n) ENGINE=InnoDB";
+        let without = "CREATE TABLE `t` (\n  `primary` int NOT NULL COMMENT 'PRIMARY KEY',\n  UNIQUE KEY `primary` (`primary`)\n) ENGINE=InnoDB";
+        assert!(has_primary_key(with) && !has_primary_key(without));
     }
 }

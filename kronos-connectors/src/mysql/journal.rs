@@ -37,6 +37,10 @@ pub(super) struct Swap {
     pub old: String,
     /// How the database was made; `None` if it was not there.
     pub former: Option<String>,
+    /// It was not there, and this restore has made it. Until this is written down, one that is there
+    /// may be somebody else's.
+    #[serde(default)]
+    pub made: bool,
     /// How it is made now; `None` to leave it as it is.
     pub options: Option<String>,
     pub tables: Vec<String>,
@@ -94,6 +98,12 @@ fn locks(token: &str) -> [String; 2] {
     [format!("'kronos restore {token}'"), format!("'kronos swap {token}'")]
 }
 
+/// The lock of a session that writes. By its number alone a session cannot be known: a server that was
+/// started again gives the same numbers to others.
+fn lock_of(token: &str, session: u32) -> String {
+    format!("'kronos write {token} {session}'")
+}
+
 /// There is no session of this number.
 const NO_SESSION: u16 = 1094;
 
@@ -110,14 +120,34 @@ pub(super) async fn begin_swap(session: &mut Session, token: &str) -> Result<()>
     take(session, &locks(token)[1]).await
 }
 
+/// Says that a session writes for a restore.
+pub(super) async fn begin_writing(session: &mut Session, token: &str) -> Result<()> {
+    let id = session.connection.id();
+    take(session, &lock_of(token, id)).await
+}
+
+/// Ends a session that wrote for a restore, if the server still has it: what it holds is in the way.
+pub(super) async fn end_writing(session: &mut Session, token: &str, former: u32) -> Result<()> {
+    take_from(session, &lock_of(token, former)).await
+}
+
 /// Goes on in the place of a session that was putting tables into their place, and that the server may
-/// still be at work for: ends it, and waits until it has let go of everything.
-pub(super) async fn continue_swap(session: &mut Session, token: &str, former: u32) -> Result<()> {
-    match session.run("end a session", &format!("KILL CONNECTION {former}")).await {
-        Err(error) if !has_code(&error, &[NO_SESSION]) => return Err(error),
-        _ => {}
+/// still be at work for.
+pub(super) async fn continue_swap(session: &mut Session, token: &str) -> Result<()> {
+    take_from(session, &locks(token)[1]).await
+}
+
+/// Ends the session that holds a lock, which its name says to be ours, and waits until it has let go of
+/// everything.
+async fn take_from(session: &mut Session, lock: &str) -> Result<()> {
+    let what = "end a session";
+    if let Some(id) = session.value::<Option<u64>>(what, &format!("SELECT IS_USED_LOCK({lock})")).await? {
+        match session.run(what, &format!("KILL CONNECTION {id}")).await {
+            Err(error) if !has_code(&error, &[NO_SESSION]) => return Err(error),
+            _ => {}
+        }
     }
-    take_within(session, &locks(token)[1], LAST).await
+    take_within(session, lock, LAST).await
 }
 
 /// Makes sure that the restore still counts as alive, whatever became of its session.

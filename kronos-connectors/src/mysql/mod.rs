@@ -4,6 +4,7 @@
 //! that they are one: definitions by `SHOW CREATE`, rows by `SELECT` in the format of `LOAD DATA`,
 //! large tables in ranges of their primary keys. The place in the binary log is of the same moment.
 
+mod allowed;
 mod begin;
 mod building;
 mod catalog;
@@ -48,6 +49,7 @@ pub(crate) mod tools;
 mod watch;
 mod workers;
 mod write_rows;
+mod writing;
 
 #[cfg(feature = "inspect")]
 pub use inspect::MysqlDatabase;

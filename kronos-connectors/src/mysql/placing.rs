@@ -1,7 +1,7 @@
 //! The end of a restore: everything gets its place, and what was replaced is removed. Whatever becomes
 //! of the connection meanwhile, the target is the old one or the new one.
 
-use kronos_core::{Error, RestoreOutcome, Result};
+use kronos_core::{Error, ErrorKind, RestoreOutcome, Result};
 
 use super::code::Made;
 use super::connect::Session;
@@ -19,16 +19,23 @@ impl Inner {
         let mut session = self.take().await?;
         // As long as this session lives, nobody takes what is half done for something left behind.
         journal::begin_swap(&mut session, &self.token).await?;
+        wait_for_ddl(&mut session, DDL.into()).await?;
+        // What is wrong with the last one is found before the first one has got its place.
+        let mut swaps = Vec::new();
         for building in &self.buildings {
-            wait_for_ddl(&mut session, DDL.into()).await?;
             let swap = building.swap(&mut session, &self.request).await?;
             swap.rehearse(&mut session).await?;
+            swaps.push(swap);
+        }
+        for (building, mut swap) in self.buildings.iter().zip(swaps) {
+            wait_for_ddl(&mut session, DDL.into()).await?;
             // From here on the journal is what undoes or finishes it: nothing of it is just removed.
             building.is_placed();
             let forward = async {
                 journal::write(&mut session, &building.name, &Step::Swapping(Box::new(swap.clone()))).await?;
                 // But nobody shall wait behind a rename.
                 wait_for_ddl(&mut session, self.settings.lock_timeout.as_secs()).await?;
+                swap.make(&mut session).await?;
                 swap.forward(&mut session).await
             };
             match forward.await {
@@ -40,7 +47,12 @@ impl Inner {
                         error.with("done already", outcome.created.join(", "))
                     };
                     // Over a session that is not in the middle of something.
+                    let is_of_others = swap.former.is_none() && !swap.made && error.kind() == ErrorKind::AlreadyExists;
                     let undone = async {
+                        // Nothing of it is there, and what is there is not ours.
+                        if is_of_others {
+                            return Ok(());
+                        }
                         let mut session = self.instead_of(session).await?;
                         swap.backward(&mut session).await?;
                         session.close().await;
@@ -102,10 +114,9 @@ impl Inner {
 
     /// Another session in the place of one that puts tables into their place and may be lost.
     async fn instead_of(&self, former: Session) -> Result<Session> {
-        let id = former.connection.id();
         former.close().await;
         let mut session = self.open().await?;
-        journal::continue_swap(&mut session, &self.token, id).await?;
+        journal::continue_swap(&mut session, &self.token).await?;
         Ok(session)
     }
 

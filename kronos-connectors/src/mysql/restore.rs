@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd};
 use tokio::sync::OnceCell;
 
-use super::building::{Building, keep_as_is, token};
+use super::building::{Building, token};
 use super::connect::Session;
 use super::error::{cancelled, corrupt, internal};
 use super::export::Export;
@@ -25,8 +25,6 @@ use super::target::{Plan, contents, plan, some};
 
 /// Definitions are believed up to this size.
 const SCRIPT: u64 = 256 << 20;
-/// Rows of several streams of a table may have to wait for each other.
-const PATIENCE: u32 = 1_000_000;
 
 /// Seconds for which tables and databases may have to wait: someone may keep all of them from being
 /// changed, as a backup by MySQL's own programs does.
@@ -50,7 +48,9 @@ pub(super) struct Inner {
     pub token: String,
     /// The server takes rows by `LOAD DATA LOCAL`.
     pub loads: bool,
-    sessions: Mutex<Vec<Session>>,
+    pub sessions: Mutex<Vec<Session>>,
+    /// The numbers of those at work, and of those that were lost at it.
+    pub at_work: Mutex<BTreeSet<u32>>,
     /// As long as it is there, nobody takes what is made for something that was left behind.
     pub living: tokio::sync::Mutex<Option<Session>>,
     /// Of a dump of the server's own program.
@@ -106,6 +106,7 @@ impl MysqlRestore {
             loads: loads && settings.load,
             token,
             sessions: Mutex::default(),
+            at_work: Mutex::default(),
             living: tokio::sync::Mutex::new(Some(session)),
             loaded: Loaded::default(),
             script: Mutex::default(),
@@ -215,37 +216,6 @@ impl Inner {
         })
     }
 
-    /// A session that writes.
-    pub(super) async fn take(&self) -> Result<Session> {
-        let found = locked(&self.sessions).pop();
-        match found {
-            Some(session) => Ok(session),
-            None => self.open().await,
-        }
-    }
-
-    pub(super) async fn open(&self) -> Result<Session> {
-        let mut session = self.settings.open().await?;
-        let what = "prepare the session";
-        session
-            .run(what, &format!("SET SESSION innodb_lock_wait_timeout = {PATIENCE}, lock_wait_timeout = {DDL}"))
-            .await?;
-        if session.server.is_mariadb_since(10, 11) {
-            session.run(what, "SET SESSION system_versioning_insert_history = ON").await?;
-        }
-        keep_as_is(&mut session).await?;
-        if !self.settings.binlog {
-            let off = session.run(what, "SET SESSION sql_log_bin = OFF").await;
-            off.map_err(|e| e.with("hint", "`binlog = \"on\"` writes the restore into the binary log"))?;
-        }
-        Ok(session)
-    }
-
-    /// Takes a session back that has nothing open.
-    pub(super) fn give_back(&self, session: Session) {
-        locked(&self.sessions).push(session);
-    }
-
     /// Makes users and databases and what rows need, once.
     async fn prepare(&self) -> Result<()> {
         let make = || async {
@@ -261,6 +231,9 @@ impl Inner {
 
     async fn make(&self) -> Result<()> {
         let mut session = self.take().await?;
+        for building in &self.buildings {
+            building.check(&mut session).await?;
+        }
         let script = locked(&self.script).clone();
         let is_foreign = self.buildings.iter().any(|building| building.planned.is_foreign);
         if let Some(building) = self.buildings.first().filter(|_| is_foreign) {
@@ -338,37 +311,6 @@ impl Inner {
             outcome.checks.push(format!("{database}: {tables} tables, {rows} rows, {how}"));
         }
         Ok(outcome)
-    }
-
-    /// Ends the sessions.
-    async fn close(&self) {
-        let sessions = std::mem::take(&mut *locked(&self.sessions));
-        futures::future::join_all(sessions.into_iter().map(Session::close)).await;
-        if let Some(session) = self.living.lock().await.take() {
-            session.close().await;
-        }
-    }
-
-    /// Removes what was made; gives the error that led to it, with what could not be removed.
-    async fn undo_after(&self, error: Error) -> Error {
-        match self.undo().await {
-            Ok(()) => error,
-            Err(left) => error.with("left behind", left.message()),
-        }
-    }
-
-    async fn undo(&self) -> Result<()> {
-        let sessions = std::mem::take(&mut *locked(&self.sessions));
-        futures::future::join_all(sessions.into_iter().map(Session::close)).await;
-        let mut session = self.settings.open().await?;
-        for building in &self.buildings {
-            building.undo(&mut session).await?;
-        }
-        let made = std::mem::take(&mut *locked(&self.made));
-        globals::undo(&mut session, &made).await?;
-        session.close().await;
-        self.close().await;
-        Ok(())
     }
 }
 

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use kronos_core::{Error, ErrorKind, Result};
 
+use super::allowed::made_meanwhile;
 use super::code::{self, Made, Move};
 use super::connect::Session;
 use super::journal::{Remains, Step, Swap, drop_database, tables, write};
 use super::names::{ident, qualified};
 use super::objects::{Kind, Object};
+use super::target::things;
 
 /// How often the rename is tried that waits for those who use the old tables.
 const ATTEMPTS: u32 = 3;
@@ -28,6 +30,18 @@ impl Swap {
             code::drop_all(session, &objects, &self.beside).await?;
         }
         Ok(())
+    }
+
+    /// Makes the target, if it was not there. One that is there now is not ours.
+    pub(super) async fn make(&mut self, session: &mut Session) -> Result<()> {
+        if self.former.is_some() {
+            return Ok(());
+        }
+        let options = self.options.as_deref().unwrap_or_default();
+        let made = session.change("make the database", &format!("CREATE DATABASE {} {options}", ident(&self.to))).await;
+        made.map_err(|e| if e.kind() == ErrorKind::AlreadyExists { made_meanwhile(&self.to) } else { e })?;
+        self.made = true;
+        write(session, &self.beside, &Step::Swapping(Box::new(self.clone()))).await
     }
 
     /// Does it; gives what came of it.
@@ -91,22 +105,28 @@ impl Swap {
     async fn move_back(&self, session: &mut Session) -> Result<()> {
         let there = tables(session, &self.to).await?;
         let (new, old) = (tables(session, &self.beside).await?, tables(session, &self.old).await?);
-        if there.is_empty() && old.is_empty() && self.former.is_none() {
-            return drop_database(session, &self.to).await;
-        }
         let arrived = self.tables.iter().filter(|name| !new.contains(name) && there.contains(name));
         let mut moves: Vec<String> = arrived.map(|name| rename(&self.to, &self.beside, name)).collect();
-        if !moves.is_empty() || self.code.iter().any(|object| object.table.is_none()) {
+        if self.former.is_none() && !self.made && moves.is_empty() {
+            return self.drop_empty(session).await;
+        }
+        // It was made once the tables had arrived; before, what has its names is somebody else's.
+        if !moves.is_empty() || self.tables.is_empty() {
             code::drop_all(session, &self.code, &self.to).await?;
         }
         moves.extend(
             self.old_tables.iter().filter(|name| old.contains(name)).map(|name| rename(&self.old, &self.to, name)),
         );
         self.rename(session, &moves).await?;
-        let Some(former) = &self.former else { return drop_database(session, &self.to).await };
+        let Some(former) = &self.former else { return self.drop_empty(session).await };
         session.run("set up the database", &format!("ALTER DATABASE {} {former}", ident(&self.to))).await?;
         let place = Move { from: &self.to, to: &self.to, owners: true };
         code::make_all(session, &self.old_code, place).await.map(drop)
+    }
+
+    /// Removes a target that was not there before, unless others have put something into it.
+    async fn drop_empty(&self, session: &mut Session) -> Result<()> {
+        if things(session, &self.to).await?.is_empty() { drop_database(session, &self.to).await } else { Ok(()) }
     }
 
     async fn rename(&self, session: &mut Session, moves: &[String]) -> Result<()> {

@@ -163,29 +163,36 @@ fn chosen(request: &RestoreRequest, all: &BTreeMap<String, Content>, database: &
 }
 
 /// Looks what is there under the name that a database is to get.
-async fn look(session: &mut Session, database: &mut Planned) -> Result<()> {
+pub(super) async fn look(session: &mut Session, database: &mut Planned) -> Result<()> {
     let sql = format!("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = {}", literal(&database.to));
     let count: i64 = session.value("look for the database", &sql).await?;
     database.exists = count > 0;
     if !database.exists {
         return Ok(());
     }
-    let relations = catalog::relations(session, &database.to).await?;
-    let names = relations.into_iter().map(|(name, _)| name);
     if let Some(tables) = &database.tables {
         // The others are not touched.
+        let relations = catalog::relations(session, &database.to).await?;
+        let names = relations.into_iter().map(|(name, _)| name);
         database.there = names.filter(|name| tables.contains(name)).map(|name| shown(&name)).collect();
         return Ok(());
     }
-    database.there = names.map(|name| shown(&name)).collect();
-    let name = literal(&database.to);
+    database.there = things(session, &database.to).await?;
+    Ok(())
+}
+
+/// What is in a database, for people.
+pub(super) async fn things(session: &mut Session, database: &str) -> Result<Vec<String>> {
+    let relations = catalog::relations(session, database).await?;
+    let mut things: Vec<String> = relations.into_iter().map(|(name, _)| shown(&name)).collect();
+    let name = literal(database);
     let sql = format!(
         "SELECT routine_name FROM information_schema.routines WHERE routine_schema = {name} \
          UNION ALL SELECT event_name FROM information_schema.events WHERE event_schema = {name}"
     );
     let code: Vec<(String,)> = session.rows("look for objects", &sql).await?;
-    database.there.extend(code.into_iter().map(|(name,)| shown(&name)));
-    Ok(())
+    things.extend(code.into_iter().map(|(name,)| shown(&name)));
+    Ok(things)
 }
 
 /// Foreign keys of tables that stay, to tables that would be replaced: they would go with the old ones.
