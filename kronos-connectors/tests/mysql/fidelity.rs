@@ -29,7 +29,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     .collect()
 }
 
-const OTHER: &str = "-na`sty. \"o\" '$(x)' %s ü";
+pub(crate) const OTHER: &str = "-na`sty. \"o\" '$(x)' %s ü";
 
 /// Two databases as nasty as the server can bear, whose names are the same each time.
 pub(crate) struct Nasty {
@@ -114,7 +114,7 @@ fn unhex(text: impl AsRef<str>) -> String {
 }
 
 /// Everyone with the name of the fixtures, and what they may do.
-fn accounts(server: &Server) -> String {
+pub(crate) fn accounts(server: &Server) -> String {
     let role = if server.is_mariadb() { "is_role" } else { "'N'" };
     let list = format!(
         "SELECT HEX(user), HEX(host), {role} FROM mysql.user WHERE user LIKE 'nasty%' OR host = 'nasty.host' ORDER BY 1, 2"
@@ -145,7 +145,7 @@ fn accounts(server: &Server) -> String {
     lines.join("\n")
 }
 
-fn drop_accounts(server: &Server) {
+pub(crate) fn drop_accounts(server: &Server) {
     let role = if server.is_mariadb() { "IF(is_role = 'Y', 'ROLE', 'USER')" } else { "'USER'" };
     let name = if server.is_mariadb() {
         "IF(is_role = 'Y', QUOTE(user), CONCAT(QUOTE(user), '@', QUOTE(host)))"

@@ -89,6 +89,10 @@ impl Instance {
         made
     }
 
+    pub(crate) fn socket(&self) -> String {
+        self.place.path().join("socket").display().to_string()
+    }
+
     fn daemon(&self) -> String {
         let name = if self.server.is_mariadb() { "mariadbd" } else { "mysqld" };
         let base = Path::new(&self.server.bin).parent().unwrap();

@@ -5,7 +5,10 @@
 mod conformance;
 mod failures;
 mod fidelity;
+mod habits;
 mod instance;
+mod many;
+mod meanwhile;
 mod moments;
 mod network;
 mod parts;
@@ -23,6 +26,9 @@ fn main() {
         conformance::trials(),
         failures::trials(),
         fidelity::trials(),
+        habits::trials(),
+        many::trials(),
+        meanwhile::trials(),
         moments::trials(),
         network::trials(),
         parts::trials(),

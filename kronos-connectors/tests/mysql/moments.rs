@@ -3,7 +3,7 @@
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use kronos_connectors::mysql::{Consistency, MysqlSource};
+use kronos_connectors::mysql::{Consistency, Method, MysqlSettings, MysqlSource};
 use kronos_core::{BackupInfo, Event, Observer, RestoreOptions, RunContext};
 use libtest_mimic::Trial;
 
@@ -14,7 +14,8 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_each("a_backup_is_of_one_moment", one_moment),
         on_each("without_the_lock_it_would_not_be", no_moment),
         on_each("compared_positions_give_one_moment", compared),
-        on_each("the_binary_log_goes_on_from_the_position", replayed),
+        on_each("the_binary_log_goes_on_from_the_position", |server| replayed(server, Method::Native)),
+        on_each("the_binary_log_goes_on_from_the_position_of_a_program", |server| replayed(server, Method::Tool)),
         on_each("a_long_statement_is_not_waited_for_without_end", long_statement),
     ]
     .into_iter()
@@ -162,23 +163,31 @@ fn place(position: &str) -> (String, u64) {
     (file.to_owned(), offset.parse().unwrap())
 }
 
-fn replayed(server: &Server) {
+/// Nothing is missing and nothing comes twice, when the log is replayed onto the restored copy.
+fn replayed(server: &Server, method: Method) {
     let mut writers = Writers::start(server);
     let (target, name) = (server.new_name(), writers.database.name.clone());
     block_on(async {
         let repository = repository().await;
-        let backup = crate::server::back_up(&repository, &with(&writers.database, Consistency::Lock)).await.unwrap();
-        std::thread::sleep(Duration::from_millis(300));
+        let change = |settings: &mut MysqlSettings| {
+            settings.consistency = Consistency::Lock;
+            settings.lock_timeout = Duration::from_secs(30);
+            settings.method = method;
+            settings.tools = vec![server.bin.clone().into()];
+        };
+        let backup = crate::server::back_up(&repository, &writers.database.with(change)).await.unwrap();
+        std::thread::sleep(Duration::from_millis(50));
         // The log may go on in other files.
         server.sql("", "FLUSH BINARY LOGS");
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(50));
         writers.stop();
         let status = if server.is_mariadb() { "SHOW MASTER STATUS" } else { "SHOW BINARY LOG STATUS" };
         let end = server.sql("", status);
         let (last, stop) = (end.split('\t').next().unwrap().to_owned(), end.split('\t').nth(1).unwrap().to_owned());
-        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        bring_back(&repository, &target.with(change), &RestoreOptions::new()).await.unwrap();
         let before: u64 = target.sql("SELECT COUNT(*) FROM moves").parse().unwrap();
 
+        assert!(backup.position.as_deref().unwrap().contains("gtid ") || method == Method::Tool);
         let (first, offset) = place(backup.position.as_deref().unwrap());
         let logs = server.sql("", "SHOW BINARY LOGS");
         let files: Vec<&str> = logs.lines().filter_map(|line| line.split('\t').next()).collect();

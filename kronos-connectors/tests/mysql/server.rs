@@ -245,7 +245,7 @@ pub(crate) fn on(server: &'static str, name: &str, test: fn(&Server)) -> Trial {
     }
 }
 
-fn is_required(server: &str) -> bool {
+pub(crate) fn is_required(server: &str) -> bool {
     match std::env::var("KRONOS_TEST_REQUIRE").as_deref() {
         Ok("all") => server == "mariadb",
         Ok(names) => names.split([',', ' ']).any(|name| name == server),

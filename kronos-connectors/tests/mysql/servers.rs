@@ -9,6 +9,7 @@ use libtest_mimic::Trial;
 
 use crate::failures::{OLD, assert_nothing_beside, large, new};
 use crate::instance::Instance;
+use crate::network::some_of;
 use crate::proxy::{Proxy, Trouble};
 use crate::server::{Server, assert_same, back_up, block_on, bring_back, on_each, repository};
 
@@ -35,7 +36,7 @@ fn ended_backups(server: &Server) {
     block_on(async {
         let (repository, run) = (repository().await, RunContext::new());
         let mut committed = 0;
-        for (n, pause) in [0, 30, 80, 150, 250, 400].into_iter().enumerate() {
+        for (n, pause) in some_of(&[0, 30, 80, 150, 250, 400], 4).iter().copied().enumerate() {
             let reading = source.with(|settings| {
                 settings.tools = vec![server.bin.clone().into()];
                 settings.method = if n % 3 == 2 { Method::Tool } else { Method::Native };
@@ -85,17 +86,18 @@ fn killed_restores(server: &Server) {
     let options = RestoreOptions::new().with_replace();
     let (mut old, mut finished) = (0, 0);
     let words: [&[&str]; 9] = [
-        &["CREATE TABLE"],
-        &["ADD KEY"],
-        &["'kronos swap"],
-        &["DROP PROCEDURE"],
-        &["REPLACE INTO", "REPLACE INTO"],
         &["RENAME TABLE"],
         &["RENAME TABLE", "CREATE DEFINER"],
-        &["RENAME TABLE", "REPLACE INTO"],
+        &["REPLACE INTO", "REPLACE INTO"],
         &["RENAME TABLE", "DROP DATABASE"],
+        &["ADD KEY"],
+        &["CREATE TABLE"],
+        &["'kronos swap"],
+        &["DROP PROCEDURE"],
+        &["RENAME TABLE", "REPLACE INTO"],
     ];
-    for words in words {
+    let words = some_of(&words, 5);
+    for words in words.iter().copied() {
         let target = server.database(OLD);
         let before = target.all();
         let proxy = Proxy::after_words(server.port, Trouble::Nothing, words);
@@ -132,7 +134,7 @@ fn killed_restores(server: &Server) {
         assert_same(&target.all(), &expected, &what);
         assert_nothing_beside(&target, &what);
     }
-    assert!(old > 2, "{old} old, {finished} finished");
+    assert!(old > 1, "{old} old, {finished} finished");
 }
 
 /// A server that keeps every name in small letters, as those on Windows do.
