@@ -8,6 +8,7 @@ use kronos_connectors::mysql::{MysqlSettings, MysqlSource};
 use kronos_core::{Connector, DumpRequest, ErrorKind, Piece, RestoreOptions, RunContext, StreamId};
 use libtest_mimic::Trial;
 
+use crate::network::some_of;
 use crate::proxy::Proxy;
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, fresh, on_each, repository};
 
@@ -17,6 +18,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_each("a_table_that_changes_is_told", changed),
         on_each("an_alter_between_snapshots_and_definitions_is_told", altered_at_once),
         on_each("each_session_is_killed_in_turn", each_killed),
+        on_each("a_restore_stays_alive_without_its_first_session", stays_alive),
         on_each("nothing_is_left_on_the_server", left),
         on_each("a_table_that_was_read_is_free_again", free_again),
         on_each("a_killed_restore_is_finished_or_undone", killed),
@@ -194,7 +196,7 @@ fn each_killed(server: &Server) {
     let steps: [(&[&'static str], bool); 4] =
         [(&["SAVEPOINT"], true), (&["LOAD DATA"], false), (&["'kronos swap"], false), (&["RENAME TABLE"], false)];
     for (words, is_backup) in steps {
-        for n in 0..4 {
+        for n in some_of(&[0, 2, 1, 3], 2) {
             let what = format!("session {n} at {words:?}");
             let target = server.database(OLD);
             let before = target.all();
@@ -234,6 +236,38 @@ fn each_killed(server: &Server) {
     let target = server.new_name();
     block_on(bring_back(&repository, &target.source(), &options)).unwrap();
     assert_same(&target.all(), &expected, "the last backup");
+}
+
+/// The session that says that a restore is at work is killed while rows come: before tables change their
+/// places, another one says so, and nobody takes what was made for remains.
+fn stays_alive(server: &Server) {
+    let _users = crate::server::USERS.read().unwrap();
+    let (source, user) = (new(server), User::new(server));
+    let repository = block_on(repository());
+    block_on(back_up(&repository, &source.source())).unwrap();
+    let (expected, target) = (source.all(), server.database(OLD));
+    let (other, name) = (server.clone(), user.1.clone());
+    let killing = Proxy::doing(server.port, &["LOAD DATA"], move || {
+        let sql = format!("SELECT MIN(id) FROM information_schema.processlist WHERE user = '{name}'");
+        other.sql("", &format!("KILL {}", other.sql("", &sql)));
+    });
+    let (other, beside) = (server.clone(), format!("{}_kronos_", target.name));
+    let found = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let finding = found.clone();
+    let looking = Proxy::doing(killing.port, &["'kronos swap"], move || {
+        let made = other.databases().into_iter().find(|name| name.starts_with(&beside)).unwrap();
+        let lock = format!("SELECT IS_USED_LOCK('kronos restore {}') IS NOT NULL", made.replace(&beside, ""));
+        *finding.lock().unwrap() = other.sql("", &lock);
+    });
+    let writing = user.source_with(&target, |settings| {
+        settings.port = looking.port;
+        settings.tls.mode = kronos_connectors::mysql::TlsMode::Disable;
+    });
+    block_on(bring_back(&repository, &writing, &RestoreOptions::new().with_replace())).unwrap();
+    assert!(killing.has_begun() && looking.has_begun(), "the moment was missed");
+    assert_eq!(*found.lock().unwrap(), "1", "the restore counted as dead");
+    assert_same(&target.all(), &expected, "a restore that lost its first session");
+    assert_nothing_beside(&target, "a restore that lost its first session");
 }
 
 /// A backup may go on for hours, and who alters a table that it has read shall not wait for that.
