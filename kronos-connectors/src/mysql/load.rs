@@ -16,6 +16,7 @@ use super::objects::{Kind, Object, Text};
 use super::plan::Dumped;
 use super::restore::{Inner, same};
 use super::sections::{Piece, Sections, choosing, for_database};
+use super::settings::MysqlSettings;
 use super::tools::{Tool, Use, find};
 
 /// Set where it can be, so that nothing is refused or changed that a server has stored.
@@ -105,14 +106,14 @@ impl Inner {
             // Whatever it says, it has not got everything.
             Err(Fed::Stream(error)) => return Err(error),
             Err(Fed::Client(error)) => {
-                running.ended().await.map_err(named)?;
+                self.settings.while_reached(running.ended()).await?.map_err(named)?;
                 return Err(named(
                     internal("a program read no more of a dump").with("program", tool.name).with_source(error),
                 ));
             }
             Ok(()) => {}
         }
-        for line in running.ended().await.map_err(named)? {
+        for line in self.settings.while_reached(running.ended()).await?.map_err(named)? {
             self.run.emit(&Event::Notice { message: format!("{}: {line}", tool.name) });
         }
         for (building, objects) in targets.iter().zip(sections.objects) {
@@ -125,7 +126,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn client(&self, tool: &Tool, prepare: &str, is_mariadb: bool) -> Result<Client> {
+    async fn client(&self, tool: &Tool, prepare: &str, is_mariadb: bool) -> Result<Client<'_>> {
         let (mut command, file) = tool.command(&self.settings)?;
         command.args(["--batch", "--binary-mode", "--default-character-set=utf8mb4", "--max-allowed-packet=1G"]);
         // What a dump holds is for the server, not for this machine.
@@ -143,14 +144,15 @@ impl Inner {
             running.ended().await?;
             return Err(internal("a program read nothing").with("program", tool.name).with_source(error));
         }
-        Ok(Client { running, input, current: None, is_mariadb })
+        Ok(Client { running, input, settings: &self.settings, current: None, is_mariadb })
     }
 }
 
 /// A client that is being fed.
-struct Client {
+struct Client<'a> {
     running: Running,
     input: ChildStdin,
+    settings: &'a MysqlSettings,
     /// The database that it has been told.
     current: Option<usize>,
     /// The dump is of MariaDB.
@@ -170,7 +172,7 @@ impl From<Error> for Fed {
     }
 }
 
-impl Client {
+impl Client<'_> {
     async fn feed(
         &mut self,
         targets: &[Option<&Building>],
@@ -199,7 +201,7 @@ impl Client {
                 bytes = chosen;
                 self.current = Some(at);
             }
-            self.input.write_all(&bytes).await.map_err(Fed::Client)?;
+            self.settings.while_reached(self.input.write_all(&bytes)).await?.map_err(Fed::Client)?;
         }
         Ok(())
     }

@@ -238,7 +238,7 @@ impl Reading {
         let mut piece = BytesMut::with_capacity(PIECE);
         let mut is_first = true;
         let broken = |e| Error::new(ErrorKind::Io, "a program's output could not be read").with_source(e);
-        while output.read_buf(&mut piece).await.map_err(broken)? > 0 {
+        while settings.while_reached(output.read_buf(&mut piece)).await?.map_err(broken)? > 0 {
             if piece.len() == piece.capacity() {
                 let full = std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE)).freeze();
                 if std::mem::take(&mut is_first) {
@@ -248,7 +248,7 @@ impl Reading {
                 sender.send(full).await?;
             }
         }
-        for line in running.ended().await? {
+        for line in settings.while_reached(running.ended()).await?? {
             self.dump.run.emit(&Event::Notice { message: format!("{}: {line}", program.tool.name) });
         }
         sections.push(&piece)?;

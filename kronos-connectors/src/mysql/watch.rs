@@ -1,8 +1,9 @@
-//! Waiting for statements that may take long: as long as the server is at work on them, and no longer.
+//! Waiting for statements that may take long: as long as the server is at work on them, and no longer;
+//! and for the server's programs, as long as it can be reached.
 
 use std::time::Duration;
 
-use kronos_core::Result;
+use kronos_core::{ErrorKind, Result};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
@@ -60,6 +61,36 @@ impl Watch {
             Ok(Err(error)) if has_code(&error, &CROWDED) => Ok(true),
             Ok(Err(error)) if is_lost(&error) => Ok(false),
             Ok(done) => done,
+        }
+    }
+}
+
+impl MysqlSettings {
+    /// Waits for what a program of the server does. By itself it would wait for hours for a server that
+    /// cannot be reached any more.
+    pub(super) async fn while_reached<T>(&self, doing: impl Future<Output = T>) -> Result<T> {
+        let mut doing = std::pin::pin!(doing);
+        loop {
+            if let Ok(done) = tokio::time::timeout(self.read_timeout, &mut doing).await {
+                return Ok(done);
+            }
+            self.reach().await?;
+        }
+    }
+
+    async fn reach(&self) -> Result<()> {
+        let asked = async {
+            let other = self.connect().await?;
+            // That it may be gone already is no matter.
+            let _ = other.disconnect().await;
+            Ok(())
+        };
+        match tokio::time::timeout(self.connect_timeout + GRACE, asked).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if has_code(&error, &CROWDED) => Ok(()),
+            // Whoever refuses is there.
+            Ok(Err(error)) if ![ErrorKind::ConnectionFailed, ErrorKind::Timeout].contains(&error.kind()) => Ok(()),
+            _ => Err(silent(self.read_timeout)),
         }
     }
 }

@@ -16,6 +16,9 @@ mod parts;
 mod proxy;
 mod server;
 mod servers;
+#[path = "../../../kronos-cli/tests/common/small.rs"]
+#[allow(dead_code, unreachable_pub, missing_docs, reason = "other tests use the rest")]
+mod small;
 mod tool;
 mod users;
 

@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on_each("a_network_that_is_cut_at_random", random_cuts),
         on_each("a_network_that_falls_silent", silence),
         on_each("a_network_that_is_lost_while_something_is_held", while_held),
+        on_each("a_program_whose_server_is_out_of_reach", unreached),
         on_each("a_restore_over_a_network_that_is_cut", cut_restores),
         on_each("a_restore_that_is_cut_at_each_step", cut_steps),
         on_each("a_restore_over_a_network_that_falls_silent", silent_restores),
@@ -105,6 +106,46 @@ fn silence(server: &Server) {
         let target = server.new_name();
         bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
         assert_eq!(target.sql(SUM), expected);
+    });
+}
+
+/// The programs by themselves would wait for hours.
+fn unreached(server: &Server) {
+    let source = large(server);
+    let expected = source.sql(SUM);
+    let by_tool = |settings: &mut MysqlSettings| {
+        settings.method = Method::Tool;
+        settings.tools = vec![server.bin.clone().into()];
+    };
+    block_on(async {
+        let repository = repository().await;
+        let proxy = Proxy::after_bytes(server.port, Trouble::Vanished, 10_000_000, Duration::ZERO);
+        let begun = Instant::now();
+        let reading = source.with(|settings| {
+            through(&proxy)(settings);
+            by_tool(settings);
+        });
+        let error = back_up(&repository, &reading).await.unwrap_err();
+        assert!(proxy.has_begun() && error.kind() == ErrorKind::ConnectionFailed, "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(list(&repository, None, &RunContext::new()).await.unwrap().backups.is_empty());
+        drop(proxy);
+        back_up(&repository, &source.with(by_tool)).await.unwrap();
+        let target = server.new_name();
+        let proxy = Proxy::after_bytes(server.port, Trouble::Vanished, 10_000_000, Duration::ZERO);
+        let begun = Instant::now();
+        let writing = target.with(|settings| {
+            through(&proxy)(settings);
+            by_tool(settings);
+        });
+        let error = bring_back(&repository, &writing, &RestoreOptions::new()).await.unwrap_err();
+        assert!(proxy.has_begun() && error.kind() == ErrorKind::ConnectionFailed, "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        assert!(!server.databases().contains(&target.name));
+        drop(proxy);
+        bring_back(&repository, &target.with(by_tool), &RestoreOptions::new()).await.unwrap();
+        assert_eq!(target.sql(SUM), expected);
+        assert_nothing_beside(&target, "out of reach");
     });
 }
 

@@ -12,9 +12,11 @@ use crate::instance::Instance;
 use crate::network::some_of;
 use crate::proxy::{Proxy, Trouble};
 use crate::server::{Server, assert_same, back_up, block_on, bring_back, on_each, repository};
+use crate::small::{Small, mounting};
 
 pub(crate) fn trials() -> Vec<Trial> {
     [
+        mounting(on_each("a_server_whose_disk_is_full", full_disk)),
         on_each("a_server_that_ends_during_a_backup", ended_backups),
         on_each("a_server_that_is_killed_during_a_restore", killed_restores),
         on_each("a_server_that_writes_all_names_small", small_names),
@@ -72,6 +74,41 @@ fn ended_backups(server: &Server) {
             assert_eq!(target.sql(SUM), expected);
         }
     });
+}
+
+/// A restore that finds no room says so; the target is as it was, and once there is room it works.
+fn full_disk(server: &Server) {
+    let megabytes = if server.is_mariadb() { 80 } else { 170 };
+    let rows = "INSERT INTO t WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 200) \
+        SELECT n + COALESCE((SELECT MAX(id) FROM t), 0), REPEAT(SHA2(CONCAT(n, RAND()), 512), 800) FROM s;";
+    let source = server.database(&format!(
+        "CREATE TABLE t(id INT PRIMARY KEY, x LONGTEXT); {} CREATE PROCEDURE p() SELECT 'new'",
+        rows.repeat(megabytes / 20)
+    ));
+    let repository = block_on(repository());
+    block_on(back_up(&repository, &source.source())).unwrap();
+    let home = tempfile::Builder::new().prefix("kronos-instance-").tempdir().unwrap();
+    let small = Small::mount(home.path().join("data"), u32::try_from(megabytes).unwrap()).unwrap();
+    let data = small.at.clone();
+    let options: &[&str] = if server.is_mariadb() {
+        &["--innodb-log-file-size=8M"]
+    } else {
+        &["--innodb-redo-log-capacity=8M", "--skip-log-bin"]
+    };
+    let instance = Instance::with_data(server, home, &data, options);
+    let target = instance.server.database(OLD);
+    let before = target.all();
+    let options = RestoreOptions::new().with_replace();
+    let full = block_on(bring_back(&repository, &target.source(), &options)).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull, "{full:?}");
+    assert_same(&target.all(), &before, "a target without room");
+    assert_nothing_beside(&target, "a target without room");
+    small.grow(600);
+    block_on(bring_back(&repository, &target.source(), &options)).unwrap();
+    assert_same(&target.all(), &source.all(), "once there is room");
+    drop(target);
+    // Before what it lies on is unmounted.
+    drop(instance);
 }
 
 /// The server falls at any moment of a restore, also while tables change their places: the next
