@@ -4,18 +4,18 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use kronos_core::{DumpRequest, Error, ErrorKind, Outline, PreviousStream, Result, RunContext, StreamInfo, matches};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use super::bounds::{self, Range, Size};
 use super::catalog::{self, Entry, Listed, name_of};
-use super::changes::{Feed, Follower, Scope, Wanted};
+use super::changes::{Feed, Follower, Scope};
 use super::connect::{Kind, Server};
 use super::content;
 use super::names::{self, qualified};
 use super::pace::Pace;
 use super::plan::{Content, Form, Order, Part, is_excluded, stream_name};
 use super::reading::{Common, Reading, Task};
-use super::settings::{Changes, Method, MongodbSettings};
+use super::settings::{Method, MongodbSettings};
 use super::tool_dump;
 use super::users;
 
@@ -30,6 +30,21 @@ pub(super) struct Begun {
     pub readings: Vec<Reading>,
     /// What the user may want to know.
     pub notices: Vec<String>,
+}
+
+impl Begun {
+    /// What is known once it is settled what is read.
+    pub(super) fn new(
+        common: Common,
+        tasks: Vec<(StreamInfo, Task)>,
+        warnings: Vec<String>,
+        notices: Vec<String>,
+    ) -> Self {
+        let (server_version, common) = (Some(common.server.shown()), Arc::new(common));
+        let (streams, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
+        let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
+        Self { outline: Outline { streams, server_version, warnings }, common, readings, notices }
+    }
 }
 
 pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
@@ -54,27 +69,20 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
     let parts = data.len();
     streams.tasks.extend(data);
     if let Some(follower) = &follower {
-        let feed = match follower.feed() {
-            Feed::ChangeStream => "change-stream",
-            Feed::Oplog => "oplog",
-        };
-        let content = Content::Changes { feed: feed.to_owned() };
+        let content = Content::Changes { feed: follower.feed() };
         // The last one: it ends after all others.
         streams.tasks.push((content.stream("changes".to_owned(), None)?, Task::Changes));
     }
     let Streams { tasks, warnings, .. } = streams;
-    let server_version = Some(server.shown());
-    let common = Arc::new(Common {
+    let common = Common {
         server,
         run: run.clone(),
         pace: Pace::new(parts),
         follower: tokio::sync::Mutex::new(follower),
         position: OnceLock::new(),
         warnings: Mutex::default(),
-    });
-    let (infos, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
-    let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
-    Ok(Begun { outline: Outline { streams: infos, server_version, warnings }, common, readings, notices })
+    };
+    Ok(Begun::new(common, tasks, warnings, notices))
 }
 
 /// Follows what is written from now on; with what is not promised.
@@ -83,12 +91,6 @@ async fn follow(
     server: &Server,
     chosen: &[String],
 ) -> Result<(Option<Follower>, Option<String>)> {
-    let wanted = match settings.changes {
-        Changes::Auto => Wanted::Auto,
-        Changes::ChangeStream => Wanted::ChangeStream,
-        Changes::Oplog => Wanted::Oplog,
-        Changes::None => Wanted::None,
-    };
     let mut only_in_oplog = false;
     for database in chosen {
         let ask = doc! { "listCollections": 1, "cursor": {} };
@@ -98,7 +100,7 @@ async fn follow(
         }
     }
     let databases = (!settings.databases.is_empty()).then(|| chosen.to_vec());
-    let follower = Follower::start(&server.client, wanted, Scope { databases, only_in_oplog }).await?;
+    let follower = Follower::start(&server.client, settings.changes, Scope { databases, only_in_oplog }).await?;
     let what = "what is written during the backup may be in it or not";
     let warning = match (&follower, &server.kind) {
         (None, Kind::Standalone) => Some(format!("a standalone server keeps no log of changes: {what}")),
@@ -170,11 +172,7 @@ struct Streams<'a> {
 
 impl Streams<'_> {
     fn collections(&mut self, database: &str, listed: &Listed) -> Result<()> {
-        let describe = |entry: &Entry| {
-            let indexes = entry.indexes.iter().cloned().map(Bson::Document).collect::<Vec<_>>();
-            doc! { "name": &entry.name, "options": entry.options.clone(), "indexes": indexes }
-        };
-        let described: Vec<Document> = listed.entries.iter().map(describe).collect();
+        let described: Vec<Document> = listed.entries.iter().map(Entry::description).collect();
         let restoring = listed.left_out.iter().filter(|name| names::is_beside(name).is_some()).count();
         if restoring > 0 {
             self.warnings.push(format!("{database}: {restoring} collections are left out that a restore has made"));
@@ -216,9 +214,7 @@ impl Streams<'_> {
         } else {
             Order::Id
         };
-        let lies_in =
-            if form == Form::Buckets { format!("{}{collection}", names::BUCKETS) } else { collection.to_owned() };
-        let (bytes, count) = catalog::collection_size(self.server, database, &lies_in).await?;
+        let (bytes, count) = catalog::collection_size(self.server, database, &form.place(collection)).await?;
         let ranges = if order == Order::Id {
             let previous = self.previous(database, collection);
             let size = Size { bytes, count };

@@ -74,8 +74,7 @@ impl Made {
 
     /// Which collection takes its documents while it is made.
     pub(super) fn lies_in(&self, token: &str) -> String {
-        let beside = self.beside(token);
-        if self.form == Form::Buckets { format!("{}{beside}", names::BUCKETS) } else { beside }
+        self.form.place(&self.beside(token))
     }
 
     pub(super) fn add(&self, sum: &Sum) {
@@ -102,12 +101,8 @@ impl Building {
     ) -> Result<()> {
         let mut made = Vec::new();
         for one in described {
-            let strange = |_| corrupt("a description of a collection is not one");
-            let name = one.get_str("name").map_err(strange)?.to_owned();
-            names::check_collection(&name)?;
-            let options = one.get_document("options").map_err(strange)?.clone();
-            let indexes = one.get_array("indexes").map_err(strange)?.iter().filter_map(Bson::as_document).cloned();
-            let entry = Entry { name, options, indexes: indexes.collect() };
+            let entry = Entry::of(&one).ok_or_else(|| corrupt("a description of a collection is not one"))?;
+            names::check_collection(&entry.name)?;
             let is_chosen = self.planned.collections.as_ref().is_none_or(|chosen| chosen.contains(&entry.name));
             if !is_chosen && !is_named(request, &self.planned.from, &entry.name) {
                 continue;

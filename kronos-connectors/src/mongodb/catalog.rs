@@ -18,6 +18,22 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// As streams and journals hold it.
+    pub(super) fn description(&self) -> Document {
+        let indexes: Vec<Bson> = self.indexes.iter().cloned().map(Bson::Document).collect();
+        doc! { "name": &self.name, "options": self.options.clone(), "indexes": indexes }
+    }
+
+    /// The same the other way round; `None` if it is no description.
+    pub(super) fn of(description: &Document) -> Option<Self> {
+        let indexes = description.get_array("indexes").ok()?.iter().map(|index| index.as_document().cloned());
+        Some(Self {
+            name: description.get_str("name").ok()?.to_owned(),
+            options: description.get_document("options").ok()?.clone(),
+            indexes: indexes.collect::<Option<_>>()?,
+        })
+    }
+
     pub(super) fn is_view(&self) -> bool {
         self.options.contains_key("viewOn")
     }

@@ -12,11 +12,13 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::servers::files::{self, io};
 use crate::servers::output::Output;
 
+use super::catalog::Entry;
+use super::changes::Feed;
 use super::content;
 use super::error::{corrupt, internal};
 use super::json;
 use super::names;
-use super::plan::{Content, Form, Part};
+use super::plan::{Content, Part};
 use super::restore::{same, small};
 use super::target::{chosen, contents, is_named};
 use super::users::KINDS;
@@ -67,7 +69,7 @@ impl Export {
                 self.describe(database, &described).await
             }
             Content::Documents(part) => {
-                let path = self.place(&part.database, &data_name(part))?;
+                let path = self.place(&part.database, &part.form.place(&part.collection))?;
                 self.plain(stream, end, self.part(&name, part, &path)).await
             }
             Content::Archive { databases, .. } => {
@@ -79,13 +81,13 @@ impl Export {
                 self.made(&path);
                 self.plain(stream, end, path).await
             }
-            Content::Changes { feed } if feed == "oplog" => {
+            Content::Changes { feed: Feed::Oplog } => {
                 let path = self.directory.join("oplog.bson");
                 self.made(&path);
                 self.warn("oplog.bson makes all of it one moment: mongorestore --oplogReplay".to_owned());
                 self.plain(stream, end, path).await
             }
-            Content::Changes { .. } => {
+            Content::Changes { feed: Feed::ChangeStream } => {
                 let path = self.directory.join("changes.bson");
                 self.made(&path);
                 self.warn(
@@ -128,23 +130,21 @@ impl Export {
     async fn describe(&self, database: &str, described: &[Document]) -> Result<()> {
         let wanted = chosen(&self.request, &self.contents, database);
         for one in described {
-            let strange = |_| corrupt("a description of a collection is not one");
-            let name = one.get_str("name").map_err(strange)?;
-            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(name));
-            if !is_wanted && !is_named(&self.request, database, name) {
+            let entry = Entry::of(one).ok_or_else(|| corrupt("a description of a collection is not one"))?;
+            let is_wanted = wanted.as_ref().is_none_or(|wanted| wanted.contains(&entry.name));
+            if !is_wanted && !is_named(&self.request, database, &entry.name) {
                 continue;
             }
-            let options = one.get_document("options").map_err(strange)?;
             let kind = match () {
-                () if options.contains_key("viewOn") => "view",
-                () if options.contains_key("timeseries") => "timeseries",
+                () if entry.is_view() => "view",
+                () if entry.is_time_series() => "timeseries",
                 () => "collection",
             };
-            let indexes = one.get_array("indexes").map_err(strange)?.clone();
-            let metadata =
-                doc! { "options": options.clone(), "indexes": indexes, "collectionName": name, "type": kind };
-            let path = self.place(database, name)?;
-            let has_file = kind == "collection" && !self.has_documents(database, name);
+            let path = self.place(database, &entry.name)?;
+            let has_file = kind == "collection" && !self.has_documents(database, &entry.name);
+            let Entry { name, options, indexes } = entry;
+            let indexes: Vec<Bson> = indexes.into_iter().map(Bson::Document).collect();
+            let metadata = doc! { "options": options, "indexes": indexes, "collectionName": name, "type": kind };
             let text = json::canonical(&Bson::Document(metadata))?;
             self.file(path.with_extension("metadata.json"), text.as_bytes()).await?;
             if has_file {
@@ -219,7 +219,7 @@ impl Export {
             match content {
                 Content::Documents(part) => {
                     folders.insert(self.directory.join(&part.database));
-                    let path = self.place(&part.database, &data_name(part))?;
+                    let path = self.place(&part.database, &part.form.place(&part.collection))?;
                     let others: Vec<PathBuf> =
                         self.parts(part).skip(1).map(|name| self.part(name, part, &path)).collect();
                     if self.parts(part).next() == Some(name) && !others.is_empty() {
@@ -238,14 +238,6 @@ impl Export {
         let mut outcome = std::mem::take(&mut *self.outcome());
         outcome.created.extend(folders.iter().map(|folder| folder.display().to_string()));
         Ok(outcome)
-    }
-}
-
-/// The collection that documents lie in.
-fn data_name(part: &Part) -> String {
-    match part.form {
-        Form::Buckets => format!("{}{}", names::BUCKETS, part.collection),
-        Form::Documents | Form::Measurements => part.collection.clone(),
     }
 }
 

@@ -115,7 +115,7 @@ fn length(length: usize) -> Result<[u8; 4]> {
 
 /// Whether a server would put the present time into a document: where a timestamp of its first level
 /// is zero.
-fn has_empty_time(document: &[u8]) -> Result<bool> {
+pub(super) fn has_empty_time(document: &[u8]) -> Result<bool> {
     if !document.contains(&TIMESTAMP) {
         return Ok(false);
     }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use kronos_core::{Error, ErrorKind, Phase, Result, StreamInfo, matches};
 use serde::{Deserialize, Serialize};
 
-use super::names::{qualified, shown};
+use super::changes::Feed;
+use super::names::{BUCKETS, qualified, shown};
 
 /// The attribute that has the rest, as JSON.
 const ATTRIBUTE: &str = "mongodb";
@@ -34,7 +35,7 @@ pub(super) enum Content {
         version: String,
     },
     /// What was written while documents were read, as the server tells it.
-    Changes { feed: String },
+    Changes { feed: Feed },
 }
 
 /// A database in an archive.
@@ -93,6 +94,14 @@ impl Form {
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
     fn is_documents(&self) -> bool {
         *self == Self::Documents
+    }
+
+    /// The collection in which the documents of one of this name lie.
+    pub(super) fn place(self, collection: &str) -> String {
+        match self {
+            Self::Buckets => format!("{BUCKETS}{collection}"),
+            Self::Documents | Self::Measurements => collection.to_owned(),
+        }
     }
 }
 
@@ -198,6 +207,9 @@ mod tests {
         assert_eq!(info.name, "shop.\"a/b\"/002");
         assert_eq!(info.aliases, ["shop.\"a/b\"", "shop.a/b", "shop"]);
         assert!(Content::of(&StreamInfo::new("x")).is_err());
+        let changes = Content::Changes { feed: Feed::ChangeStream }.stream("changes".into(), None).unwrap();
+        assert_eq!(changes.attributes[ATTRIBUTE], r#"{"kind":"changes","feed":"change-stream"}"#);
+        assert_eq!((Form::Buckets.place("a"), Form::Measurements.place("a")), ("system.buckets.a".into(), "a".into()));
     }
 
     #[test]

@@ -10,8 +10,7 @@ use mongodb::raw_batch_cursor::RawBatch;
 use super::bounds::of_text;
 use super::connect::Server;
 use super::error::{failed, is_lost, silent};
-use super::names::BUCKETS;
-use super::plan::{Form, Order, Part};
+use super::plan::{Order, Part};
 use super::reading::Reading;
 
 /// Documents are handed on in pieces of about this size.
@@ -91,17 +90,9 @@ impl Sink for Into<'_> {
     }
 }
 
-/// The collection that has the documents.
-fn place(part: &Part) -> String {
-    match part.form {
-        Form::Buckets => format!("{BUCKETS}{}", part.collection),
-        Form::Documents | Form::Measurements => part.collection.clone(),
-    }
-}
-
 /// What the server is asked; after the last document that has come, if there is one.
 fn question(part: &Part, batch: u32, last: Option<&Bson>) -> Result<Document> {
-    let mut ask = doc! { "find": place(part), "batchSize": batch };
+    let mut ask = doc! { "find": part.form.place(&part.collection), "batchSize": batch };
     if part.order != Order::Id {
         // A storage may be slower than a server is patient, and this cannot be read on. Of the others
         // some services allow no cursor that waits for ever.
@@ -186,6 +177,7 @@ fn is_same(a: &Bson, b: &Bson) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Form;
     use super::*;
 
     #[test]

@@ -18,12 +18,7 @@ use super::replay::{Counts, IndexChange, Replay, Replayed, ViewChange};
 use super::restore::{Inner, locked, same};
 
 /// Applies all that a stream holds.
-pub(super) async fn apply(inner: &Inner, feed: &str, mut stream: Stream, end: StreamEnd) -> Result<()> {
-    let feed = match feed {
-        "change-stream" => Feed::ChangeStream,
-        "oplog" => Feed::Oplog,
-        _ => return Err(corrupt("the changes come from something that is not known").with("feed", feed)),
-    };
+pub(super) async fn apply(inner: &Inner, feed: Feed, mut stream: Stream, end: StreamEnd) -> Result<()> {
     let mut applying = Applying::begin(inner, feed).await?;
     let mut documents = Documents::default();
     loop {

@@ -197,7 +197,7 @@ impl Inner {
                 self.documents(part, stream, end).await.map_err(|e| e.with("collection", part.name()))
             }
             Content::Archive { .. } => self.archive(stream, end).await,
-            Content::Changes { feed } => replayed::apply(self, feed, stream, end).await,
+            Content::Changes { feed } => replayed::apply(self, *feed, stream, end).await,
         }
     }
 

@@ -186,7 +186,7 @@ impl Swap {
             let ask = doc! { "delete": name, "deletes": all, "writeConcern": { "w": "majority" } };
             server.long_command(database, "empty a collection", ask).await?;
         }
-        let to = if step.form == Form::Buckets { format!("{}{name}", names::BUCKETS) } else { name.clone() };
+        let to = step.form.place(name);
         let part = Part {
             database: database.clone(),
             collection: beside.to_owned(),
@@ -322,9 +322,10 @@ impl Step {
             Form::Buckets => "buckets",
             Form::Measurements => "measurements",
         };
-        let indexes: Vec<Bson> = self.entry.indexes.iter().cloned().map(Bson::Document).collect();
         let number = i64::try_from(self.number).unwrap_or(i64::MAX);
-        doc! { "what": name, "number": number, "form": form, "name": &self.entry.name, "options": self.entry.options.clone(), "indexes": indexes }
+        let mut step = doc! { "what": name, "number": number, "form": form };
+        step.extend(self.entry.description());
+        step
     }
 
     fn of(document: &Document) -> Result<Self> {
@@ -339,12 +340,7 @@ impl Step {
             _ => return Err(strange()),
         };
         let number = document.get_i64("number").ok().and_then(|n| usize::try_from(n).ok()).ok_or_else(strange)?;
-        let indexes = document.get_array("indexes").map_err(|_| strange())?;
-        let entry = Entry {
-            name: text("name")?.to_owned(),
-            options: document.get_document("options").map_err(|_| strange())?.clone(),
-            indexes: indexes.iter().filter_map(Bson::as_document).cloned().collect(),
-        };
+        let entry = Entry::of(document).ok_or_else(strange)?;
         Ok(Self { what, number, entry, form })
     }
 }

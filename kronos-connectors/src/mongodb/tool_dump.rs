@@ -1,10 +1,10 @@
 //! A backup by MongoDB's own program: a run and a stream for each database, or one for the whole of a
 //! replica set, which then brings its changes along. Users and roles are read as always.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock};
 
 use bytes::BytesMut;
-use kronos_core::{DumpRequest, Error, ErrorKind, Outline, Result, RunContext, StreamInfo, StreamSender};
+use kronos_core::{DumpRequest, Error, ErrorKind, Result, RunContext, StreamInfo, StreamSender};
 use mongodb::bson::{RawDocument, doc};
 use tokio::io::AsyncReadExt;
 
@@ -60,18 +60,15 @@ pub(super) async fn begin(
             tasks.push((info, Task::Program(Box::new(program))));
         }
     }
-    let server_version = Some(server.shown());
-    let common = Arc::new(Common {
+    let common = Common {
         server,
         run: run.clone(),
         pace: Pace::new(0),
         follower: tokio::sync::Mutex::new(None),
         position: OnceLock::new(),
         warnings: Mutex::default(),
-    });
-    let (streams, tasks): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
-    let readings = tasks.into_iter().map(|task| Reading { dump: common.clone(), task }).collect();
-    Ok(Begun { outline: Outline { streams, server_version, warnings }, common, readings, notices })
+    };
+    Ok(Begun::new(common, tasks, warnings, notices))
 }
 
 /// Whether there is an oplog that may be read, and that is wanted.
@@ -153,7 +150,7 @@ impl Reading {
             }
             let full = std::mem::replace(&mut piece, BytesMut::with_capacity(PIECE)).freeze();
             archive.push(&full);
-            while let Some(found) = archive.next().map_err(|e| self.strange(program, &e))? {
+            while let Some(found) = archive.next().map_err(|e| strange(program, &e))? {
                 match found {
                     Found::Collections(described) => {
                         self.compare(program, &described);
@@ -171,7 +168,7 @@ impl Reading {
             }
         }
         running.ended().await?;
-        archive.finish().map_err(|e| self.strange(program, &e))?;
+        archive.finish().map_err(|e| strange(program, &e))?;
         let moment = last.as_ref().and_then(|entry| RawDocument::from_bytes(entry).ok()?.get_timestamp("ts").ok());
         if let Some(moment) = moment {
             // There is but one stream that has changes.
@@ -192,18 +189,17 @@ impl Reading {
         }
     }
 
-    #[allow(clippy::unused_self, reason = "reads as what it is about")]
-    fn strange(&self, program: &Program, error: &Error) -> Error {
-        let mut strange = Error::new(ErrorKind::ToolFailed, "what a program wrote is not a whole archive")
-            .with("program", program.tool.name)
-            .with("because", error.message());
-        for (key, value) in error.contexts() {
-            strange = strange.with(key, value);
-        }
-        strange
-    }
-
     fn warn(&self, warning: String) {
         self.dump.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(warning);
     }
+}
+
+fn strange(program: &Program, error: &Error) -> Error {
+    let mut strange = Error::new(ErrorKind::ToolFailed, "what a program wrote is not a whole archive")
+        .with("program", program.tool.name)
+        .with("because", error.message());
+    for (key, value) in error.contexts() {
+        strange = strange.with(key, value);
+    }
+    strange
 }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kronos_core::{Piece, Result, Stream, StreamEnd};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::Document;
 
 use super::archive::{Archive, Described, Found};
 use super::building::{Building, Made};
@@ -97,7 +97,7 @@ impl Inner {
             all.iter().map(|one| ((one.database.clone(), one.entry.name.clone()), one.form)).collect();
         for building in self.buildings.iter() {
             let of_it = all.iter().filter(|one| one.database == building.planned.from);
-            let described: Vec<Document> = of_it.map(|one| description(&one.entry)).collect();
+            let described: Vec<Document> = of_it.map(|one| one.entry.description()).collect();
             if !described.is_empty() {
                 building.keep(described, &forms, &self.request)?;
             }
@@ -115,9 +115,4 @@ impl Inner {
         let to = Inserter::new(&self.server, &building.planned.to, &made.beside(&self.token));
         Ok(Some(Writing { made, to, sum: Sum::default() }))
     }
-}
-
-fn description(entry: &super::catalog::Entry) -> Document {
-    let indexes: Vec<Bson> = entry.indexes.iter().cloned().map(Bson::Document).collect();
-    doc! { "name": &entry.name, "options": entry.options.clone(), "indexes": indexes }
 }

@@ -8,8 +8,9 @@
 //! keeps the history of it, five minutes unless set otherwise, and some servers take the option and
 //! read what is there now; none of this shows in what comes back.
 //!
-//! What is read must not be older than the moment from which on they are followed: reads ask for `majority`, and where they
-//! go to other members than the primary one, for `afterClusterTime` of that moment.
+//! What is read must not be older than the moment from which on they are followed: reads ask for
+//! `majority`, and where they go to other members than the primary one, for `afterClusterTime` of that
+//! moment.
 
 mod entry;
 mod fragments;
@@ -26,37 +27,27 @@ use bytes::Bytes;
 use kronos_core::{Error, ErrorKind, Result};
 use mongodb::Client;
 use mongodb::bson::Timestamp;
+use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
 use self::moment::{Member, Role};
 use self::shared::Shared;
 use self::spool::Spool;
 use super::error::internal;
+use super::settings::Changes;
 
 /// So long a feed may take to show that it has got as far as the server. An idle shard tells of
 /// itself every ten seconds.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A source of changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A source of changes; named in backups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Feed {
     /// Change streams.
     ChangeStream,
     /// `local.oplog.rs`.
     Oplog,
-}
-
-/// Which source of changes is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// The oplog where only it has what is asked for and it may be read, else change streams.
-    Auto,
-    /// Change streams.
-    ChangeStream,
-    /// The oplog.
-    Oplog,
-    /// Nothing is followed.
-    None,
 }
 
 /// What is followed.
@@ -98,25 +89,28 @@ impl Drop for Task {
 }
 
 impl Follower {
-    /// Returns once it is certain that everything from the moment before it was called on will be delivered; to
-    /// be called before the first read. `None`: nothing is wanted, or `Auto` on a standalone server,
-    /// which has no log of changes. `Auto` may come to change streams although the scope has what
-    /// only the oplog tells of, where the oplog cannot be read: see [`feed`](Self::feed).
-    pub(super) async fn start(client: &Client, wanted: Wanted, scope: Scope) -> Result<Option<Self>> {
+    /// Returns once it is certain that everything from the moment before it was called on will be
+    /// delivered; to be called before the first read. `None`: nothing is wanted, or `Auto` on a
+    /// standalone server, which has no log of changes. `Auto` may come to change streams although the
+    /// scope has what only the oplog tells of, where the oplog cannot be read: see
+    /// [`feed`](Self::feed).
+    pub(super) async fn start(client: &Client, wanted: Changes, scope: Scope) -> Result<Option<Self>> {
         let member = match wanted {
-            Wanted::None => return Ok(None),
+            Changes::None => return Ok(None),
             _ => Member::ask(client).await?,
         };
         let feed = match (wanted, member.role) {
-            (Wanted::Auto, Role::Standalone) => return Ok(None),
+            (Changes::Auto, Role::Standalone) => return Ok(None),
             (_, Role::Standalone) => return Err(unsupported("a standalone server has no log of changes")),
-            (Wanted::Oplog, Role::Router) => return Err(unsupported("mongos shows no oplog")),
-            (Wanted::Oplog, _) => Feed::Oplog,
-            (Wanted::Auto, Role::ReplicaSet) if scope.only_in_oplog && oplog::is_readable(client).await? => Feed::Oplog,
+            (Changes::Oplog, Role::Router) => return Err(unsupported("mongos shows no oplog")),
+            (Changes::Oplog, _) => Feed::Oplog,
+            (Changes::Auto, Role::ReplicaSet) if scope.only_in_oplog && oplog::is_readable(client).await? => {
+                Feed::Oplog
+            }
             _ => Feed::ChangeStream,
         };
         let shared = std::sync::Arc::new(Shared::default());
-        let (_, tasks) = match feed {
+        let tasks = match feed {
             Feed::Oplog => oplog::start(client, &scope, &shared).await?,
             Feed::ChangeStream => streams::start(client, &member, &scope, &shared).await?,
         };

@@ -52,7 +52,7 @@ pub(super) async fn start(
     client: &Client,
     scope: &Scope,
     shared: &Arc<Shared>,
-) -> Result<(Timestamp, Vec<BoxFuture<'static, Result<Spool>>>)> {
+) -> Result<Vec<BoxFuture<'static, Result<Spool>>>> {
     // First what is open, then the moment: what opens in between is later than it.
     let open = oldest_open(client).await?;
     let settled = Member::ask(client).await?.settled();
@@ -69,7 +69,7 @@ pub(super) async fn start(
         }
         follow.step().await?;
     }
-    Ok((from, vec![Box::pin(follow.run())]))
+    Ok(vec![Box::pin(follow.run())])
 }
 
 /// Where the oldest transaction began that is prepared or in progress.

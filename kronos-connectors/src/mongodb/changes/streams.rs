@@ -54,7 +54,7 @@ pub(super) async fn start(
     member: &Member,
     scope: &Scope,
     shared: &Arc<Shared>,
-) -> Result<(Timestamp, Vec<BoxFuture<'static, Result<Spool>>>)> {
+) -> Result<Vec<BoxFuture<'static, Result<Spool>>>> {
     let from = member.now()?;
     let places = match (Follow::open(client, "admin", scope, member, from, shared).await, &scope.databases) {
         (Err(error), Some(databases)) if error.kind() == ErrorKind::PermissionDenied => {
@@ -79,7 +79,7 @@ pub(super) async fn start(
         }
         tasks.push(Box::pin(stream.run()));
     }
-    Ok((from, tasks))
+    Ok(tasks)
 }
 
 impl Follow {

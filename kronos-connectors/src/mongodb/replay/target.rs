@@ -6,6 +6,7 @@ use mongodb::Client;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 
 use super::super::error::{corrupt, failed, has_code, of_server};
+use super::super::insert::has_empty_time;
 use super::operation::Name;
 use super::raw::{self, ARRAY, BOOLEAN, Builder, DOCUMENT, INT32, STRING, Value};
 
@@ -124,7 +125,11 @@ impl Target {
             // They were let in once, perhaps before a rule was made.
             command.push(b"bypassDocumentValidation", Value { kind: BOOLEAN, bytes: &[1] });
         }
-        if verb == "insert" && all.iter().any(|document| has_empty_timestamp(document)) {
+        let mut has_empty = false;
+        for document in all.iter().filter(|_| verb == "insert") {
+            has_empty = has_empty || has_empty_time(document)?;
+        }
+        if has_empty {
             // Else the server writes the time of now. Servers that do not know this refuse it.
             command.push(b"bypassEmptyTsReplacement", Value { kind: BOOLEAN, bytes: &[1] });
         }
@@ -197,11 +202,6 @@ fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
         sum <= MOST_BYTES
     });
     fitting.count().max(1)
-}
-
-fn has_empty_timestamp(document: &[u8]) -> bool {
-    let is_empty = |value: Value<'_>| value.timestamp() == Some(0);
-    raw::fields(document).is_ok_and(|fields| fields.iter().any(|field| is_empty(field.value)))
 }
 
 fn named(verb: &str, name: &Name) -> Builder {
