@@ -283,7 +283,7 @@ fn entry(name: &str, metadata: &str) -> Result<Entry> {
         index.remove("ns");
     }
     let options = described.get_document("options").cloned().unwrap_or_default();
-    Ok(Entry { name: name.to_owned(), options, indexes })
+    Ok(Entry { name: name.to_owned(), options, indexes, uuid: None })
 }
 
 #[cfg(test)]

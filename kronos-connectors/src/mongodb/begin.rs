@@ -1,5 +1,6 @@
 //! The beginning of a dump: which databases, what they have, and what is to be read.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -14,7 +15,8 @@ use super::content;
 use super::names::{self, qualified};
 use super::pace::Pace;
 use super::plan::{Content, Form, Order, Part, is_excluded, stream_name};
-use super::reading::{Common, Reading, Task};
+use super::reading::{Common, Expected, Reading, Task};
+use super::replay::{Chosen, Copied};
 use super::settings::{Method, MongodbSettings};
 use super::tool_dump;
 use super::users;
@@ -49,12 +51,22 @@ impl Begun {
 
 pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run: &RunContext) -> Result<Begun> {
     let server = settings.open().await?;
-    let (chosen, notices) = chosen(settings, &server, &request.exclude).await?;
+    let (known, notices) = chosen(settings, &server, &request.exclude).await?;
     if settings.method == Method::Tool {
-        return tool_dump::begin(settings, server, request, run, chosen, notices).await;
+        return tool_dump::begin(settings, server, request, run, known, notices).await;
     }
-    let (follower, unfollowed) = follow(settings, &server, &chosen).await?;
-    let mut streams = Streams { tasks: Vec::new(), warnings: Vec::new(), settings, request, server: &server };
+    let (follower, unfollowed) = follow(settings, &server, &known).await?;
+    // Of those that are made from now on, the changes tell.
+    let (chosen, notices) = chosen(settings, &server, &request.exclude).await?;
+    let mut streams = Streams {
+        tasks: Vec::new(),
+        warnings: Vec::new(),
+        copied: Vec::new(),
+        left_out: BTreeSet::new(),
+        settings,
+        request,
+        server: &server,
+    };
     streams.tasks.extend(read_users(settings, &server, &mut streams.warnings).await?);
     let mut data = Vec::new();
     for database in &chosen {
@@ -70,8 +82,13 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
     streams.tasks.extend(data);
     if let Some(follower) = &follower {
         let content = Content::Changes { feed: follower.feed() };
+        let all_but = settings.databases.is_empty().then(|| request.exclude.clone());
+        let left_out = std::mem::take(&mut streams.left_out);
+        let chosen = Chosen { databases: chosen, left_out, all_but };
+        let copied = std::mem::take(&mut streams.copied);
+        let expected = Expected { feed: follower.feed(), chosen, copied };
         // The last one: it ends after all others.
-        streams.tasks.push((content.stream("changes".to_owned(), None)?, Task::Changes));
+        streams.tasks.push((content.stream("changes".to_owned(), None)?, Task::Changes(Box::new(expected))));
     }
     let Streams { tasks, warnings, .. } = streams;
     let common = Common {
@@ -81,6 +98,7 @@ pub(super) async fn begin(settings: &MongodbSettings, request: &DumpRequest, run
         follower: tokio::sync::Mutex::new(follower),
         position: OnceLock::new(),
         warnings: Mutex::default(),
+        doubtful: Mutex::default(),
     };
     Ok(Begun::new(common, tasks, warnings, notices))
 }
@@ -165,6 +183,9 @@ fn ready(content: &Content, name: String, bytes: Vec<u8>) -> Result<(StreamInfo,
 struct Streams<'a> {
     tasks: Vec<(StreamInfo, Task)>,
     warnings: Vec<String>,
+    copied: Vec<Copied>,
+    /// Collections whose documents are not wanted.
+    left_out: BTreeSet<(String, String)>,
     settings: &'a MongodbSettings,
     request: &'a DumpRequest,
     server: &'a Server,
@@ -192,20 +213,25 @@ impl Streams<'_> {
             if is_excluded(&self.request.exclude, database, &entry.name) {
                 let name = qualified(database, &entry.name);
                 self.warnings.push(format!("the documents of {name} are left out, as asked for"));
+                self.left_out.insert((database.to_owned(), entry.name.clone()));
                 continue;
             }
-            streams.extend(self.of_collection(database, entry, listed.bucketed.contains(&entry.name)).await?);
+            let form = match (entry.is_time_series(), listed.bucketed.contains(&entry.name)) {
+                (false, _) => Form::Documents,
+                (true, true) => Form::Buckets,
+                (true, false) => Form::Measurements,
+            };
+            streams.extend(self.of_collection(database, entry, form).await?);
+            // No log tells of measurements as they are.
+            if form != Form::Measurements {
+                self.copied.push(Copied::new(database, &form.place(&entry.name), entry.uuid));
+            }
         }
         Ok(streams)
     }
 
-    async fn of_collection(&self, database: &str, entry: &Entry, has_buckets: bool) -> Result<Vec<(StreamInfo, Task)>> {
+    async fn of_collection(&self, database: &str, entry: &Entry, form: Form) -> Result<Vec<(StreamInfo, Task)>> {
         let collection = entry.name.as_str();
-        let form = match (entry.is_time_series(), has_buckets) {
-            (false, _) => Form::Documents,
-            (true, true) => Form::Buckets,
-            (true, false) => Form::Measurements,
-        };
         let has_id = entry.indexes.iter().any(|index| name_of(index) == "_id_");
         let order = if entry.is_clustered() {
             Order::Clustered
@@ -237,7 +263,7 @@ impl Streams<'_> {
             };
             let name = stream_name(database, collection, number);
             let info = Content::Documents(part.clone()).stream(name, Some(each))?;
-            Ok((info, Task::Documents { part, batch }))
+            Ok((info, Task::Documents { part, batch, uuid: entry.uuid }))
         };
         ranges.into_iter().enumerate().map(stream).collect()
     }

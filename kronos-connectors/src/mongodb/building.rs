@@ -164,7 +164,7 @@ impl Building {
         if let Some(known) = made.iter().find(|known| known.entry.name == name) {
             return known.beside(&self.token);
         }
-        let entry = Entry { name: name.to_owned(), options: Document::new(), indexes: Vec::new() };
+        let entry = Entry { name: name.to_owned(), options: Document::new(), indexes: Vec::new(), uuid: None };
         let new = Made { number: made.len(), entry, how: How::Rename, form: Form::default(), sum: Mutex::default() };
         let beside = new.beside(&self.token);
         made.push(std::sync::Arc::new(new));

@@ -1,7 +1,8 @@
 //! What a server has: databases, collections with their options and indexes, sizes.
 
 use kronos_core::Result;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::spec::BinarySubtype;
+use mongodb::bson::{Binary, Bson, Document, doc};
 
 use super::connect::Server;
 use super::error::{NO_COMMAND, NO_NAMESPACE, has_code};
@@ -15,13 +16,19 @@ pub(super) struct Entry {
     pub options: Document,
     /// As the server lists them, with the one of `_id`.
     pub indexes: Vec<Document>,
+    /// Which collection it is, whatever its name; where the server tells.
+    pub uuid: Option<[u8; 16]>,
 }
 
 impl Entry {
     /// As streams and journals hold it.
     pub(super) fn description(&self) -> Document {
         let indexes: Vec<Bson> = self.indexes.iter().cloned().map(Bson::Document).collect();
-        doc! { "name": &self.name, "options": self.options.clone(), "indexes": indexes }
+        let mut description = doc! { "name": &self.name, "options": self.options.clone(), "indexes": indexes };
+        if let Some(uuid) = self.uuid {
+            description.insert("uuid", Binary { subtype: BinarySubtype::Uuid, bytes: uuid.to_vec() });
+        }
+        description
     }
 
     /// The same the other way round; `None` if it is no description.
@@ -31,7 +38,14 @@ impl Entry {
             name: description.get_str("name").ok()?.to_owned(),
             options: description.get_document("options").ok()?.clone(),
             indexes: indexes.collect::<Option<_>>()?,
+            uuid: uuid_of(description),
         })
+    }
+
+    /// Nothing is known of it any more but the name: another one may get it.
+    pub(super) fn empty(&mut self) {
+        self.options = Document::new();
+        self.indexes.clear();
     }
 
     pub(super) fn is_view(&self) -> bool {
@@ -103,7 +117,10 @@ pub(super) async fn list(server: &Server, database: &str) -> Result<Listed> {
             listed.left_out.push(name.to_owned());
         } else {
             let options = one.get_document("options").cloned().unwrap_or_default();
-            let mut entry = Entry { name: name.to_owned(), options, indexes: Vec::new() };
+            // What a time series holds lies in a collection that is another one.
+            let is_series = options.contains_key("timeseries");
+            let uuid = one.get_document("info").ok().and_then(uuid_of).filter(|_| !is_series);
+            let mut entry = Entry { name: name.to_owned(), options, indexes: Vec::new(), uuid };
             if !entry.is_view() {
                 entry.indexes = indexes(server, database, name).await?;
             }
@@ -112,6 +129,20 @@ pub(super) async fn list(server: &Server, database: &str) -> Result<Listed> {
     }
     listed.entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(listed)
+}
+
+/// Which collection has a name at this moment, if there is one and the server tells.
+pub(super) async fn uuid(server: &Server, database: &str, collection: &str) -> Result<Option<[u8; 16]>> {
+    let ask = doc! { "listCollections": 1, "filter": { "name": collection }, "cursor": {} };
+    let found = server.list(database, "look which collection it is", ask).await?;
+    Ok(found.first().and_then(|one| one.get_document("info").ok()).and_then(uuid_of))
+}
+
+fn uuid_of(document: &Document) -> Option<[u8; 16]> {
+    match document.get("uuid")? {
+        Bson::Binary(Binary { subtype: BinarySubtype::Uuid, bytes }) => bytes.as_slice().try_into().ok(),
+        _ => None,
+    }
 }
 
 /// The indexes of a collection by name, without what says where they are.

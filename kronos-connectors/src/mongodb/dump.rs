@@ -1,6 +1,6 @@
 //! A dump: streams that are read several at a time, and what was written meanwhile.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use kronos_core::{Checkpoint, Dump, DumpRequest, Event, Outline, Result, RunContext, Stream, StreamId};
@@ -9,7 +9,7 @@ use crate::servers::streams::Streams;
 
 use super::begin::{Begun, begin};
 use super::error::cancelled;
-use super::reading::{Common, Reading};
+use super::reading::{Common, Reading, locked};
 use super::settings::MongodbSettings;
 
 /// A server being read.
@@ -47,7 +47,7 @@ impl Dump for MongodbDump {
         self.common.release().await;
         let mut checkpoint = ended?;
         checkpoint.position = self.common.position.get().cloned();
-        checkpoint.warnings.append(&mut self.common.warnings.lock().unwrap_or_else(PoisonError::into_inner));
+        checkpoint.warnings.append(&mut locked(&self.common.warnings));
         Ok(checkpoint)
     }
 

@@ -142,7 +142,7 @@ impl Export {
             };
             let path = self.place(database, &entry.name)?;
             let has_file = kind == "collection" && !self.has_documents(database, &entry.name);
-            let Entry { name, options, indexes } = entry;
+            let Entry { name, options, indexes, .. } = entry;
             let indexes: Vec<Bson> = indexes.into_iter().map(Bson::Document).collect();
             let metadata = doc! { "options": options, "indexes": indexes, "collectionName": name, "type": kind };
             let text = json::canonical(&Bson::Document(metadata))?;

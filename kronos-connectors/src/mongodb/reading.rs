@@ -1,6 +1,7 @@
 //! What is read into one stream, and what all streams of a dump have in common.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -8,10 +9,13 @@ use kronos_core::{Result, RunContext, StreamSender};
 
 use crate::servers::streams::{self, Read, Reads};
 
-use super::changes::Follower;
+use super::catalog;
+use super::changes::{Feed, Follower};
 use super::connect::Server;
+use super::content::Documents;
 use super::pace::Pace;
 use super::plan::Part;
+use super::replay::{Chosen, Copied, Rehearsal};
 use super::tool_dump::Program;
 
 /// What the streams of one dump have in common.
@@ -26,6 +30,8 @@ pub(super) struct Common {
     pub position: OnceLock<String>,
     /// What the user should know at the end.
     pub warnings: Mutex<Vec<String>>,
+    /// Collections of which something was read when their names were no longer theirs.
+    pub doubtful: Mutex<BTreeSet<(String, String)>>,
 }
 
 /// What is read into a stream.
@@ -37,11 +43,22 @@ pub(super) enum Task {
         part: Part,
         /// How many are asked for at a time.
         batch: u32,
+        /// Which collection is meant, where the server tells.
+        uuid: Option<[u8; 16]>,
     },
     /// What a program writes.
     Program(Box<Program>),
     /// What was written while documents were read.
-    Changes,
+    Changes(Box<Expected>),
+}
+
+/// What the changes are about.
+#[derive(Debug)]
+pub(super) struct Expected {
+    pub feed: Feed,
+    pub chosen: Chosen,
+    /// The collections that are read.
+    pub copied: Vec<Copied>,
 }
 
 /// One stream being read.
@@ -55,15 +72,18 @@ pub(super) struct Reading {
 impl Reads for Reading {
     async fn read(&self, sender: &mut StreamSender) -> Result<Read> {
         match &self.task {
-            Task::Documents { part, batch } => {
+            Task::Documents { part, batch, uuid } => {
                 let lap = self.dump.pace.begin();
-                self.dump.is_followed().await?;
+                let is_followed = self.dump.is_followed().await?;
                 let count = self.documents(part, *batch, sender).await?;
+                if is_followed {
+                    self.dump.identify(part, *uuid).await?;
+                }
                 lap.done();
                 Ok(Read::of_rows(count))
             }
             Task::Program(program) => self.program(program, sender).await.map(Read::of_rows),
-            Task::Changes => self.changes(sender).await.map(Read::of_rows),
+            Task::Changes(expected) => self.changes(expected, sender).await.map(Read::of_rows),
             Task::Ready(bytes) => streams::send(bytes, sender).await.map(|()| Read::default()),
         }
     }
@@ -71,7 +91,7 @@ impl Reads for Reading {
 
 impl Reading {
     /// Waits for the last document, and sends what was written up to then; gives the number of entries.
-    async fn changes(&self, sender: &mut StreamSender) -> Result<u64> {
+    async fn changes(&self, expected: &Expected, sender: &mut StreamSender) -> Result<u64> {
         self.dump.pace.all().await?;
         let follower = self.dump.follower.lock().await.take();
         let follower = follower.ok_or_else(|| super::error::internal("changes that nobody has followed"))?;
@@ -79,16 +99,29 @@ impl Reading {
         let position = format!("{}:{}", log.to.time, log.to.increment);
         // Each stream is opened once.
         let _ = self.dump.position.set(position);
+        let mut rehearsal = self.dump.rehearsal(expected);
+        let mut entries = Documents::default();
         while let Some(bytes) = log.next_chunk().await? {
+            entries.push(&bytes);
+            while let Some(entry) = entries.next()? {
+                rehearsal.entry(&entry)?;
+            }
             sender.send(bytes).await?;
         }
+        entries.finish()?;
+        locked(&self.dump.warnings).extend(rehearsal.finish()?);
         Ok(log.entries)
     }
 }
 
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Common {
-    /// Fails with what the following of changes has failed with: nothing that is read is of use then.
-    async fn is_followed(&self) -> Result<()> {
+    /// Whether changes are followed. Fails with what that has failed with: nothing that is read is of
+    /// use then.
+    async fn is_followed(&self) -> Result<bool> {
         let mut follower = self.follower.lock().await;
         if follower.as_ref().is_some_and(Follower::has_failed)
             && let Some(failed) = follower.take()
@@ -96,7 +129,24 @@ impl Common {
             failed.finish().await?;
             return Err(super::error::internal("the changes ended before the last document was read"));
         }
+        Ok(follower.is_some())
+    }
+
+    /// Looks whether what was just read was of the collection that was meant: its name may have become
+    /// that of another one.
+    async fn identify(&self, part: &Part, uuid: Option<[u8; 16]>) -> Result<()> {
+        if uuid.is_some() && catalog::uuid(&self.server, &part.database, &part.collection).await? != uuid {
+            locked(&self.doubtful).insert((part.database.clone(), part.collection.clone()));
+        }
         Ok(())
+    }
+
+    fn rehearsal(&self, expected: &Expected) -> Rehearsal {
+        let doubtful = locked(&self.doubtful);
+        let is_doubtful =
+            |database: &str, collection: &str| doubtful.contains(&(database.to_owned(), collection.to_owned()));
+        let copied = expected.copied.iter().map(|copied| copied.clone().unless(is_doubtful));
+        Rehearsal::new(expected.feed, expected.chosen.clone(), copied)
     }
 
     /// Lets go of everything on the server.

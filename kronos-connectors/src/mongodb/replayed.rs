@@ -14,7 +14,7 @@ use super::content::Documents;
 use super::error::{corrupt, internal};
 use super::names;
 use super::plan::Form;
-use super::replay::{Counts, IndexChange, Replay, Replayed, ViewChange};
+use super::replay::{Copied, Counts, IndexChange, Replay, Replayed, ViewChange};
 use super::restore::{Inner, locked, same};
 
 /// Applies all that a stream holds.
@@ -45,8 +45,6 @@ pub(super) async fn apply(inner: &Inner, feed: Feed, mut stream: Stream, end: St
 pub(super) struct Applying<'a> {
     inner: &'a Inner,
     replay: Replay,
-    /// How many documents were copied.
-    before: BTreeMap<(String, String), u64>,
 }
 
 impl<'a> Applying<'a> {
@@ -56,14 +54,15 @@ impl<'a> Applying<'a> {
         // What was copied is compared before anything is changed.
         inner.compare().await?;
         let mut replay = Replay::new(&inner.server.client, feed, place(inner));
-        let mut before = BTreeMap::new();
         for building in inner.buildings.iter() {
             for made in building.made().iter().filter(|made| made.how != How::View) {
-                replay.copied(&building.planned.from, &made.entry.name, None);
-                before.insert((building.planned.to.clone(), made.lies_in(&building.token)), made.sum().count);
+                // A backup in which it could not be told which one was read is none: see `rehearsal`.
+                let lies_in = made.form.place(&made.entry.name);
+                let copied = Copied::new(&building.planned.from, &lies_in, made.entry.uuid);
+                replay.copied(copied, made.sum().count);
             }
         }
-        Ok(Self { inner, replay, before })
+        Ok(Self { inner, replay })
     }
 
     pub(super) async fn entry(&mut self, entry: &[u8]) -> Result<()> {
@@ -72,12 +71,12 @@ impl<'a> Applying<'a> {
     }
 
     pub(super) async fn finish(self) -> Result<()> {
-        let Self { inner, replay, before } = self;
+        let Self { inner, replay } = self;
         let Replayed { entries, counts, indexes, views, mut warnings } = replay.finish().await?;
         if entries > 0 {
             for building in inner.buildings.iter() {
                 warnings.extend(settle(&inner.server, building, &indexes, &views).await?);
-                count(&inner.server, building, &before, &counts).await?;
+                count(&inner.server, building, &counts).await?;
             }
         }
         *locked(&inner.replayed) = Some((entries, warnings));
@@ -87,20 +86,25 @@ impl<'a> Applying<'a> {
 
 /// Where a collection of the source lies, if it was chosen: under the name by which it is made.
 fn place(inner: &Inner) -> impl Fn(&str, &str) -> Option<(String, String)> + Send + Sync + 'static {
-    let with_documents: BTreeSet<(String, String)> = inner.forms().into_keys().collect();
     let buildings = inner.buildings.clone();
+    // Described, and their documents are left out. What is taken up later is not among them.
+    let mut left_out = BTreeSet::new();
+    for building in buildings.iter() {
+        let from = &building.planned.from;
+        let made = building.made().into_iter().filter(|made| made.how != How::View);
+        let without = made.filter(|made| !inner.has_documents(from, &made.entry.name));
+        left_out.extend(without.map(|made| (from.clone(), made.entry.name.clone())));
+    }
     move |database, collection| {
         let building = buildings.iter().find(|building| building.planned.from == database)?;
         if names::is_internal(collection) || names::is_beside(collection).is_some() {
             return None;
         }
+        if left_out.contains(&(database.to_owned(), collection.to_owned())) {
+            return None;
+        }
         let known = building.made().into_iter().find(|made| made.entry.name == collection);
         let beside = match known {
-            // The documents of a collection may have been left out.
-            Some(made) if made.how != How::View => {
-                let key = (database.to_owned(), collection.to_owned());
-                with_documents.contains(&key).then(|| made.beside(&building.token))
-            }
             Some(made) => Some(made.beside(&building.token)),
             None if building.planned.collections.is_none() => Some(building.take_up(collection)),
             None => None,
@@ -135,7 +139,10 @@ async fn settle(
             IndexChange::Gone { database, collection }
                 if is_here(database) && collection.starts_with(names::BUCKETS) =>
             {
-                building.change(&collection[names::BUCKETS.len()..], |entry, _, _| entry.indexes.clear())?;
+                building.change(&collection[names::BUCKETS.len()..], |entry, how, form| {
+                    entry.empty();
+                    (*how, *form) = (How::Rename, Form::default());
+                })?;
             }
             IndexChange::Created { database, collection, indexes } if is_here(database) => {
                 let new = indexes.iter().map(|index| document(index)).collect::<Result<Vec<_>>>()?;
@@ -151,12 +158,15 @@ async fn settle(
                 building.change(collection, |entry, _, _| modified(entry, &change))?;
             }
             IndexChange::Gone { database, collection } if is_here(database) => {
-                building.change(collection, |entry, _, _| entry.indexes.clear())?;
+                building.change(collection, |entry, _, _| entry.empty())?;
             }
             IndexChange::Renamed { from, to } if is_here(&from.0) && is_here(&to.0) => {
                 let mut moved = Vec::new();
-                building.change(&from.1, |entry, _, _| moved = std::mem::take(&mut entry.indexes))?;
-                building.change(&to.1, |entry, _, _| entry.indexes = moved)?;
+                let mut options = Document::new();
+                building.change(&from.1, |entry, _, _| {
+                    (moved, options) = (std::mem::take(&mut entry.indexes), std::mem::take(&mut entry.options));
+                })?;
+                building.change(&to.1, |entry, _, _| (entry.indexes, entry.options) = (moved, options))?;
             }
             IndexChange::Renamed { from, to } if is_here(&from.0) || is_here(&to.0) => {
                 return Err(Error::new(
@@ -239,18 +249,12 @@ fn modified(entry: &mut Entry, change: &Document) {
 }
 
 /// Compares how many documents there are with how many there must be.
-async fn count(
-    server: &Server,
-    building: &Building,
-    before: &BTreeMap<(String, String), u64>,
-    counts: &BTreeMap<(String, String), Counts>,
-) -> Result<()> {
+async fn count(server: &Server, building: &Building, counts: &BTreeMap<(String, String), Counts>) -> Result<()> {
     let database = &building.planned.to;
     for made in building.made().iter().filter(|made| made.how != How::View && !made.entry.is_capped()) {
         let key = (database.clone(), made.lies_in(&building.token));
-        let change = counts.get(&key).copied().unwrap_or_default();
-        let copied = if change.is_made { 0 } else { before.get(&key).copied().unwrap_or_default() };
-        let wanted = (copied + change.inserted).checked_sub(change.deleted);
+        let Counts { written, deleted } = counts.get(&key).copied().unwrap_or_default();
+        let wanted = written.checked_sub(deleted);
         let ask = doc! {
             "aggregate": &key.1, "pipeline": [{ "$count": "n" }], "cursor": {}, "readConcern": { "level": "majority" },
         };
@@ -276,7 +280,8 @@ mod tests {
     #[test]
     fn indexes_become_what_they_were_at_the_end() {
         let index = |name: &str| doc! { "v": 2, "key": { name: 1 }, "name": name };
-        let mut entry = Entry { name: "t".into(), options: doc! {}, indexes: vec![index("_id_"), index("a")] };
+        let indexes = vec![index("_id_"), index("a")];
+        let mut entry = Entry { name: "t".into(), options: doc! {}, indexes, uuid: None };
         created(&mut entry, vec![doc! { "key": { "a": -1 }, "name": "a", "ns": "x.t" }, index("b")]);
         assert_eq!(entry.indexes.len(), 3);
         assert_eq!(entry.indexes[1], doc! { "key": { "a": -1 }, "name": "a" });

@@ -210,6 +210,16 @@ impl Inner {
         parts.collect()
     }
 
+    /// Whether the documents of a collection are in the backup: they may have been left out.
+    pub(super) fn has_documents(&self, database: &str, collection: &str) -> bool {
+        self.contents.values().any(|content| match content {
+            Content::Documents(part) => part.database == database && part.collection == collection,
+            // It has the documents of all that it describes.
+            Content::Archive { databases, .. } => databases.iter().any(|one| one.name == database),
+            _ => false,
+        })
+    }
+
     pub(super) fn check_failed(&self) -> Result<()> {
         if self.has_failed.load(Ordering::Acquire) {
             return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));

@@ -388,6 +388,7 @@ mod tests {
                 name: "a".into(),
                 options: doc! { "capped": true },
                 indexes: vec![doc! { "name": "_id_", "key": { "_id": 1 } }],
+                uuid: Some([7; 16]),
             };
             let step = Step { what: *what, number: n, entry, form: Form::Buckets };
             assert_eq!(Step::of(&step.document()).unwrap(), step);

@@ -16,7 +16,7 @@ use super::error::{if_allowed, internal};
 use super::names::qualified;
 use super::pace::Pace;
 use super::plan::{Archived, Content, is_excluded};
-use super::reading::{Common, Reading, Task};
+use super::reading::{Common, Reading, Task, locked};
 use super::settings::{Changes, MongodbSettings};
 use super::tools::{Tool, find};
 
@@ -67,6 +67,7 @@ pub(super) async fn begin(
         follower: tokio::sync::Mutex::new(None),
         position: OnceLock::new(),
         warnings: Mutex::default(),
+        doubtful: Mutex::default(),
     };
     Ok(Begun::new(common, tasks, warnings, notices))
 }
@@ -190,7 +191,7 @@ impl Reading {
     }
 
     fn warn(&self, warning: String) {
-        self.dump.warnings.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(warning);
+        locked(&self.dump.warnings).push(warning);
     }
 }
 

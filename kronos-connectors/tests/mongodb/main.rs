@@ -6,6 +6,7 @@ mod conformance;
 mod export;
 mod failures;
 mod fidelity;
+mod hands;
 mod moments;
 mod network;
 mod parts;
@@ -22,6 +23,7 @@ fn main() {
         export::trials(),
         failures::trials(),
         fidelity::trials(),
+        hands::trials(),
         moments::trials(),
         network::trials(),
         parts::trials(),

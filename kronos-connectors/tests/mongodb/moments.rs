@@ -61,6 +61,15 @@ async fn write(database: Database, stop: Arc<AtomicBool>) -> i64 {
         if round >= 30 {
             log.delete_one(doc! { "_id": round - 30 }).await.unwrap();
         }
+        // And now and then a collection is made, with an index. MongoDB tells of it in its log also where
+        // nobody says `create`, `SecantusDB` does not.
+        if round % 25 == 0 {
+            let name = format!("made_{:04}", round / 25);
+            within.run_command(doc! { "create": &name }).await.unwrap();
+            within.collection::<Document>(&name).insert_one(doc! { "_id": 1 }).await.unwrap();
+            let index = doc! { "key": { "x": 1 }, "name": "by x" };
+            within.run_command(doc! { "createIndexes": &name, "indexes": [index] }).await.unwrap();
+        }
         // Money goes from one account to another, in one transaction.
         let (from, to) = (i32::try_from(round % 20).unwrap(), i32::try_from(round * 7 % 20).unwrap());
         session.start_transaction().await.unwrap();
@@ -119,6 +128,21 @@ async fn moment(database: &Database) -> Result<i64, String> {
     if ids.iter().copied().ne(first..=last) || (last + 1 - steps).abs() > 1 {
         return Err(format!("log of {first} to {last}, {} entries, after {steps} steps", ids.len()));
     }
+    let made: Vec<String> = database.names().await.into_iter().filter(|name| name.starts_with("made_")).collect();
+    for (n, name) in made.iter().enumerate() {
+        let documents = database.documents(name).await.len();
+        if *name != format!("made_{n:04}") || (documents, n + 1 < made.len()) == (0, true) {
+            return Err(format!("collections {made:?}, {documents} documents in {name}"));
+        }
+        let indexes = within.collection::<Document>(name).list_index_names().await.unwrap();
+        if n + 1 < made.len() && !indexes.iter().any(|index| index == "by x") {
+            return Err(format!("{name} has the indexes {indexes:?}"));
+        }
+    }
+    let known = i64::try_from(made.len()).unwrap();
+    if ((steps + 24) / 25 - known).abs() > 1 {
+        return Err(format!("{known} collections made after {steps} steps"));
+    }
     Ok(steps)
 }
 
@@ -148,6 +172,10 @@ async fn change_streams(server: Server) {
     under_load(&server, Changes::ChangeStream).await.unwrap();
 }
 
+async fn oplog(server: Server) {
+    under_load(&server, Changes::Oplog).await.unwrap();
+}
+
 async fn auto(server: Server) {
     under_load(&server, Changes::Auto).await.unwrap();
 }
@@ -163,5 +191,10 @@ async fn without(server: Server) {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![on("moments::change_streams", change_streams), on("moments::auto", auto), on("moments::without", without)]
+    vec![
+        on("moments::change_streams", change_streams),
+        on("moments::oplog", oplog),
+        on("moments::auto", auto),
+        on("moments::without", without),
+    ]
 }

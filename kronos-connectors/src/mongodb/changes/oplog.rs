@@ -58,6 +58,10 @@ pub(super) async fn start(
     let settled = Member::ask(client).await?.settled();
     let settled = settled.ok_or_else(|| corrupt("the server does not tell what its majority has"))?;
     let from = open.filter(|open| number(*open) < number(settled)).unwrap_or(settled);
+    // An entry that is there shows that nothing after it was thrown away.
+    let Some(from) = last_entry(client, from).await? else {
+        return Err(rolled_over::error(client.clone(), Duration::ZERO).await);
+    };
     let cursor = cursor(client, from).await.map_err(|e| failed(&e, WHAT))?;
     let (client, scope, shared) = (client.clone(), scope.clone(), Arc::clone(shared));
     let (began, spool) = (Instant::now(), Spool::default());
@@ -70,6 +74,15 @@ pub(super) async fn start(
         follow.step().await?;
     }
     Ok(vec![Box::pin(follow.run())])
+}
+
+/// The entry of a moment, or the last one before it.
+async fn last_entry(client: &Client, until: Timestamp) -> Result<Option<Timestamp>> {
+    let oplog = client.database("local").collection::<Document>("oplog.rs");
+    let found = oplog.find_one(doc! { "ts": { "$lte": until } }).sort(doc! { "$natural": -1 });
+    let found = found.projection(doc! { "ts": 1 }).await.map_err(|e| failed(&e, WHAT))?;
+    let moment = |entry: Document| entry.get_timestamp("ts");
+    found.map(moment).transpose().map_err(|_| corrupt("the server tells a change without its time"))
 }
 
 /// Where the oldest transaction began that is prepared or in progress.

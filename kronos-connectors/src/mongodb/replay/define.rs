@@ -3,7 +3,7 @@
 use kronos_core::{Error, ErrorKind, Result};
 
 use super::capped::Capped;
-use super::known::Renamed;
+use super::identities::Renamed;
 use super::operation::{Definition, Name, Write};
 use super::raw::{self, Builder, OwnedValue, Value};
 use super::{Counts, IndexChange, Replay, ViewChange};
@@ -17,9 +17,16 @@ impl Replay {
     /// Does what was done to a definition.
     pub(super) async fn define(&mut self, name: Name, uuid: Option<Vec<u8>>, definition: Definition) -> Result<()> {
         let place = self.place(&name);
+        let is_rename = matches!(definition, Definition::Rename { .. });
+        if place.is_some() && !is_rename && self.identities.is_foreign(&name, uuid.as_deref()) {
+            if definition == Definition::Drop {
+                self.identities.other_gone(&name);
+            }
+            return Ok(());
+        }
         match (definition, place) {
             (Definition::DropDatabase, _) => {
-                for name in self.known.of_database(&name.database) {
+                for name in self.identities.of_database(&name.database) {
                     if let Some(place) = self.place(&name) {
                         self.drop_it(&name, &place).await?;
                     }
@@ -65,8 +72,8 @@ impl Replay {
                 self.target.define("create", &series, &of_series.finish()?, &[]).await?;
             }
         }
-        self.known.made(name);
-        *self.count(place) = Counts { is_made: true, ..Counts::default() };
+        self.identities.made(name);
+        *self.count(place) = Counts::default();
         if self.kind(place).await?.is_some_and(|kind| kind.capped.is_some()) {
             self.capped.insert(place.clone(), Capped::made());
         }
@@ -79,7 +86,7 @@ impl Replay {
             self.outcome.views.push(ViewChange::Dropped { database, view });
         }
         self.remove(place).await?;
-        self.known.gone(name);
+        self.identities.gone(name);
         Ok(())
     }
 
@@ -109,23 +116,26 @@ impl Replay {
         };
         let (old, new) = match (self.place(from), self.place(to)) {
             (None, None) => return Ok(()),
-            // What it holds is not among what was chosen.
-            (None, Some(_)) => return Err(unknown().with("not chosen", from)),
-            (Some(old), None) => return self.drop_it(from, &old).await,
-            (Some(old), Some(new)) => (old, new),
-        };
-        match self.known.renamed(from, to, uuid) {
-            Renamed::Unknown => return Err(unknown()),
-            Renamed::IsThere => {
-                // Another one of the old name may have been copied; it is made later in the log.
-                self.known.gone(from);
+            (Some(_), None) if self.identities.is_foreign(from, uuid) => {
+                self.identities.other_gone(from);
                 return Ok(());
             }
-            Renamed::Moves => {}
-        }
+            (Some(old), None) => return self.drop_it(from, &old).await,
+            (old, Some(new)) => (old, new),
+        };
+        let old = match (self.identities.renamed(from, to, uuid), old) {
+            (Renamed::IsThere, _) => {
+                self.identities.arrived(from, to, uuid);
+                return Ok(());
+            }
+            (Renamed::Moves, Some(old)) => old,
+            // What it holds is not among what was chosen.
+            (_, None) => return Err(unknown().with("not chosen", from)),
+            (Renamed::Unknown, _) => return Err(unknown()),
+        };
         if let Some(mut capped) = self.capped.remove(&old) {
             let inserted = capped.settle(&self.target, &old).await?;
-            self.count(&old).inserted += inserted;
+            self.count(&old).written += inserted;
             self.capped.insert(old.clone(), capped);
         }
         self.remove(&new).await?;
@@ -133,7 +143,7 @@ impl Replay {
         self.kinds.remove(&old);
         self.kinds.remove(&new);
         self.known.forget_missing(&old, Some(&new));
-        self.known.moved(from, to);
+        self.identities.moved(from, to);
         let key = |name: &Name| (name.database.clone(), name.collection.clone());
         if let Some(capped) = self.capped.remove(&old) {
             self.capped.insert(new.clone(), capped);
@@ -157,7 +167,7 @@ impl Replay {
             return Ok(());
         }
         if self.kind(place).await?.is_none() {
-            self.known.passed_over(name);
+            self.identities.passed_over(name);
             return Ok(());
         }
         let series = place.collection.strip_prefix("system.buckets.").map(|series| Name::new(&place.database, series));

@@ -19,7 +19,8 @@
 //! - A collection that the log makes is emptied first: all that it holds is in the log.
 //! - A collection that the log drops is dropped, whichever one of that name was copied.
 //! - Renaming needs to know whether it was copied before or after: by the identity of the collection
-//!   that was copied. Where that is not known, it is an error, and no guess.
+//!   that was copied. Where that is not known, it is an error, and no guess. The backup fails of it
+//!   already: see [`rehearsal`].
 //! - Changes of a collection that is not there are passed over; it must be dropped, renamed or made
 //!   later in the log, or it is an error.
 //! - Capped collections have an order: see [`capped`].
@@ -34,12 +35,14 @@ mod diff;
 mod events;
 mod fields;
 mod id;
+mod identities;
 mod known;
 mod lanes;
 mod operation;
 mod oplog;
 mod outcome;
 mod raw;
+mod rehearsal;
 mod target;
 
 use std::collections::HashMap;
@@ -50,12 +53,14 @@ use mongodb::Client;
 use mongodb::bson::RawDocument;
 
 use self::capped::Capped;
+use self::identities::Identities;
 use self::known::Known;
 use self::lanes::Lanes;
 use self::operation::{Action, Name, Operation, Write};
 use self::oplog::Oplog;
 pub(super) use self::outcome::{Counts, IndexChange, Replayed, ViewChange};
 use self::raw::OwnedValue;
+pub(super) use self::rehearsal::{Chosen, Copied, Rehearsal};
 use self::target::{Kind, Target};
 use super::changes::Feed;
 use super::error::corrupt;
@@ -72,6 +77,7 @@ pub(super) struct Replay {
     feed: Feed,
     place: Box<Place>,
     oplog: Oplog,
+    identities: Identities,
     known: Known,
     /// Of collections of the target, once they were looked at.
     kinds: HashMap<Name, Option<Kind>>,
@@ -83,7 +89,7 @@ pub(super) struct Replay {
 
 impl fmt::Debug for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replay").field("feed", &self.feed).field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("Replay").field("feed", &self.feed).field("identities", &self.identities).finish_non_exhaustive()
     }
 }
 
@@ -101,6 +107,7 @@ impl Replay {
             feed,
             place: Box::new(place),
             oplog: Oplog::default(),
+            identities: Identities::default(),
             known: Known::default(),
             kinds: HashMap::new(),
             capped: HashMap::new(),
@@ -110,11 +117,14 @@ impl Replay {
         }
     }
 
-    /// Tells that the target has a copy of this collection of the source, and the identity that it
-    /// had before it was read **and** after. To be called for all of them before the first entry.
-    /// Without it everything works but renaming of what was copied, which is an error then.
-    pub(super) fn copied(&mut self, database: &str, collection: &str, uuid: Option<[u8; 16]>) {
-        self.known.copied(Name::new(database, collection), uuid);
+    /// Tells that the target has a copy of this collection of the source, of so many documents, and the
+    /// identity that it had before it was read **and** after. To be called for all of them before the
+    /// first entry. Without it everything works but renaming of what was copied, which is an error then.
+    pub(super) fn copied(&mut self, copied: Copied, documents: u64) {
+        if let Some(place) = self.place(&copied.name) {
+            self.count(&place).written = documents;
+        }
+        self.identities.copied(copied.name, copied.uuid);
     }
 
     /// The next entry.
@@ -134,7 +144,7 @@ impl Replay {
     pub(super) async fn finish(mut self) -> Result<Replayed> {
         self.flush().await?;
         self.settle().await?;
-        if let Some(name) = self.known.unexplained() {
+        if let Some(name) = self.identities.unexplained() {
             return Err(corrupt("the changes are of a collection that is not in the backup").with("collection", name));
         }
         if let Some((name, count)) = self.known.missing() {
@@ -163,7 +173,7 @@ impl Replay {
             Action::Write { id, write } if operation.name.collection == "system.views" => {
                 self.view_written(&operation.name, &id, write)
             }
-            Action::Write { id, write } => self.write(operation.name, id, write).await,
+            Action::Write { id, write } => self.write(operation.name, operation.uuid.as_deref(), id, write).await,
             Action::Define(definition) => {
                 // What comes before it must be there, and what comes after must not.
                 self.flush().await?;
@@ -172,16 +182,18 @@ impl Replay {
         }
     }
 
-    async fn write(&mut self, name: Name, id: OwnedValue, write: Write) -> Result<()> {
+    async fn write(&mut self, name: Name, uuid: Option<&[u8]>, id: OwnedValue, write: Write) -> Result<()> {
         let Some(place) = self.place(&name) else { return Ok(()) };
+        if self.identities.is_foreign(&name, uuid) {
+            return Ok(());
+        }
         if self.kind(&place).await?.is_none() {
-            self.known.passed_over(name);
+            self.identities.passed_over(name);
             return Ok(());
         }
         if let Write::Update(update) = &write {
             self.known.note_order(&place, &id, update)?;
         }
-        self.known.seen(name);
         self.bytes += write.size() + id.bytes.len();
         self.waiting.push((place, id, write));
         if self.waiting.len() >= MOST || self.bytes >= MOST_BYTES { self.flush().await } else { Ok(()) }
@@ -230,7 +242,7 @@ impl Replay {
     async fn apply_lanes(&mut self, place: &Name, lanes: Lanes) -> Result<()> {
         let done = lanes.apply(&self.target, place).await?;
         let counts = self.count(place);
-        counts.inserted += done.inserted;
+        counts.written += done.inserted;
         counts.deleted += done.deleted;
         self.known.note_missing(place, done.missing, done.explained);
         Ok(())
@@ -240,7 +252,7 @@ impl Replay {
     async fn settle(&mut self) -> Result<()> {
         for (place, mut capped) in std::mem::take(&mut self.capped) {
             let inserted = capped.settle(&self.target, &place).await?;
-            self.count(&place).inserted += inserted;
+            self.count(&place).written += inserted;
             self.capped.insert(place, capped);
         }
         Ok(())

@@ -2,13 +2,11 @@
 
 use std::collections::BTreeMap;
 
-/// How the documents of a collection have become more or fewer.
+/// How the documents of a collection have become so many.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in super::super) struct Counts {
-    /// The changes have made the collection: what was copied does not count.
-    pub(in super::super) is_made: bool,
-    /// Documents written, each after one of its `_id` was deleted, if there was one.
-    pub(in super::super) inserted: u64,
+    /// Documents copied or written, each after one of its `_id` was deleted, if there was one.
+    pub(in super::super) written: u64,
     /// Documents deleted.
     pub(in super::super) deleted: u64,
 }
@@ -22,7 +20,7 @@ pub(in super::super) enum IndexChange {
     Dropped { database: String, collection: String, name: String },
     /// The `index` part of a `collMod`: `name` or `keyPattern`, and what becomes of it.
     Modified { database: String, collection: String, change: Vec<u8> },
-    /// All indexes are gone with their collection, which may be made anew.
+    /// All indexes and options are gone with their collection, which may be made anew.
     Gone { database: String, collection: String },
     /// They are now those of another collection.
     Renamed { from: (String, String), to: (String, String) },
