@@ -1,0 +1,9 @@
+CREATE TABLE t (id int PRIMARY KEY, name varchar(50), n int, active bool DEFAULT true);
+INSERT INTO t VALUES (1, 'a', 10, true), (2, 'b', NULL, true), (3, '5', 30, false);
+CREATE TABLE u (id int PRIMARY KEY AUTO_INCREMENT, t_id int, note varchar(50));
+INSERT INTO u VALUES (1, 1, 'x'), (2, 2, NULL);
+CREATE TABLE log (x int);
+CREATE VIEW v AS SELECT * FROM t WHERE active;
+CREATE FUNCTION writer() RETURNS int MODIFIES SQL DATA BEGIN INSERT INTO log VALUES (1); RETURN 1; END;
+CREATE FUNCTION lowered(x int) RETURNS int MODIFIES SQL DATA BEGIN INSERT INTO log VALUES (1); RETURN 1; END;
+CREATE PROCEDURE p() INSERT INTO log VALUES (2);

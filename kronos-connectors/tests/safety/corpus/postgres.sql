@@ -1,0 +1,18 @@
+CREATE TABLE t (id int PRIMARY KEY, name text, n int, active bool DEFAULT true);
+INSERT INTO t VALUES (1, 'a', 10, true), (2, 'b', NULL, true), (3, '5', 30, false);
+CREATE TABLE u (id int PRIMARY KEY, t_id int, note text);
+INSERT INTO u VALUES (1, 1, 'x'), (2, 2, NULL);
+CREATE TABLE log (x int);
+CREATE VIEW v AS SELECT * FROM t WHERE active;
+CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM log;
+INSERT INTO log VALUES (0);
+CREATE SEQUENCE s;
+CREATE FUNCTION writer() RETURNS int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (1); RETURN 1; END $$;
+CREATE FUNCTION writer(int) RETURNS SETOF int LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES ($1); RETURN NEXT 1; END $$;
+CREATE FUNCTION "LOWER"(text) RETURNS int LANGUAGE sql AS $$ SELECT writer() $$;
+CREATE PROCEDURE p() LANGUAGE sql AS $$ INSERT INTO log VALUES (2) $$;
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.lower(text) RETURNS int LANGUAGE sql AS $$ SELECT writer() $$;
+CREATE FUNCTION evil.plus(int, int) RETURNS int LANGUAGE sql AS $$ SELECT writer() $$;
+CREATE OPERATOR evil.+ (LEFTARG = int, RIGHTARG = int, FUNCTION = evil.plus);
+CREATE DOMAIN checked AS int CHECK (writer() > 0);
