@@ -15,6 +15,9 @@ pub enum AnyDatabase {
     /// A PostgreSQL server.
     #[cfg(feature = "postgres")]
     Postgres(Arc<crate::postgres::PostgresDatabase>),
+    /// A MongoDB server.
+    #[cfg(feature = "mongodb")]
+    Mongodb(Arc<crate::mongodb::MongodbDatabase>),
     /// A MySQL or MariaDB server.
     #[cfg(feature = "mysql")]
     Mysql(Arc<crate::mysql::MysqlDatabase>),
@@ -34,6 +37,10 @@ impl AnyDatabase {
             #[cfg(feature = "postgres")]
             "postgres" => {
                 Ok(Self::Postgres(Arc::new(crate::postgres::PostgresSource::from_source(settings)?.database(pool)?)))
+            }
+            #[cfg(feature = "mongodb")]
+            "mongodb" => {
+                Ok(Self::Mongodb(Arc::new(crate::mongodb::MongodbSource::from_source(settings)?.database(pool)?)))
             }
             #[cfg(feature = "mysql")]
             "mysql" => Ok(Self::Mysql(Arc::new(crate::mysql::MysqlSource::from_source(settings)?.database(pool)?))),
@@ -67,6 +74,8 @@ impl Holds for AnyDatabase {
         match self {
             #[cfg(feature = "postgres")]
             Self::Postgres(database) => database.as_ref(),
+            #[cfg(feature = "mongodb")]
+            Self::Mongodb(database) => database.as_ref(),
             #[cfg(feature = "mysql")]
             Self::Mysql(database) => database.as_ref(),
             #[cfg(feature = "sqlite")]

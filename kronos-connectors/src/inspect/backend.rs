@@ -4,7 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
+use kronos_core::inspect::{
+    Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
+};
 use kronos_core::{ConnectionReport, Engine, Result};
 
 use super::rows::Rows;
@@ -22,6 +24,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     /// A connection to a database, out of the pool. `PoolExhausted` when none became free in time.
     async fn acquire(&self, database: Option<&str>) -> Result<Self::Connection>;
     fn statistics(&self) -> PoolStatistics;
+    /// Whether the database itself keeps sessions that only read from writing.
+    fn guards(&self) -> bool;
     async fn close(&self);
 
     async fn databases(&self, connection: &mut Self::Connection, scope: &Scope) -> Result<Vec<Database>>;
@@ -33,9 +37,12 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
 
     /// How a table is read by its key.
     async fn browse(&self, connection: &mut Self::Connection, table: &TableName) -> Result<Browse>;
-    /// The condition of the rows that come after one with these values of the key, and the values of
-    /// its parameters. The names are quoted.
-    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>);
+    /// The statement that reads a table, from the place on where a page of it ended.
+    fn whole(&self, browse: &Browse, after: Option<&str>) -> Result<Statement>;
+    /// The same statement for some of its rows only.
+    fn part(&self, statement: Statement, skip: u64, take: u64) -> Result<Statement>;
+    /// The place of a row in a table, as `whole` takes it.
+    fn place(&self, columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String>;
 }
 
 /// A table to be read by its key.

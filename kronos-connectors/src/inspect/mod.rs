@@ -17,11 +17,12 @@ mod transaction;
 pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
 pub(crate) use count::{Count, One};
 pub(crate) use forward::{Holds, inspect_by_what_it_holds};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) use page::{part_in_sql, place_in_sql, whole_in_sql};
 pub(crate) use rows::Rows;
 pub(crate) use service::Service;
 
 /// What to do where a session that only reads has refused.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) const TO_WRITE: &str = "--write, in a program `Query::writing`, opens a session that may write";
 
 pub use any::AnyDatabase;

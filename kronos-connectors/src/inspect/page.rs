@@ -1,9 +1,13 @@
 //! Which rows of a statement make a page, and how the next one is found.
 
-use kronos_core::inspect::{PageRequest, ResultColumn, Value};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+use kronos_core::inspect::ResultColumn;
+use kronos_core::inspect::{PageRequest, Value};
 use kronos_core::{Error, ErrorKind, Result};
 
-use super::backend::{Backend, Browse, Statement};
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+use super::backend::Browse;
+use super::backend::{Backend, Statement};
 use super::safety;
 
 /// A statement whose rows make a page.
@@ -17,18 +21,35 @@ pub(super) struct Paged {
 }
 
 /// The statement as it is; or, where that changes nothing else, for the page's rows only.
-pub(super) fn of_statement(read: &safety::Statement, parameters: &[Value], page: &PageRequest) -> Result<Paged> {
+pub(super) fn of_statement<B: Backend>(
+    backend: &B,
+    read: &safety::Statement,
+    parameters: &[Value],
+    page: &PageRequest,
+) -> Result<Paged> {
     let (skip, take) = (page.skipped()?, page.size + 1);
     if page.after.is_some() {
         return Err(Error::new(ErrorKind::Config, "only the rows of a table have a key to go on from")
             .with("hint", "give the number of the page, or the name of the table"));
     }
     let statement = Statement { text: read.body.clone(), parameters: parameters.to_vec() };
-    if read.limitable { of_rows(statement, page) } else { Ok(Paged { statement, skip, take }) }
+    if read.limitable { of_rows(backend, statement, page) } else { Ok(Paged { statement, skip, take }) }
 }
 
-/// All rows of a table, by its key where it has one, from a place on.
-pub(super) fn of_table<B: Backend>(backend: &B, browse: &Browse, after: Option<&str>) -> Result<Statement> {
+/// The rows of a page only, of a statement that may be limited.
+pub(super) fn of_rows<B: Backend>(backend: &B, statement: Statement, page: &PageRequest) -> Result<Paged> {
+    let (skip, take) = (page.skipped()?, page.size + 1);
+    Ok(Paged { statement: backend.part(statement, skip, take)?, skip: 0, take })
+}
+
+/// All rows of a table in SQL. `beyond` makes the condition of the rows after one with these values of
+/// the key, whose names are quoted, and the values of its parameters.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn whole_in_sql(
+    browse: &Browse,
+    after: Option<&str>,
+    beyond: impl FnOnce(&[String], Vec<Value>) -> (String, Vec<Value>),
+) -> Result<Statement> {
     let mut statement = Statement { text: browse.text.clone(), parameters: Vec::new() };
     if browse.key.is_empty() {
         return match after {
@@ -38,7 +59,7 @@ pub(super) fn of_table<B: Backend>(backend: &B, browse: &Browse, after: Option<&
         };
     }
     if let Some(place) = after {
-        let (condition, parameters) = backend.beyond(&browse.quoted, key_values(place, browse.key.len())?);
+        let (condition, parameters) = beyond(&browse.quoted, key_values(place, browse.key.len())?);
         statement.text.push_str(" WHERE ");
         statement.text.push_str(&condition);
         statement.parameters = parameters;
@@ -48,21 +69,16 @@ pub(super) fn of_table<B: Backend>(backend: &B, browse: &Browse, after: Option<&
     Ok(statement)
 }
 
-/// The rows of a page only, of a statement that may be limited.
-pub(super) fn of_rows(mut statement: Statement, page: &PageRequest) -> Result<Paged> {
-    let (skip, take) = (page.skipped()?, page.size + 1);
-    statement.text = limited(&statement.text, take, skip);
-    Ok(Paged { statement, skip: 0, take })
-}
-
-/// A comment at the end of the text ends with its line.
-fn limited(text: &str, take: u64, skip: u64) -> String {
-    format!("{text}\nLIMIT {take} OFFSET {skip}")
+/// Some rows of a statement in SQL. A comment at the end of the text ends with its line.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn part_in_sql(mut statement: Statement, skip: u64, take: u64) -> Statement {
+    statement.text = format!("{}\nLIMIT {take} OFFSET {skip}", statement.text);
+    statement
 }
 
 /// Where a page of a table ends: the key of its last row, as text that [`key_values`] reads again.
-pub(super) fn place(columns: &[ResultColumn], key: &[String], row: Option<&Vec<Value>>) -> Option<String> {
-    let row = row?;
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
+pub(crate) fn place_in_sql(columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String> {
     let value = |name: &String| {
         let at = columns.iter().position(|column| column.name == *name)?;
         row.get(at).filter(|value| **value != Value::Null)
@@ -72,6 +88,7 @@ pub(super) fn place(columns: &[ResultColumn], key: &[String], row: Option<&Vec<V
 }
 
 /// The values of a key out of a place; `Config` when it is none.
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
     let wrong = || {
         Error::new(ErrorKind::Config, "this is no place where a page of this table ended")
@@ -84,6 +101,7 @@ fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
     values.into_iter().map(|value| of_json(value).ok_or_else(wrong)).collect()
 }
 
+#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 fn of_json(value: serde_json::Value) -> Option<Value> {
     use serde_json::Value as Json;
     match value {
@@ -103,7 +121,7 @@ fn of_json(value: serde_json::Value) -> Option<Value> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
 mod tests {
     use super::*;
 
@@ -112,11 +130,11 @@ mod tests {
         let columns = ["b", "a", "c"].map(|name| ResultColumn { name: name.into(), data_type: String::new() });
         let row = vec![Value::Bytes(vec![0, 171]), Value::Text("x'\"".into()), Value::UInt(u64::MAX)];
         let key = ["a", "b", "c"].map(String::from);
-        let text = place(&columns, &key, Some(&row)).unwrap();
+        let text = place_in_sql(&columns, &key, &row).unwrap();
         assert_eq!(key_values(&text, 3).unwrap(), [row[1].clone(), row[0].clone(), row[2].clone()]);
         for wrong in ["", "[1]", "[1,2,null]", "[1,2,[3]]", "[1,2,{\"hex\":\"0g\"}]", "[1,2,{\"hex\":\"é\"}]", "{}"] {
             assert_eq!(key_values(wrong, 3).unwrap_err().kind(), ErrorKind::Config, "{wrong}");
         }
-        assert_eq!(place(&columns, &[], Some(&row)), None);
+        assert_eq!(place_in_sql(&columns, &[], &row), None);
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kronos_core::inspect::{
-    Database, Effect, Health, Inspect, PoolStatistics, Query, QueryResult, RowCount, RowStream, Schema, Scope,
-    Severity, Table, TableInfo, TableName, Text, Transaction, Verdict,
+    Database, Effect, Health, Inspect, PoolStatistics, Query, QueryResult, ResultColumn, RowCount, RowStream, Schema,
+    Scope, Severity, Table, TableInfo, TableName, Text, Transaction, Value, Verdict,
 };
 use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result, Retry};
 use tokio::sync::Mutex;
@@ -117,14 +117,14 @@ impl<B: Backend> Service<B> {
     }
 
     async fn statement(&self, text: &str, query: &Query) -> Result<QueryResult> {
-        let read = permitted(&self.backend.engine(), text, query)?;
-        let paged = page::of_statement(&read, &query.parameters, &query.page)?;
+        let read = permitted(self.backend.as_ref(), text, query, query.write)?;
+        let paged = page::of_statement(self.backend.as_ref(), &read, &query.parameters, &query.page)?;
         let (keep, changes) = (kept(&read.verdict), read.verdict.effect >= Effect::Writes);
         let wanted = query.page.total && read.limitable;
         let total = if wanted { Some(self.total(&read.body, query).await?) } else { None };
         let connection = self.backend.acquire(query.database.as_deref()).await?;
         let (taken, affected) = self.one_page(connection, paged, query, keep).await?;
-        Ok(result(taken, affected.filter(|_| query.write && changes), &[], query, total))
+        Ok(result(taken, affected.filter(|_| query.write && changes), query, total, |_, _| None))
     }
 
     /// How many rows a statement gives.
@@ -133,7 +133,7 @@ impl<B: Backend> Service<B> {
         let statement = Statement { text, parameters: query.parameters.clone() };
         let connection = self.backend.acquire(query.database.as_deref()).await?;
         let (taken, _) = self.one_page(connection, Paged { statement, skip: 0, take: 1 }, query, true).await?;
-        let count = taken.rows.first().and_then(|row| row.first()).and_then(kronos_core::inspect::Value::as_i64);
+        let count = taken.rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
         count
             .and_then(|count| u64::try_from(count).ok())
             .ok_or_else(|| Error::new(ErrorKind::Internal, "the rows could not be counted"))
@@ -154,12 +154,13 @@ impl<B: Backend> Service<B> {
     async fn table(&self, table: &TableName, query: &Query) -> Result<QueryResult> {
         let database = table.database.as_deref().or(query.database.as_deref());
         let browse = self.browse(database, table).await?;
-        let statement = page::of_table(self.backend.as_ref(), &browse, query.page.after.as_deref())?;
+        let statement = self.backend.whole(&browse, query.page.after.as_deref())?;
         let total = if query.page.total { Some(self.count(database, table).await?) } else { None };
-        let paged = page::of_rows(statement, &query.page)?;
+        let paged = page::of_rows(self.backend.as_ref(), statement, &query.page)?;
         let connection = self.backend.acquire(database).await?;
         let (taken, _) = self.one_page(connection, paged, query, true).await?;
-        Ok(result(taken, None, &browse.key, query, total))
+        let place = |columns: &[ResultColumn], row: &[Value]| self.backend.place(columns, &browse.key, row);
+        Ok(result(taken, None, query, total, place))
     }
 }
 
@@ -225,8 +226,8 @@ async fn ended<C: Connection>(connection: &mut C) -> bool {
 }
 
 /// A statement that may run, or why it may not.
-pub(super) fn permitted(engine: &Engine, text: &str, query: &Query) -> Result<safety::Statement> {
-    let read = safety::read(engine, text);
+pub(super) fn permitted<B: Backend>(backend: &B, text: &str, query: &Query, write: bool) -> Result<safety::Statement> {
+    let read = safety::read(&backend.engine(), text);
     let refused = |message: &str| Error::new(ErrorKind::InvalidQuery, message);
     if read.verdict.statements != 1 {
         return Err(refused("one statement at a time").with("statements", read.verdict.statements));
@@ -240,6 +241,9 @@ pub(super) fn permitted(engine: &Engine, text: &str, query: &Query) -> Result<sa
             .with("severity", format!("{:?}", read.verdict.severity).to_lowercase())
             .with("because", &read.verdict));
     }
+    if !write && !backend.guards() && read.verdict.effect > Effect::Session {
+        return Err(Error::new(ErrorKind::PermissionDenied, "the session only reads").with("hint", super::TO_WRITE));
+    }
     Ok(read)
 }
 
@@ -248,17 +252,18 @@ fn kept(verdict: &Verdict) -> bool {
     matches!(verdict.effect, Effect::Reads | Effect::Writes | Effect::Defines) && verdict.severity <= Severity::Low
 }
 
+/// What was taken, as a page; `place` tells where it ended.
 pub(super) fn result(
     mut taken: Taken,
     affected: Option<u64>,
-    key: &[String],
     query: &Query,
     total: Option<u64>,
+    place: impl FnOnce(&[ResultColumn], &[Value]) -> Option<String>,
 ) -> QueryResult {
     let found = taken.rows.len() as u64;
     let size = usize::try_from(query.page.size).unwrap_or(usize::MAX);
     taken.rows.truncate(size);
-    let next = page::place(&taken.columns, key, taken.rows.last());
+    let next = taken.rows.last().and_then(|row| place(&taken.columns, row));
     let page = query.page.filled(found, next, total);
     QueryResult { columns: taken.columns, rows: taken.rows, rows_affected: affected, page }
 }
@@ -339,14 +344,14 @@ impl<B: Backend> Inspect for Service<B> {
     async fn stream_query(&self, query: &Query) -> Result<RowStream> {
         let (statement, keep, database) = match &query.text {
             Text::Statement(text) => {
-                let read = permitted(&self.backend.engine(), text, query)?;
+                let read = permitted(self.backend.as_ref(), text, query, query.write)?;
                 let keep = kept(&read.verdict);
                 (Statement { text: read.body, parameters: query.parameters.clone() }, keep, query.database.clone())
             }
             Text::Table(table) => {
                 let database = table.database.clone().or_else(|| query.database.clone());
                 let browse = self.browse(database.as_deref(), table).await?;
-                (page::of_table(self.backend.as_ref(), &browse, query.page.after.as_deref())?, true, database)
+                (self.backend.whole(&browse, query.page.after.as_deref())?, true, database)
             }
             _ => return Err(Error::new(ErrorKind::Unsupported, "this kind of query is not known")),
         };
@@ -373,7 +378,7 @@ impl<B: Backend> Inspect for Service<B> {
             Box::pin(async move { connection.begin(write).await })
         });
         match begun.await {
-            Outcome::Ended(Ok(())) => Ok(Box::new(Held::new(connection, self.backend.engine(), write, limit))),
+            Outcome::Ended(Ok(())) => Ok(Box::new(Held::new(connection, self.backend.clone(), write, limit))),
             other => settle(connection, other)
                 .await
                 .and_then(|()| Err(Error::new(ErrorKind::Internal, "a transaction was begun and not kept"))),

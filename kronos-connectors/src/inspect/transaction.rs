@@ -1,13 +1,14 @@
 //! A transaction on a connection that is held until it ends.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use kronos_core::inspect::{Effect, Query, QueryResult, Text, Transaction};
-use kronos_core::{Engine, Error, ErrorKind, Result};
+use kronos_core::{Error, ErrorKind, Result};
 use tokio_util::sync::CancellationToken;
 
-use super::backend::{Connection, Control, Ran, Statement};
+use super::backend::{Backend, Connection, Control, Ran, Statement};
 use super::page;
 use super::rows::Rows;
 use super::running::{Outcome, joined, start, supervised};
@@ -15,16 +16,16 @@ use super::service::{permitted, settle};
 
 /// The held connection. It is away while a statement runs on it.
 #[derive(Debug)]
-pub(super) struct Held<C: Connection> {
-    connection: Option<C>,
-    engine: Engine,
+pub(super) struct Held<B: Backend> {
+    connection: Option<B::Connection>,
+    backend: Arc<B>,
     write: bool,
     limit: Duration,
 }
 
-impl<C: Connection> Held<C> {
-    pub(super) fn new(connection: C, engine: Engine, write: bool, limit: Duration) -> Self {
-        Self { connection: Some(connection), engine, write, limit }
+impl<B: Backend> Held<B> {
+    pub(super) fn new(connection: B::Connection, backend: Arc<B>, write: bool, limit: Duration) -> Self {
+        Self { connection: Some(connection), backend, write, limit }
     }
 
     /// Does `work` on a task of its own. If the caller goes, or the work has to be stopped, the
@@ -32,7 +33,7 @@ impl<C: Connection> Held<C> {
     async fn run<T: Send + 'static>(
         &mut self,
         limit: Duration,
-        work: impl for<'a> FnOnce(&'a mut C) -> futures::future::BoxFuture<'a, Result<T>> + Send + 'static,
+        work: impl for<'a> FnOnce(&'a mut B::Connection) -> futures::future::BoxFuture<'a, Result<T>> + Send + 'static,
     ) -> Result<T> {
         let mut connection = self.connection.take().ok_or_else(over)?;
         let (task, _guard) = start(move |gone| {
@@ -78,7 +79,7 @@ fn over() -> Error {
 }
 
 #[async_trait]
-impl<C: Connection> Transaction for Held<C> {
+impl<B: Backend> Transaction for Held<B> {
     async fn execute(&mut self, query: &Query) -> Result<QueryResult> {
         let Text::Statement(text) = &query.text else {
             return Err(Error::new(
@@ -89,8 +90,8 @@ impl<C: Connection> Transaction for Held<C> {
         if query.database.is_some() {
             return Err(Error::new(ErrorKind::Config, "a transaction is in the database that it was begun in"));
         }
-        let read = permitted(&self.engine, text, query)?;
-        let paged = page::of_statement(&read, &query.parameters, &query.page)?;
+        let read = permitted(self.backend.as_ref(), text, query, self.write)?;
+        let paged = page::of_statement(self.backend.as_ref(), &read, &query.parameters, &query.page)?;
         let changes = self.write && read.verdict.effect >= Effect::Writes;
         let (mut rows, received) = Rows::channel(true);
         let (limit, statement): (_, Statement) = (query.timeout.unwrap_or(self.limit), paged.statement);
@@ -105,7 +106,7 @@ impl<C: Connection> Transaction for Held<C> {
             Ran::Whole(affected) => affected,
             Ran::Enough => None,
         };
-        Ok(super::service::result(taken, affected.filter(|_| changes), &[], query, None))
+        Ok(super::service::result(taken, affected.filter(|_| changes), query, None, |_, _| None))
     }
 
     async fn savepoint(&mut self, name: &str) -> Result<()> {
@@ -129,7 +130,7 @@ impl<C: Connection> Transaction for Held<C> {
     }
 }
 
-impl<C: Connection> Drop for Held<C> {
+impl<B: Backend> Drop for Held<B> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         // Outside of a runtime the connection is closed as it is dropped, which undoes it as well.

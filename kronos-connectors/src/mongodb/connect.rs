@@ -59,7 +59,7 @@ impl MongodbSettings {
     }
 
     /// What the driver is told. Nothing that is secret gets into an error.
-    async fn options(&self) -> Result<ClientOptions> {
+    pub(super) async fn options(&self) -> Result<ClientOptions> {
         let mut options = if self.srv {
             // With the user: what the name stands for may also say where users are.
             let user = self.user.as_ref().map_or_else(String::new, |user| format!("{}@", encoded(user)));

@@ -18,6 +18,8 @@ mod dump;
 mod error;
 mod export;
 mod insert;
+#[cfg(feature = "inspect")]
+mod inspect;
 mod journal;
 mod json;
 mod names;
@@ -39,5 +41,7 @@ pub(crate) mod tools;
 mod unpack;
 mod users;
 
+#[cfg(feature = "inspect")]
+pub use inspect::MongodbDatabase;
 pub use settings::{Changes, Check, Method, MongodbSettings, Tls, TlsMode};
 pub use source::MongodbSource;

@@ -37,6 +37,21 @@ impl MongodbSource {
         Self::new(MongodbSettings::from_source(settings)?)
     }
 
+    /// Looks into the server, by connections of its own.
+    #[cfg(feature = "inspect")]
+    pub fn database(&self, pool: kronos_core::inspect::PoolSettings) -> Result<super::MongodbDatabase> {
+        match self.settings.export {
+            None => Ok(super::MongodbDatabase::of(self.settings.clone(), pool)),
+            Some(_) => Err(Error::new(ErrorKind::Config, "a directory of exported files is no source")),
+        }
+    }
+
+    /// A source of settings that were checked.
+    #[cfg(feature = "inspect")]
+    pub(super) fn of(settings: &MongodbSettings) -> Self {
+        Self { settings: settings.clone() }
+    }
+
     /// What a server is called by itself, whoever asks, and whichever member of a set is asked.
     async fn identities(&self, server: &Server) -> Result<Vec<String>> {
         let mut found: Vec<String> = match &server.kind {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cases;
+mod documents;
 mod engines;
 mod lists;
 mod pages;
@@ -13,5 +14,6 @@ use libtest_mimic::Arguments;
 
 fn main() {
     let arguments = Arguments::from_args();
-    libtest_mimic::run(&arguments, cases::trials()).exit();
+    let trials = cases::trials().into_iter().chain(documents::trials()).collect();
+    libtest_mimic::run(&arguments, trials).exit();
 }

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
+use kronos_core::inspect::{
+    Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
+};
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
 use mysql_async::{DriverError, PoolConstraints, PoolOpts};
 
@@ -15,7 +17,7 @@ use super::super::error::failed;
 use super::super::settings::{MysqlSettings, TlsMode};
 use super::connection::Pooled;
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count};
+use crate::inspect::{Backend, Browse, Count, Statement, part_in_sql, place_in_sql, whole_in_sql};
 
 /// What makes a statement mean the same everywhere, to the server and to whoever has judged it before.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
@@ -153,6 +155,10 @@ impl Backend for Pool {
         }
     }
 
+    fn guards(&self) -> bool {
+        true
+    }
+
     fn statistics(&self) -> PoolStatistics {
         let pool = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
@@ -205,14 +211,24 @@ impl Backend for Pool {
     }
 
     /// Of a comparison of whole rows, the optimizer makes no range.
-    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>) {
-        let (mut cases, mut parameters) = (Vec::new(), Vec::new());
-        for (at, name) in key.iter().enumerate() {
-            let mut case: Vec<String> = key[..at].iter().map(|name| format!("{name} = ?")).collect();
-            case.push(format!("{name} > ?"));
-            cases.push(format!("({})", case.join(" AND ")));
-            parameters.extend_from_slice(&values[..=at]);
-        }
-        (format!("({})", cases.join(" OR ")), parameters)
+    fn whole(&self, browse: &Browse, after: Option<&str>) -> Result<Statement> {
+        whole_in_sql(browse, after, |key, values| {
+            let (mut cases, mut parameters) = (Vec::new(), Vec::new());
+            for (at, name) in key.iter().enumerate() {
+                let mut case: Vec<String> = key[..at].iter().map(|name| format!("{name} = ?")).collect();
+                case.push(format!("{name} > ?"));
+                cases.push(format!("({})", case.join(" AND ")));
+                parameters.extend_from_slice(&values[..=at]);
+            }
+            (format!("({})", cases.join(" OR ")), parameters)
+        })
+    }
+
+    fn part(&self, statement: Statement, skip: u64, take: u64) -> Result<Statement> {
+        Ok(part_in_sql(statement, skip, take))
+    }
+
+    fn place(&self, columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String> {
+        place_in_sql(columns, key, row)
     }
 }

@@ -17,9 +17,8 @@ pub(super) fn bound(value: &Value) -> mysql_async::Value {
         Value::Int(value) => mysql_async::Value::Int(*value),
         Value::UInt(value) => mysql_async::Value::UInt(*value),
         Value::Float(value) => mysql_async::Value::Double(*value),
-        Value::Text(value) => mysql_async::Value::Bytes(value.clone().into_bytes()),
+        Value::Text(value) | Value::Json(value) => mysql_async::Value::Bytes(value.clone().into_bytes()),
         Value::Bytes(value) => mysql_async::Value::Bytes(value.clone()),
-        Value::Json(value) => mysql_async::Value::Bytes(value.clone().into_bytes()),
     }
 }
 

@@ -135,9 +135,8 @@ fn written(value: &Value) -> Result<String> {
         Value::Int(value) => value.to_string(),
         Value::UInt(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
-        Value::Text(value) => value.clone(),
+        Value::Text(value) | Value::Json(value) => value.clone(),
         Value::Bytes(value) => format!("\\x{}", super::super::names::hex(value)),
-        Value::Json(value) => value.clone(),
     };
     if text.contains('\0') {
         return Err(Error::new(ErrorKind::InvalidQuery, "PostgreSQL takes no text with a NUL in it"));

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
+use kronos_core::inspect::{
+    Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
+};
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
 use sqlx::Executor;
 use sqlx::postgres::{PgPool, PgPoolOptions};
@@ -14,7 +16,7 @@ use super::super::PostgresSource;
 use super::super::settings::PostgresSettings;
 use super::connection::{Pooled, query_error};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count};
+use crate::inspect::{Backend, Browse, Count, Statement, part_in_sql, place_in_sql, whole_in_sql};
 
 /// What makes values come out the same everywhere: of floats every digit, dates in one form.
 const SESSION: &str = "\
@@ -128,6 +130,10 @@ impl Backend for Pool {
         }
     }
 
+    fn guards(&self) -> bool {
+        true
+    }
+
     fn statistics(&self) -> PoolStatistics {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = PoolStatistics { max: self.bounds.max_connections, ..PoolStatistics::default() };
@@ -174,8 +180,18 @@ impl Backend for Pool {
         table::browse(connection, name).await
     }
 
-    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>) {
-        let places: Vec<String> = (1..=values.len()).map(|place| format!("${place}")).collect();
-        (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
+    fn whole(&self, browse: &Browse, after: Option<&str>) -> Result<Statement> {
+        whole_in_sql(browse, after, |key, values| {
+            let places: Vec<String> = (1..=values.len()).map(|place| format!("${place}")).collect();
+            (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
+        })
+    }
+
+    fn part(&self, statement: Statement, skip: u64, take: u64) -> Result<Statement> {
+        Ok(part_in_sql(statement, skip, take))
+    }
+
+    fn place(&self, columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String> {
+        place_in_sql(columns, key, row)
     }
 }

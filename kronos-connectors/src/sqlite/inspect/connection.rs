@@ -222,9 +222,8 @@ fn bind(prepared: &mut rusqlite::Statement<'_>, place: usize, value: &Value) -> 
             Err(_) => prepared.raw_bind_parameter(place, value.to_string()),
         },
         Value::Float(value) => prepared.raw_bind_parameter(place, value),
-        Value::Text(value) => prepared.raw_bind_parameter(place, value),
+        Value::Text(value) | Value::Json(value) => prepared.raw_bind_parameter(place, value),
         Value::Bytes(value) => prepared.raw_bind_parameter(place, value),
-        Value::Json(value) => prepared.raw_bind_parameter(place, value),
     }
 }
 

@@ -50,9 +50,12 @@ const READ_OF: [&str; 10] = [
 /// Judges each thing that a statement would do, as SQLite compiles it. `VACUUM INTO` needs `ATTACH`.
 pub(super) fn reading(context: AuthContext<'_>) -> Authorization {
     let allowed = match context.action {
-        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => true,
-        // Ours: a statement of the caller that is one of these is refused before.
-        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => true,
+        // Transactions are ours: a statement of the caller that begins or ends one is refused before.
+        AuthAction::Select
+        | AuthAction::Read { .. }
+        | AuthAction::Recursive
+        | AuthAction::Transaction { .. }
+        | AuthAction::Savepoint { .. } => true,
         AuthAction::Function { function_name } => !function_name.eq_ignore_ascii_case("load_extension"),
         AuthAction::Pragma { pragma_name, pragma_value: None } => {
             READ.iter().chain(&READ_OF).any(|name| name.eq_ignore_ascii_case(pragma_name))

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, TimeoutType};
-use kronos_core::inspect::{Database, PoolSettings, PoolStatistics, Schema, Scope, Table, TableInfo, TableName, Value};
+use kronos_core::inspect::{
+    Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
+};
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
 use rusqlite::OpenFlags;
 
@@ -16,7 +18,7 @@ use super::super::error::{self, internal};
 use super::super::settings::SqliteSettings;
 use super::connection::{Opened, Pooled};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse};
+use crate::inspect::{Backend, Browse, Statement, part_in_sql, place_in_sql, whole_in_sql};
 
 /// How long a lock of another program is waited for.
 const BUSY: Duration = Duration::from_secs(5);
@@ -166,6 +168,10 @@ impl Backend for Pool {
         }
     }
 
+    fn guards(&self) -> bool {
+        true
+    }
+
     fn statistics(&self) -> PoolStatistics {
         let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = PoolStatistics { max: self.bounds.max_connections, ..PoolStatistics::default() };
@@ -215,9 +221,19 @@ impl Backend for Pool {
         connection.with(move |live| table::browse(live, &name)).await
     }
 
-    fn beyond(&self, key: &[String], values: Vec<Value>) -> (String, Vec<Value>) {
-        let places: Vec<&str> = values.iter().map(|_| "?").collect();
-        (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
+    fn whole(&self, browse: &Browse, after: Option<&str>) -> Result<Statement> {
+        whole_in_sql(browse, after, |key, values| {
+            let places: Vec<&str> = values.iter().map(|_| "?").collect();
+            (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
+        })
+    }
+
+    fn part(&self, statement: Statement, skip: u64, take: u64) -> Result<Statement> {
+        Ok(part_in_sql(statement, skip, take))
+    }
+
+    fn place(&self, columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String> {
+        place_in_sql(columns, key, row)
     }
 }
 
