@@ -9,6 +9,43 @@ use super::{Holds, inspect_by_what_it_holds};
 
 /// A database of any engine of this build, for programs that hold one without knowing which.
 /// Cheap to clone; all clones share one pool.
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # async fn example(directory: &std::path::Path) -> kronos_core::Result<()> {
+/// use kronos_connectors::inspect::AnyDatabase;
+/// use kronos_core::inspect::{Inspect, PoolSettings, Query, Scope};
+/// use kronos_core::{ErrorKind, SourceSettings};
+///
+/// let file = directory.join("app.db").display().to_string();
+/// let settings = SourceSettings { databases: vec![file], ..SourceSettings::default() };
+/// let database = AnyDatabase::open("sqlite", &settings, PoolSettings::default())?;
+///
+/// let make = Query::new("CREATE TABLE orders (id INTEGER PRIMARY KEY, total INTEGER)");
+/// database.execute_query(&make.writing()).await?;
+/// let insert = Query::new("INSERT INTO orders (total) VALUES (?), (?)").bind(5).bind(7).writing();
+/// assert_eq!(database.execute_query(&insert).await?.rows_affected, Some(2));
+///
+/// let tables = database.list_tables(&Scope::new()).await?;
+/// assert_eq!(tables[0].name, "orders");
+/// let sum = database.execute_query(&Query::new("SELECT sum(total) FROM orders")).await?;
+/// assert_eq!(sum.rows[0][0].as_i64(), Some(12));
+///
+/// // A session reads unless it is asked to write, and what is dangerous needs a confirmation.
+/// let error = database.execute_query(&Query::new("DELETE FROM orders").writing()).await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::InvalidQuery);
+/// # Ok(())
+/// # }
+/// # #[cfg(feature = "sqlite")]
+/// # {
+/// # let directory = std::env::temp_dir().join(format!("kronos-doctest-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory).unwrap();
+/// # std::fs::write(directory.join("app.db"), "").unwrap();
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(example(&directory)).unwrap();
+/// # std::fs::remove_dir_all(&directory).unwrap();
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum AnyDatabase {
