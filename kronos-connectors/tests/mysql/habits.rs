@@ -7,8 +7,8 @@ use kronos_connectors::mysql::{Method, MysqlSettings, MysqlSource};
 use kronos_core::{BackupOptions, Connector as _, ErrorKind, RestoreOptions, RunContext, Secret, backup};
 use libtest_mimic::{Failed, Trial};
 
-use crate::failures::assert_nothing_beside;
 use crate::fidelity::{OTHER, accounts, drop_accounts, nasty};
+use crate::fixtures::assert_nothing_beside;
 use crate::instance::Instance;
 use crate::server::{
     Database, Server, USERS, assert_same, back_up, block_on, bring_back, fresh, is_required, on, on_each, quoted,

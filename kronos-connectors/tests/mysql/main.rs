@@ -5,6 +5,7 @@
 mod conformance;
 mod failures;
 mod fidelity;
+mod fixtures;
 mod habits;
 mod instance;
 mod many;

@@ -6,21 +6,22 @@ use kronos_connectors::mysql::Method;
 use kronos_core::RestoreOptions;
 use libtest_mimic::Trial;
 
-use crate::failures::assert_nothing_beside;
+use crate::fixtures::assert_nothing_beside;
 use crate::network::some_of;
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, on_each, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    [on_each("two_thousand_tables", two_thousand), on_each("every_name_is_a_word_of_sql", words)]
+    [on_each("very_many_tables", very_many), on_each("every_name_is_a_word_of_sql", words)]
         .into_iter()
         .flatten()
         .collect()
 }
 
-/// They come back, and get their places in one statement.
-fn two_thousand(server: &Server) {
+/// They come back, and get their places in one statement: 2,000 of them, of which MySQL takes longer.
+fn very_many(server: &Server) {
+    let count = some_of(&[500, 2000], 1).last().copied().filter(|_| !server.is_mariadb()).unwrap_or(2000);
     let mut sql = String::from("CREATE TABLE t0(id INT PRIMARY KEY, up INT, KEY (up)); INSERT INTO t0 VALUES (0, 0);");
-    for n in 1..2000 {
+    for n in 1..count {
         let key = if n % 10 == 0 { ", FOREIGN KEY (up) REFERENCES t0(id)" } else { "" };
         let _ = write!(
             sql,
@@ -29,7 +30,7 @@ fn two_thousand(server: &Server) {
     }
     let source = server.database(&sql);
     let target = server.new_name();
-    let sums = (0..2000).map(|n| format!("SELECT id FROM t{n}")).collect::<Vec<_>>();
+    let sums = (0..count).map(|n| format!("SELECT id FROM t{n}")).collect::<Vec<_>>();
     // So many as one statement can read.
     let sums: Vec<String> = sums.chunks(50).map(|some| some.join(" UNION ALL ")).collect();
     block_on(async {
@@ -37,14 +38,14 @@ fn two_thousand(server: &Server) {
         back_up(&repository, &source.source()).await.unwrap();
         for options in some_of(&[RestoreOptions::new(), RestoreOptions::new().with_replace()], 1) {
             bring_back(&repository, &target.source(), options).await.unwrap();
-            assert_eq!(target.sql("SHOW TABLES").lines().count(), 2000);
+            assert_eq!(target.sql("SHOW TABLES").lines().count(), count);
             assert_eq!(target.sql(&sums.join(";")), source.sql(&sums.join(";")));
             let keys = "SELECT COUNT(*) FROM information_schema.key_column_usage WHERE table_schema = DATABASE() \
                 AND referenced_table_schema = DATABASE()";
-            assert_eq!(target.sql(keys), "199");
+            assert_eq!(target.sql(keys), ((count - 1) / 10).to_string());
         }
     });
-    assert_nothing_beside(&target, "two thousand tables");
+    assert_nothing_beside(&target, "very many tables");
 }
 
 /// Words at which one who reads definitions may stumble.

@@ -8,7 +8,7 @@ use kronos_connectors::mysql::TlsMode;
 use kronos_core::{ErrorKind, RestoreOptions};
 use libtest_mimic::Trial;
 
-use crate::failures::{OLD, assert_nothing_beside, new};
+use crate::fixtures::{OLD, assert_nothing_beside, new};
 use crate::proxy::{Proxy, Trouble};
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, on_each, quoted, repository};
 

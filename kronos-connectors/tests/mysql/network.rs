@@ -8,7 +8,8 @@ use kronos_connectors::mysql::{Consistency, Method, MysqlSettings, TlsMode};
 use kronos_core::{ErrorKind, RestoreOptions, RunContext, list};
 use libtest_mimic::Trial;
 
-use crate::failures::{OLD, User, assert_nothing_beside, large, new};
+use crate::failures::User;
+use crate::fixtures::{OLD, assert_nothing_beside, large, new};
 use crate::proxy::{Proxy, Trouble, scattered};
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, on_each, repository};
 

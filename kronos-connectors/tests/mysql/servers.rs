@@ -7,7 +7,7 @@ use kronos_connectors::mysql::{Method, MysqlSource};
 use kronos_core::{ErrorKind, RestoreOptions, RunContext, list};
 use libtest_mimic::Trial;
 
-use crate::failures::{OLD, assert_nothing_beside, large, new};
+use crate::fixtures::{OLD, assert_nothing_beside, large, new};
 use crate::instance::Instance;
 use crate::network::some_of;
 use crate::proxy::{Proxy, Trouble};
