@@ -169,7 +169,12 @@ fn command(entry: &Entry<'_>, depth: usize) -> Result<Vec<Operation>> {
             let to = raw::find(entry.o, "to")?.and_then(Value::text).ok_or_else(|| lacks("o.to"))?;
             Ok(vec![entry.operation(from, Action::Define(Definition::Rename { to: Name::parse(to)? }))])
         }
-        "createIndexes" => one(Definition::CreateIndexes(vec![events::options(Some(entry.o), &["createIndexes"])?])),
+        "createIndexes" => {
+            for field in ["key", "name"] {
+                raw::find(entry.o, field)?.ok_or_else(|| lacks("o.key or o.name"))?;
+            }
+            one(Definition::CreateIndexes(vec![events::options(Some(entry.o), &["createIndexes"])?]))
+        }
         "commitIndexBuild" => {
             let all = raw::find(entry.o, "indexes")?.and_then(Value::array).ok_or_else(|| lacks("o.indexes"))?;
             let index =
