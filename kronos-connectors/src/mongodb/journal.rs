@@ -41,6 +41,16 @@ impl State {
         ("done", Self::Done),
     ];
 
+    /// What becomes of what a killed restore left, for people.
+    pub(super) fn outlook(self) -> &'static str {
+        match self {
+            Self::Building => "a restore was killed here before it moved anything: what it made is removed first",
+            Self::Swapping => "a restore was killed here while it moved collections: that is undone first",
+            Self::Finishing => "a restore was killed here when it could only be finished: that is done first",
+            Self::Done => "a restore was killed here when all was in place: what it had replaced is removed first",
+        }
+    }
+
     fn name(self) -> &'static str {
         Self::NAMES.iter().find(|(_, state)| *state == self).map_or("building", |(name, _)| name)
     }

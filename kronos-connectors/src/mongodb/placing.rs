@@ -3,9 +3,13 @@
 use kronos_core::{Error, RestoreOutcome, Result};
 
 use super::building::Building;
+use super::journal;
 use super::restore::{Inner, locked};
 use super::swap::Swap;
 use super::users::{self, Wanted};
+
+const LATER_FINISHED: &str = "the next restore to this target finishes it, a minute from now";
+const LATER_UNDONE: &str = "the next restore to this target undoes it, a minute from now";
 
 impl Inner {
     /// Gives the collections their places.
@@ -46,8 +50,9 @@ impl Inner {
         }
         for (building, swap) in &swaps {
             swap.finish(&self.server).await.map_err(|e| {
+                // Whoever has taken over has said what becomes of it.
+                let e = if journal::is_lost(&e) { e } else { e.with("half done", LATER_FINISHED) };
                 e.with("database", &building.planned.to)
-                    .with("half done", "the next restore to this target finishes it, a minute from now")
             })?;
             outcome.created.push(format!("database {}", building.planned.to));
         }
@@ -67,11 +72,13 @@ impl Inner {
         for (building, swap) in swaps.iter().rev() {
             match swap.backward(&self.server).await {
                 Ok(()) => building.is_back(),
-                Err(undoing) => {
-                    error = error
-                        .with("half done", "the next restore to this target undoes it, a minute from now")
-                        .with("undoing", undoing);
+                // It is the other restore's now, and there is nothing of this one to be undone.
+                Err(lost) if journal::is_lost(&lost) => {
+                    if !journal::is_lost(&error) {
+                        error = error.with("meanwhile", lost.message());
+                    }
                 }
+                Err(undoing) => error = error.with("half done", LATER_UNDONE).with("undoing", undoing),
             }
         }
         error

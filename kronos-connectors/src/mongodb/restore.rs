@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kronos_core::{
-    Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
+    Error, ErrorKind, Event, Piece, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
 };
 use tokio::sync::OnceCell;
 use tokio_util::task::AbortOnDropHandle;
@@ -76,6 +76,8 @@ impl MongodbRestore {
         for database in &found.databases {
             for remains in journal::remains(&server, &database.to).await? {
                 swap::refuse_living(&database.to, &remains)?;
+                let message = format!("{}: {}", database.to, remains.state.outlook());
+                run.emit(&Event::Notice { message });
                 swap::settle(&server, &database.to, remains, &token, settings.silence).await?;
                 settled = true;
             }
