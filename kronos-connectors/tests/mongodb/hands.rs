@@ -10,13 +10,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use kronos_connectors::mongodb::{Changes, MongodbSource};
 use kronos_core::{BackupOptions, Error, ErrorKind, Limits, RestoreOptions, RunContext, backup};
 use libtest_mimic::Trial;
 use mongodb::bson::{Document, doc, rawdoc};
 
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Trouble};
 use crate::server::{Database, Server, assert_same, bring_back, on, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
@@ -24,6 +25,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         on("hands::made_and_dropped", made_and_dropped),
         on("hands::renamed", renamed),
         on("hands::made_without_a_word", made_without_a_word),
+        on("hands::a_server_that_falls_silent_meanwhile", falls_silent),
     ]
 }
 
@@ -79,12 +81,12 @@ async fn meanwhile<F: Future<Output = ()>>(
         let mut n = 0;
         while !stopped.load(Ordering::Relaxed) {
             tick.collection::<Document>("tick").insert_one(doc! { "_id": n }).await.unwrap();
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
             n += 1;
         }
     });
     let deed = async {
-        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(std::time::Duration::from_secs(20)));
+        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(Duration::from_secs(20)));
         heard.await.unwrap().expect("there were not so many reads");
         deed().await;
         go_on.send(()).unwrap();
@@ -185,4 +187,38 @@ async fn made_without_a_word(server: Server) {
     let deed = || async { write(&source, "new", 0..5).await };
     let error = meanwhile(&source, Changes::ChangeStream, 1, deed).await.unwrap_err();
     assert_eq!((error.kind(), error.context("collection").is_some()), (ErrorKind::Corrupt, true), "{error:?}");
+}
+
+/// While changes are applied, nothing is waited for longer than documents.
+async fn falls_silent(server: Server) {
+    let source = source(&server).await;
+    let deed = || async {
+        write(&source, "a", 1000..1010).await;
+        source.run(doc! { "create": "new" }).await;
+        write(&source, "new", 0..5).await;
+        rename(&source, "new", "newer").await;
+    };
+    let repository = meanwhile(&source, Changes::ChangeStream, 1, deed).await.unwrap();
+    let longest = Duration::from_secs(20);
+    // Only while changes are applied these are said.
+    for words in [&["deletes"][..], &["create", "deletes", "create"], &["renameCollection"]] {
+        for trouble in [Trouble::Silent, Trouble::Vanished] {
+            let target = server.new_database();
+            let proxy = Proxy::after_words(server.port(), trouble, words);
+            let to = target.with(|settings| {
+                settings.hosts = vec![format!("127.0.0.1:{}", proxy.port)];
+                (settings.connect_timeout, settings.read_timeout) = (Duration::from_secs(1), Duration::from_secs(1));
+                settings.silence = Duration::from_secs(1);
+            });
+            let begun = Instant::now();
+            let error = bring_back(&repository, &to, &RestoreOptions::new()).await.unwrap_err();
+            assert!(begun.elapsed() < longest, "{words:?}, {trouble:?}: {:?}", begun.elapsed());
+            assert!([ErrorKind::ConnectionFailed, ErrorKind::Timeout].contains(&error.kind()), "{error:?}");
+            drop(proxy);
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+            let done = bring_back(&repository, &target.source(), &RestoreOptions::new()).await;
+            done.unwrap_or_else(|error| panic!("{words:?}, {trouble:?}: {error:?}"));
+            assert_same(&all(&target).await, &all(&source).await, &format!("{words:?}, {trouble:?}"));
+        }
+    }
 }

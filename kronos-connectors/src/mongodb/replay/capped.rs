@@ -11,7 +11,7 @@ use super::events;
 use super::id::key;
 use super::operation::{Name, Write};
 use super::raw::OwnedValue;
-use super::target::{Target, next};
+use super::target::Target;
 
 #[derive(Debug)]
 struct Waiting {
@@ -62,7 +62,7 @@ impl Capped {
                 deleted += target.delete(name, &[id.get()]).await?;
             } else {
                 let mut cursor = target.find(name, &[id.get()], false).await?;
-                let found = next(&mut cursor).await?.unwrap_or_default().pop();
+                let found = target.next(&mut cursor).await?.unwrap_or_default().pop();
                 // One that is not there has been pushed out since.
                 if let Some(before) = found
                     && let Some(now) = write.apply(Some(&before))?
@@ -89,7 +89,7 @@ impl Capped {
 
     async fn exists(&self, target: &Target, name: &Name, id: &OwnedValue) -> Result<bool> {
         let mut cursor = target.find(name, &[id.get()], true).await?;
-        let found = next(&mut cursor).await?.unwrap_or_default();
+        let found = target.next(&mut cursor).await?.unwrap_or_default();
         found.first().map(|found| events::id(found)).transpose().map(|found| found.is_some())
     }
 

@@ -11,7 +11,7 @@ use super::events;
 use super::id::key;
 use super::operation::{Name, Write};
 use super::raw::{OwnedValue, Value};
-use super::target::{Target, next};
+use super::target::Target;
 
 /// Documents that go together.
 const TOGETHER: usize = 256;
@@ -89,7 +89,7 @@ async fn part(target: &Target, name: &Name, is_relative: bool, lanes: Vec<Lane>)
     let ids: Vec<Value<'_>> = ids.iter().map(OwnedValue::get).collect();
     let mut rest: HashMap<Vec<u8>, Lane> = lanes.into_iter().map(|lane| (lane.key.clone(), lane)).collect();
     let mut cursor = target.find(name, &ids, false).await?;
-    while let Some(found) = next(&mut cursor).await? {
+    while let Some(found) = target.next(&mut cursor).await? {
         let mut batch = Vec::new();
         for document in found {
             let found = key(events::id(&document)?.get())?;

@@ -49,7 +49,6 @@ use std::collections::HashMap;
 use std::fmt;
 
 use kronos_core::{Error, ErrorKind, Result};
-use mongodb::Client;
 use mongodb::bson::RawDocument;
 
 use self::capped::Capped;
@@ -63,6 +62,7 @@ use self::raw::OwnedValue;
 pub(super) use self::rehearsal::{Chosen, Copied, Rehearsal};
 use self::target::{Kind, Target};
 use super::changes::Feed;
+use super::connect::Server;
 use super::error::corrupt;
 
 /// Writes that wait are put into the target when they are so many, or so large.
@@ -98,12 +98,12 @@ impl Replay {
     /// The buckets of a time series are asked for by the name of the series, and so are never asked
     /// for by their own.
     pub(super) fn new(
-        target: &Client,
+        target: &Server,
         feed: Feed,
         place: impl Fn(&str, &str) -> Option<(String, String)> + Send + Sync + 'static,
     ) -> Self {
         Self {
-            target: Target { client: target.clone() },
+            target: Target { server: target.clone() },
             feed,
             place: Box::new(place),
             oplog: Oplog::default(),

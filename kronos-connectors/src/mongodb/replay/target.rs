@@ -2,10 +2,11 @@
 
 use futures::StreamExt as _;
 use kronos_core::{Error, ErrorKind, Result};
-use mongodb::Client;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::raw_batch_cursor::RawBatchCursor;
 
-use super::super::error::{corrupt, failed, has_code, of_server};
+use super::super::connect::Server;
+use super::super::error::{corrupt, failed, has_code, of_server, silent};
 use super::super::insert::has_empty_time;
 use super::operation::Name;
 use super::raw::{self, ARRAY, BOOLEAN, Builder, DOCUMENT, INT32, STRING, Value};
@@ -25,7 +26,7 @@ pub(super) struct Kind {
 
 #[derive(Debug, Clone)]
 pub(super) struct Target {
-    pub(super) client: Client,
+    pub(super) server: Server,
 }
 
 impl Target {
@@ -50,12 +51,7 @@ impl Target {
     }
 
     /// Finds documents by their ids, or their ids alone, and hands them on as they come.
-    pub(super) async fn find(
-        &self,
-        name: &Name,
-        ids: &[Value<'_>],
-        ids_alone: bool,
-    ) -> Result<mongodb::raw_batch_cursor::RawBatchCursor> {
+    pub(super) async fn find(&self, name: &Name, ids: &[Value<'_>], ids_alone: bool) -> Result<RawBatchCursor> {
         let list = array(ids.iter().copied())?;
         let within = wrapped("$in", Value { kind: ARRAY, bytes: &list })?;
         let filter = wrapped("_id", Value { kind: DOCUMENT, bytes: &within })?;
@@ -65,9 +61,8 @@ impl Target {
         if ids_alone {
             command.push(b"projection", Value { kind: DOCUMENT, bytes: &only });
         }
-        let database = self.client.database(&name.database);
-        let found = database.run_raw_cursor_command(document(command)?).batch().await;
-        found.map_err(|e| failed(&e, WHAT))
+        let database = self.server.database(&name.database);
+        self.within(database.run_raw_cursor_command(document(command)?).batch()).await
     }
 
     /// Deletes documents; gives how many there were.
@@ -133,15 +128,14 @@ impl Target {
             // Else the server writes the time of now. Servers that do not know this refuse it.
             command.push(b"bypassEmptyTsReplacement", Value { kind: BOOLEAN, bytes: &[1] });
         }
-        let database = self.client.database(&name.database);
-        let answer = database.run_raw_command(document(command)?).await;
-        let answer = answer.map_err(|e| failed(&e, WHAT).with("collection", name))?;
+        let answer = self.server.raw(&name.database, WHAT, document(command)?).await;
+        let answer = answer.map_err(|e| e.with("collection", name))?;
         refused(&answer, "writeErrors").map_or(Ok(()), |error| Err(error.with("collection", name)))?;
         Ok(answer)
     }
 
     pub(super) async fn command(&self, database: &str, command: Document) -> Result<Document> {
-        self.client.database(database).run_command(command).await.map_err(|e| failed(&e, WHAT))
+        self.server.command(database, WHAT, command).await
     }
 
     /// A command whose options are as they came.
@@ -152,8 +146,8 @@ impl Target {
                 command.push(field.name, field.value);
             }
         }
-        let done = self.client.database(&name.database).run_raw_command(document(command)?).await;
-        done.map(|_| ()).map_err(|e| failed(&e, WHAT).with("collection", name))
+        let done = self.server.raw(&name.database, WHAT, document(command)?).await;
+        done.map(drop).map_err(|e| e.with("collection", name))
     }
 
     /// Drops a collection, if it is there.
@@ -168,18 +162,23 @@ impl Target {
         let command = doc! { "renameCollection": from.to_string(), "to": to.to_string(), "dropTarget": true };
         self.command("admin", command).await.map(|_| ()).map_err(|error| error.with("collection", from))
     }
-}
 
-/// The next documents of a cursor.
-pub(super) async fn next(cursor: &mut mongodb::raw_batch_cursor::RawBatchCursor) -> Result<Option<Vec<Vec<u8>>>> {
-    let Some(batch) = cursor.next().await else { return Ok(None) };
-    let batch = batch.map_err(|e| failed(&e, WHAT))?;
-    let mut documents = Vec::new();
-    for value in batch.doc_slices().map_err(|_| wrong())? {
-        documents
-            .push(value.ok().and_then(mongodb::bson::RawBsonRef::as_document).ok_or_else(wrong)?.as_bytes().to_vec());
+    /// The next documents of a cursor.
+    pub(super) async fn next(&self, cursor: &mut RawBatchCursor) -> Result<Option<Vec<Vec<u8>>>> {
+        let Some(batch) = self.within(async { cursor.next().await.transpose() }).await? else { return Ok(None) };
+        let mut documents = Vec::new();
+        for value in batch.doc_slices().map_err(|_| wrong())? {
+            let document = value.ok().and_then(mongodb::bson::RawBsonRef::as_document).ok_or_else(wrong)?;
+            documents.push(document.as_bytes().to_vec());
+        }
+        Ok(Some(documents))
     }
-    Ok(Some(documents))
+
+    /// A server that says nothing any more is not waited for without end.
+    async fn within<T>(&self, asked: impl IntoFuture<Output = mongodb::error::Result<T>>) -> Result<T> {
+        let done = tokio::time::timeout(self.server.wait, asked.into_future()).await;
+        done.map_err(|_| silent(self.server.wait, WHAT))?.map_err(|e| failed(&e, WHAT))
+    }
 }
 
 /// What the server refused, if it did.
