@@ -7,6 +7,8 @@ mod common;
 mod killed;
 #[path = "../../kronos-connectors/tests/common/proxy.rs"]
 mod proxy;
+#[path = "../../kronos-connectors/tests/mongodb/sample.rs"]
+mod sample;
 #[allow(dead_code, reason = "the connector's own tests use the rest")]
 #[path = "../../kronos-connectors/tests/mongodb/server.rs"]
 mod server;
@@ -17,7 +19,8 @@ use mongodb::bson::{doc, rawdoc};
 use server::{Database, Server, assert_same, on};
 
 fn main() {
-    let mut trials = vec![on("from_a_url_and_back", life), on("wrong_ones_are_told", wrong)];
+    let mut trials =
+        vec![on("from_a_url_and_back", life), on("the_sample", the_sample), on("wrong_ones_are_told", wrong)];
     trials.push(match (variable("URL"), variable("USER"), variable("PASSWORD")) {
         (Ok(url), Ok(user), Ok(password)) => Trial::test("logins", move || {
             logins(&url, &user, &password);
@@ -65,6 +68,22 @@ async fn life(server: Server) {
     assert!(there.code == 1 && there.err.contains("--replace"), "{there:?}");
     ok(&["restore", "latest", "--from", "repo", "--to", &url(&target), "--replace"]);
     assert_same(&target.all().await, &source.all().await, "replaced");
+}
+
+async fn the_sample(server: Server) {
+    let (place, source, target) = (Place::new(), server.new_database(), server.new_database());
+    let collections = sample::fill(&source).await;
+    for args in [
+        ["backup", &url(&source), "--to", "repo", "--quiet", "--tag", "sample=chinook"],
+        ["restore", "latest", "--from", "repo", "--to", &url(&target), "--quiet"],
+    ] {
+        let ran = place.run_with(&[], &args);
+        assert!(ran.code == 0 || ran.code == 3, "kronos {args:?}\n{}\n{}", ran.out, ran.err);
+    }
+    for name in &collections {
+        assert!(target.documents(name).await == source.documents(name).await, "{name}");
+    }
+    assert_same(&target.all().await, &source.all().await, "the sample");
 }
 
 async fn wrong(server: Server) {

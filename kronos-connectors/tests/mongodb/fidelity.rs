@@ -248,7 +248,27 @@ pub(crate) fn trials() -> Vec<Trial> {
         on("fidelity::kinds", kinds),
         on("fidelity::indexes", indexes),
         on("fidelity::large", large),
+        on("fidelity::the_sample", the_sample),
         on("fidelity::names", names),
         on("fidelity::what_is_wrong_is_found", what_is_wrong_is_found),
     ]
+}
+
+/// Chinook: documents byte for byte, options and indexes equal.
+async fn the_sample(server: Server) {
+    let source = server.new_database();
+    let collections = crate::sample::fill(&source).await;
+    assert!(collections.len() >= 11, "{collections:?}");
+    let repository = repository().await;
+    let backup = back_up(&repository, &source.source()).await.unwrap();
+    let target = server.new_database();
+    bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+    let mut count = 0;
+    for name in &collections {
+        let documents = source.documents(name).await;
+        assert!(target.documents(name).await == documents, "{name}");
+        count += documents.len() as u64;
+    }
+    assert_eq!(backup.rows, Some(count));
+    assert_same(&target.all().await, &source.all().await, "the sample");
 }

@@ -7,11 +7,13 @@ mod export;
 mod failures;
 mod fidelity;
 mod hands;
+mod leaving;
 mod moments;
 mod network;
 mod parts;
 #[path = "../common/proxy.rs"]
 mod proxy;
+mod sample;
 mod server;
 mod tool;
 
@@ -24,6 +26,7 @@ fn main() {
         failures::trials(),
         fidelity::trials(),
         hands::trials(),
+        leaving::trials(),
         moments::trials(),
         network::trials(),
         parts::trials(),

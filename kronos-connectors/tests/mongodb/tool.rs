@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use crc::{CRC_64_XZ, Crc};
 use futures::TryStreamExt;
-use kronos_connectors::mongodb::{Method, MongodbSettings, MongodbSource};
+use kronos_connectors::mongodb::{Changes, Method, MongodbSettings, MongodbSource};
 use kronos_core::{ErrorKind, RestoreOptions};
 use libtest_mimic::Trial;
-use mongodb::bson::{Bson, Document, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{Bson, Document, RawDocumentBuf, Timestamp, doc, rawdoc};
 
 use crate::server::{Database, Server, assert_same, back_up, block_on, bring_back, on, repository};
 
@@ -17,6 +17,7 @@ pub(crate) fn trials() -> Vec<Trial> {
     let mut trials = vec![
         on("an_archive_comes_back", |server| async move { round_trip(&server, None).await }),
         on("only_parts_of_an_archive", parts),
+        on("an_archive_with_changes", with_changes),
         on("names_and_the_password_are_no_arguments_of_a_shell", names),
         on("a_program_that_fails_makes_no_backup", failures),
     ];
@@ -102,6 +103,11 @@ fn json(value: &Bson) -> String {
 
 /// What `mongodump --archive --db` writes of a database, by the description of its format.
 async fn archive(database: &Database) -> Vec<u8> {
+    archive_with(database, &[]).await
+}
+
+/// The same with what was written meanwhile, as `--oplog` adds it.
+async fn archive_with(database: &Database, changes: &[Document]) -> Vec<u8> {
     let on_server = database.server.client.database(&database.name);
     let listed = on_server.run_cursor_command(doc! { "listCollections": 1 }).await.unwrap();
     let mut listed: Vec<Document> = listed.try_collect().await.unwrap();
@@ -142,9 +148,66 @@ async fn archive(database: &Database) -> Vec<u8> {
         rest.extend(bytes(&doc! { "db": &database.name, "collection": name, "EOF": true, "CRC": sum }));
         rest.extend([0xff; 4]);
     }
+    if !changes.is_empty() {
+        let oplog = doc! { "db": "", "collection": "oplog" };
+        let with = |more: Document| oplog.clone().into_iter().chain(more).collect::<Document>();
+        all.extend(bytes(&with(doc! { "metadata": "", "size": 0, "type": "" })));
+        rest.extend(bytes(&with(doc! { "EOF": false, "CRC": 0_i64 })));
+        let sums = Crc::<u64>::new(&CRC_64_XZ);
+        let mut sum = sums.digest();
+        for change in changes {
+            sum.update(&bytes(change));
+            rest.extend(bytes(change));
+        }
+        rest.extend([0xff; 4]);
+        rest.extend(bytes(&with(doc! { "EOF": true, "CRC": sum.finalize().cast_signed() })));
+        rest.extend([0xff; 4]);
+    }
     all.extend([0xff; 4]);
     all.extend(rest);
     all
+}
+
+/// Of a whole replica set: what its oplog tells is applied. The entries are in MongoDB's form.
+async fn with_changes(server: Server) {
+    let source = sample(&server).await;
+    let entry = |n: u32, op: &str, collection: &str, more: Document| {
+        let mut entry = doc! { "ts": Timestamp { time: 9, increment: n }, "t": 1_i64, "v": 2_i64, "op": op };
+        entry.insert("ns", format!("{}.{collection}", source.name));
+        entry.extend(more);
+        entry
+    };
+    let index = doc! { "createIndexes": "late", "v": 2, "key": { "x": 1 }, "name": "by x" };
+    let changes = [
+        entry(1, "i", "t", doc! { "o": { "_id": 1000, "body": "new" } }),
+        entry(2, "u", "t", doc! { "o2": { "_id": 5 }, "o": { "$v": 2, "diff": { "u": { "body": "changed" } } } }),
+        entry(3, "d", "t", doc! { "o": { "_id": 6 } }),
+        entry(4, "c", "$cmd", doc! { "o": { "create": "late", "idIndex": { "v": 2 } } }),
+        entry(5, "c", "$cmd", doc! { "o": index }),
+        entry(6, "i", "late", doc! { "o": { "_id": 1, "x": 2 } }),
+        entry(7, "c", "$cmd", doc! { "o": { "drop": "u" } }),
+    ];
+    let stand_in = StandIn::new(&archive_with(&source, &changes).await, 0);
+    let mut settings = server.settings([]);
+    (settings.method, settings.changes) = (Method::Tool, Changes::Oplog);
+    settings.tools = vec![stand_in.path().to_owned()];
+    let repository = repository().await;
+    let backup = back_up(&repository, &MongodbSource::new(settings).unwrap()).await.unwrap();
+    assert!(stand_in.said("arguments").lines().any(|line| line == "--oplog"));
+    assert_eq!(backup.position.as_deref(), Some("9:7"));
+    let target = server.new_database();
+    let mut options = RestoreOptions::new();
+    options.only = vec![source.name.clone()];
+    bring_back(&repository, &target.source(), &options).await.unwrap();
+    // The same by hand.
+    source.insert("t", vec![rawdoc! { "_id": 1000, "body": "new" }]).await;
+    let update = doc! { "q": { "_id": 5 }, "u": { "$set": { "body": "changed" } } };
+    source.run(doc! { "update": "t", "updates": [update] }).await;
+    source.run(doc! { "delete": "t", "deletes": [{ "q": { "_id": 6 }, "limit": 1 }] }).await;
+    source.insert("late", vec![rawdoc! { "_id": 1, "x": 2 }]).await;
+    source.run(doc! { "createIndexes": "late", "indexes": [{ "key": { "x": 1 }, "name": "by x" }] }).await;
+    source.run(doc! { "drop": "u" }).await;
+    assert_same(&target.all().await, &source.all().await, "an archive with changes");
 }
 
 async fn sample(server: &Server) -> Database {
