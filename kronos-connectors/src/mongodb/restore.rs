@@ -198,8 +198,8 @@ impl Inner {
                 self.prepare().await?;
                 self.documents(part, stream, end).await.map_err(|e| e.with("collection", part.name()))
             }
-            Content::Archive { .. } => self.archive(stream, end).await,
-            Content::Changes { feed } => replayed::apply(self, *feed, stream, end).await,
+            Content::Archive { .. } => Box::pin(self.archive(stream, end)).await,
+            Content::Changes { feed } => Box::pin(replayed::apply(self, *feed, stream, end)).await,
         }
     }
 

@@ -26,7 +26,7 @@ fn read() -> Vec<(String, Vec<String>, Vec<RawDocumentBuf>)> {
     let names: Vec<String> = names.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
     let table = |table: String| {
         let mut rows = from.prepare(&format!("SELECT rowid AS _id, * FROM \"{table}\" ORDER BY rowid")).unwrap();
-        let columns: Vec<String> = rows.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = rows.column_names().map(str::to_owned).collect();
         let document = |row: &rusqlite::Row<'_>| {
             let mut document = Document::new();
             for (n, column) in columns.iter().enumerate() {

@@ -95,6 +95,11 @@ impl Follower {
     /// scope has what only the oplog tells of, where the oplog cannot be read: see
     /// [`feed`](Self::feed).
     pub(super) async fn start(client: &Client, wanted: Changes, scope: Scope) -> Result<Option<Self>> {
+        // A server that has fallen silent is not waited for without end.
+        tokio::time::timeout(PATIENCE * 2, Self::begin(client, wanted, scope)).await.map_err(|_| late())?
+    }
+
+    async fn begin(client: &Client, wanted: Changes, scope: Scope) -> Result<Option<Self>> {
         let member = match wanted {
             Changes::None => return Ok(None),
             _ => Member::ask(client).await?,
@@ -132,9 +137,10 @@ impl Follower {
     /// Everything up to this moment; to be called after the last document was read.
     pub(super) async fn finish(mut self) -> Result<ChangeLog> {
         // All that was read is older than what the server has done last.
-        let now = Member::ask(&self.client).await?.now()?;
-        let to = self.shared.end_at(now);
-        moment::poke(&self.client).await;
+        let asked = tokio::time::timeout(PATIENCE, Member::ask(&self.client)).await;
+        let to = self.shared.end_at(asked.map_err(|_| late())??.now()?);
+        // Where it does not get through, the changes are late.
+        let _ = tokio::time::timeout(PATIENCE, moment::poke(&self.client)).await;
         let mut spools = Vec::new();
         for task in &mut self.tasks {
             // A late feed says so itself; this is for one that hangs.

@@ -4,7 +4,7 @@ use kronos_core::{Error, ErrorKind, Result};
 
 use super::capped::Capped;
 use super::identities::Renamed;
-use super::operation::{Definition, Name, Write};
+use super::operation::{Definition, Name, Write, check_options};
 use super::raw::{self, Builder, OwnedValue, Value};
 use super::{Counts, IndexChange, Replay, ViewChange};
 
@@ -156,6 +156,7 @@ impl Replay {
     }
 
     async fn modify(&mut self, name: Name, place: &Name, options: &[u8]) -> Result<()> {
+        check_options(&name, options)?;
         let fields = raw::fields(options)?;
         if let Some(change) =
             fields.iter().find(|field| field.name == b"index").and_then(|field| field.value.document())

@@ -1,11 +1,11 @@
 //! What an entry of either feed comes down to.
 
-use kronos_core::Result;
+use kronos_core::{Error, ErrorKind, Result};
 
 use super::super::error::corrupt;
 use super::diff;
 use super::fields::Update;
-use super::raw::OwnedValue;
+use super::raw::{self, OwnedValue};
 
 /// A collection, by its names.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +89,16 @@ impl Write {
     pub(super) fn is_relative(&self) -> bool {
         matches!(self, Self::Diff(_) | Self::Update(_))
     }
+}
+
+/// Options that `collMod` sets and that a restore could not follow: documents would go while it is made.
+pub(super) fn check_options(name: &Name, options: &[u8]) -> Result<()> {
+    if raw::find(options, "expireAfterSeconds")?.is_none() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorKind::Unsupported, "it was changed during the backup when documents of a collection expire")
+        .with("collection", name)
+        .with("hint", "run the backup again"))
 }
 
 /// What happens to a definition.

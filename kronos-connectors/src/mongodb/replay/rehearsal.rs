@@ -10,7 +10,7 @@ use super::super::error::corrupt;
 use super::super::names;
 use super::events;
 use super::identities::{Identities, Renamed};
-use super::operation::{Action, Definition, Name, Operation};
+use super::operation::{Action, Definition, Name, Operation, check_options};
 use super::oplog::Oplog;
 
 /// A collection that is copied.
@@ -109,6 +109,7 @@ impl Rehearsal {
         match action {
             Action::Write { .. } if !self.identities.has(&name) => self.identities.passed_over(name),
             Action::Define(Definition::Create(_)) => self.identities.made(&name),
+            Action::Define(Definition::Modify(options)) => check_options(&name, &options)?,
             Action::Define(Definition::Drop) => self.identities.gone(&name),
             Action::Define(Definition::DropDatabase) => {
                 self.identities.of_database(&name.database).iter().for_each(|name| self.identities.gone(name));
@@ -230,6 +231,8 @@ mod tests {
         let series = doc! { "operationDescription": { "timeseries": { "timeField": "t" } } };
         fails(&[], &[event("create", "s", 1, series)]);
         fails(&[], &[event("conjure", "s", 1, doc! {})]);
+        let expires = doc! { "operationDescription": { "expireAfterSeconds": 5_i64 } };
+        fails(&[("a", Some(1))], &[event("modify", "a", 1, expires)]);
     }
 
     #[test]
