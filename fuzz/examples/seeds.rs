@@ -72,5 +72,21 @@ fn main() -> io::Result<()> {
             fs::write(place.join(format!("seed-{n}")), input)?;
         }
     }
+    statements()
+}
+
+/// The cases of the tests, each after a byte that names the engine.
+fn statements() -> io::Result<()> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let place = here.join("corpus/judge");
+    fs::create_dir_all(&place)?;
+    for (engine, name) in (0_u8..).zip(["postgres", "mysql", "sqlite", "mongodb"]) {
+        let cases = here.join(format!("../kronos-connectors/tests/safety/corpus/{name}.txt"));
+        let cases = fs::read_to_string(cases)?;
+        for (n, case) in cases.split("\n### ").skip(1).enumerate() {
+            let text = case.split_once('\n').map_or("", |(_, text)| text.trim_end());
+            fs::write(place.join(format!("{name}-{n}")), [&[engine], text.as_bytes()].concat())?;
+        }
+    }
     Ok(())
 }

@@ -43,7 +43,8 @@ impl Postgres {
 const STATE: &str = "
     SELECT concat_ws(E'\n',
         (SELECT string_agg(c.oid::regclass || ' ' || c.relkind::text || ' ' || coalesce(c.relacl::text, '') || ' ' || c.relfilenode || ' '
-            || CASE WHEN c.relkind IN ('r', 'm', 'S') THEN query_to_xml('SELECT * FROM ' || c.oid::regclass || ' AS x ORDER BY x::text', true, true, '')::text
+            || CASE WHEN c.relkind = 'S' THEN query_to_xml('SELECT last_value, is_called FROM ' || c.oid::regclass, true, true, '')::text
+                WHEN c.relkind IN ('r', 'm') THEN query_to_xml('SELECT * FROM ' || c.oid::regclass || ' AS x ORDER BY x::text', true, true, '')::text
                 WHEN c.relkind = 'v' THEN pg_get_viewdef(c.oid) ELSE '' END, E'\n' ORDER BY c.oid)
             FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname !~ '^(pg_|information_schema)'),
         (SELECT string_agg(a::text, E'\n' ORDER BY attrelid, attnum) FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid
@@ -75,8 +76,9 @@ impl Bench for Postgres {
             }
             if looks.is_none() {
                 let mut first = PgConnection::connect_with(&options.clone().database("postgres")).await.unwrap();
-                first.execute(&*format!("DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")).await.ok();
-                first.execute(&*format!("CREATE DATABASE {DATABASE}")).await.unwrap();
+                for sql in [format!("DROP DATABASE IF EXISTS {DATABASE}"), format!("CREATE DATABASE {DATABASE}")] {
+                    first.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
+                }
                 *looks = Some(PgConnection::connect_with(&options.clone().database(DATABASE)).await.unwrap());
             }
             let looks = looks.as_mut().unwrap();

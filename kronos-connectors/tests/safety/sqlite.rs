@@ -3,6 +3,7 @@
 use kronos_core::Engine;
 use libtest_mimic::Trial;
 use rusqlite::Connection;
+use rusqlite::fallible_iterator::FallibleIterator as _;
 use rusqlite::types::Value;
 
 use crate::run::{self, Bench};
@@ -40,20 +41,10 @@ impl Bench for Sqlite {
 
     fn run(&mut self, text: &str) -> Result<(), String> {
         // As a program would that runs each statement to its end.
-        let mut rest = text.to_owned();
-        while !rest.is_empty() {
-            let mut batch = rusqlite::Batch::new(&self.session, &rest);
-            let Some(mut statement) = batch.next().map_err(|error| error.to_string())? else { break };
+        let mut batch = rusqlite::Batch::new(&self.session, text);
+        while let Some(mut statement) = batch.next().map_err(|error| error.to_string())? {
             let mut rows = statement.raw_query();
             while rows.next().map_err(|error| error.to_string())?.is_some() {}
-            drop(rows);
-            drop(statement);
-            let mut others = Vec::new();
-            while let Ok(Some(statement)) = batch.next() {
-                others.push(statement.expanded_sql().unwrap_or_default());
-            }
-            drop(batch);
-            rest = others.join(";");
         }
         Ok(())
     }

@@ -127,3 +127,19 @@ pub(super) fn is_flat(expr: &Expr) -> bool {
         _ => false,
     }
 }
+
+/// Whether `||` is somewhere in an expression.
+pub(super) fn has_bars(expr: &Expr) -> bool {
+    struct Bars;
+    impl Visitor for Bars {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            match expr {
+                Expr::BinaryOp { op: Op::StringConcat, .. } => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        }
+    }
+    expr.visit(&mut Bars).is_break()
+}

@@ -62,7 +62,7 @@ pub(super) fn controls_transaction(tokens: &Tokens<'_>) -> bool {
 pub(super) fn is_table(language: Language, tokens: &Tokens<'_>) -> bool {
     let meant: Vec<&Token> =
         tokens.meaning().map(|(_, token)| token).filter(|token| **token != Token::SemiColon).collect();
-    let is_name = |token: &Token| matches!(token, Token::Word(word) if word.quote_style.is_some() || word.keyword == Keyword::NoKeyword);
+    let is_name = |token: &Token| matches!(token, Token::Word(_));
     let [Token::Word(first), name @ ..] = meant.as_slice() else { return false };
     language == Language::Postgres
         && tokens.statements() == 1
@@ -101,6 +101,31 @@ pub(super) fn prepared(language: Language, tokens: &Tokens<'_>) -> Option<String
         Token::SingleQuotedString(text) | Token::DoubleQuotedString(text) => Some(text.clone()),
         _ => None,
     }
+}
+
+/// The name of a PRAGMA that stands alone, and whether it is given a value. The parser does not know
+/// values that are words.
+pub(super) fn pragma(language: Language, tokens: &Tokens<'_>) -> Option<(String, bool)> {
+    let meant: Vec<&Token> =
+        tokens.meaning().map(|(_, token)| token).filter(|token| **token != Token::SemiColon).collect();
+    let [Token::Word(pragma), rest @ ..] = meant.as_slice() else { return None };
+    let is_pragma = pragma.quote_style.is_none() && pragma.value.eq_ignore_ascii_case("pragma");
+    if language != Language::Sqlite || !is_pragma || tokens.statements() != 1 {
+        return None;
+    }
+    let (name, rest) = match rest {
+        [Token::Word(_), Token::Period, Token::Word(name), rest @ ..] | [Token::Word(name), rest @ ..] => (name, rest),
+        _ => return None,
+    };
+    let is_value = |token: &Token| matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
+    let has_value = match rest {
+        [] => false,
+        [Token::Eq, value] | [Token::LParen, value, Token::RParen] if is_value(value) => true,
+        [Token::Eq, Token::Minus | Token::Plus, Token::Number(..)]
+        | [Token::LParen, Token::Minus | Token::Plus, Token::Number(..), Token::RParen] => true,
+        _ => return None,
+    };
+    Some((name.value.to_ascii_lowercase(), has_value))
 }
 
 /// The words of each statement, in lower case, as far as an opening goes.

@@ -1,6 +1,8 @@
 //! SQLite's PRAGMA: which only reads.
 
-use sqlparser::ast::{ObjectName, ObjectNamePart};
+use kronos_core::inspect::{Effect, Severity};
+
+use super::found::Found;
 
 /// They read whatever their argument is.
 const READING: &str = "
@@ -19,9 +21,10 @@ const ASKING: &str = "
     wal_autocheckpoint
 ";
 
-pub(super) fn only_reads(name: &ObjectName, has_value: bool) -> bool {
-    let Some(name) = name.0.last().and_then(ObjectNamePart::as_ident) else { return false };
-    let name = name.value.to_ascii_lowercase();
+/// Says of a PRAGMA, by its name in lower case, what it does.
+pub(super) fn judge(name: &str, has_value: bool, found: &mut Found) {
     let is_in = |names: &str| names.split_ascii_whitespace().any(|known| known == name);
-    is_in(READING) || !has_value && is_in(ASKING)
+    if !is_in(READING) && (has_value || !is_in(ASKING)) {
+        found.add(Severity::Medium, Effect::Session, "PRAGMA sets something, or is not known to only read");
+    }
 }

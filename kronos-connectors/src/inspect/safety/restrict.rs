@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use sqlparser::ast::{BinaryOperator as Op, Expr, InTarget, SetExpr, TableFactor, UnaryOperator, Value};
 
-use super::columns::{Columns, is_flat, part_name, same};
+use super::columns::{Columns, has_bars, is_flat, part_name, same};
 use super::dialect::Language;
 use super::literal::{Literal, bounds_nothing, is_number};
 
@@ -42,7 +42,13 @@ pub(super) struct Condition<'a> {
 const COMPARED: usize = 64;
 
 impl Condition<'_> {
-    pub(super) fn truth(&self, expr: &Expr) -> Truth {
+    /// What a whole WHERE says.
+    pub(super) fn of(&self, selection: &Expr) -> Truth {
+        // For MySQL it is OR, and binds otherwise than it is parsed, unless a mode says that it joins texts.
+        if self.language == Language::MySql && has_bars(selection) { Truth::Every } else { self.truth(selection) }
+    }
+
+    fn truth(&self, expr: &Expr) -> Truth {
         match expr {
             Expr::Nested(inner) | Expr::IsTrue(inner) => self.truth(inner),
             Expr::Value(value) => self.of_value(&value.value),
@@ -51,7 +57,7 @@ impl Condition<'_> {
             Expr::IsNull(inner) => self.picks(inner),
             Expr::IsNotNull(inner) | Expr::IsNotTrue(inner) | Expr::IsNotFalse(inner) => self.wide(inner),
             Expr::BinaryOp { left, op: Op::And, right } => and(self.truth(left), self.truth(right)),
-            Expr::BinaryOp { op, .. } if self.is_or(op) => self.any_of(expr),
+            Expr::BinaryOp { op: Op::Or, .. } => self.any_of(expr),
             Expr::BinaryOp { left, op, right } => self.compared(expr, left, op, right),
             Expr::IsNotDistinctFrom(left, right) => self.compared(expr, left, &Op::Spaceship, right),
             Expr::IsDistinctFrom(left, right) => self.compared(expr, left, &Op::NotEq, right),
@@ -86,11 +92,6 @@ impl Condition<'_> {
             _ if self.language == Language::Postgres && !matches!(expr, Expr::Case { .. }) => self.picks(expr),
             _ => self.wide(expr),
         }
-    }
-
-    fn is_or(&self, op: &Op) -> bool {
-        // For MySQL, `||` is OR unless a mode says otherwise.
-        *op == Op::Or || *op == Op::StringConcat && self.language == Language::MySql
     }
 
     fn looks(&self, expr: &Expr) -> bool {
@@ -216,7 +217,7 @@ impl Condition<'_> {
         let mut left = vec![expr];
         while let Some(part) = left.pop() {
             match part {
-                Expr::BinaryOp { left: one, op, right: other } if self.is_or(op) => left.extend([one.as_ref(), other]),
+                Expr::BinaryOp { left: one, op: Op::Or, right: other } => left.extend([one.as_ref(), other]),
                 Expr::Nested(inner) => left.push(inner),
                 other => parts.push(other),
             }

@@ -88,7 +88,7 @@ fn judge(walk: &mut Walk, word: &str, name: &str, selection: Option<&Expr>, tabl
         return;
     }
     let condition = Condition { language: walk.language, tables };
-    let (severity, text) = match selection.map(|selection| condition.truth(selection)) {
+    let (severity, text) = match selection.map(|selection| condition.of(selection)) {
         None => (Severity::High, format!("{word} without WHERE changes every row of {name}")),
         Some(Truth::Every) => (Severity::High, format!("{word} with a WHERE that leaves in every row of {name}")),
         Some(Truth::Most) => (Severity::Medium, format!("{word} with a WHERE that may leave in every row of {name}")),

@@ -9,7 +9,7 @@ use super::dialect::Language;
 use super::found::Found;
 use super::tokens::{LONGEST, Tokens};
 use super::walk::{Walk, is_limitable};
-use super::{Kind, Statement, opening, statement, words};
+use super::{Kind, Statement, opening, pragma, statement, words};
 
 /// How deep a prepared text may lie in another one.
 const PREPARED: usize = 3;
@@ -118,6 +118,10 @@ fn one_reading<'a>(
         reading.kind = Kind::Query;
         return (reading, Some(tokens));
     }
+    if let Some((name, has_value)) = opening::pragma(language, &tokens) {
+        pragma::judge(&name, has_value, &mut reading.found);
+        return (reading, Some(tokens));
+    }
     let meant: Vec<_> = tokens.all.iter().filter(|token| token.token != Token::EOF).cloned().collect();
     match Parser::new(dialect).with_tokens_with_locations(meant).parse_statements() {
         Ok(parsed) => of_parsed(language, &parsed, &mut reading),
@@ -137,7 +141,7 @@ fn of_parsed(language: Language, parsed: &[Parsed], reading: &mut Reading) {
         let _ = statement.visit(&mut walk);
     }
     reading.found.join(walk.found);
-    reading.statements = parsed.len();
+    reading.statements = parsed.len().max(1);
     reading.controls_transaction = parsed.iter().any(statement::controls_transaction);
     match parsed {
         [] => reading.found.not_understood("there is nothing in it"),

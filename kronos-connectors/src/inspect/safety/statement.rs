@@ -3,6 +3,7 @@
 use kronos_core::inspect::{Effect, Severity};
 use sqlparser::ast::{CopyTarget, ObjectType, Set, Statement};
 
+use super::columns::part_name;
 use super::dialect::Language;
 use super::walk::Walk;
 use super::{pragma, rows};
@@ -71,11 +72,9 @@ pub(super) fn judge(walk: &mut Walk, statement: &Statement) {
         S::Update(update) => return rows::update(walk, update),
         S::Delete(delete) => return rows::delete(walk, delete),
         S::Merge(merge) => return rows::merge(walk, merge),
-        S::Pragma { name, value, .. } => {
-            if walk.language == Language::Sqlite && pragma::only_reads(name, value.is_some()) {
-                return;
-            }
-            (Medium, Effect::Session, "PRAGMA sets something, or is not known to only read")
+        S::Pragma { name, value, .. } if walk.language == Language::Sqlite => {
+            let name = name.0.last().map(part_name).unwrap_or_default();
+            return pragma::judge(&name, value.is_some(), &mut walk.found);
         }
 
         S::CreateTable(table) if table.or_replace => {
