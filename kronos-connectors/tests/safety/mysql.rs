@@ -96,12 +96,15 @@ impl Bench for Mysql {
                 "SELECT event_name FROM information_schema.events ORDER BY 1",
                 "SELECT schema_name FROM information_schema.schemata ORDER BY 1",
                 "SELECT * FROM information_schema.user_privileges ORDER BY 1, 2, 3",
-                "SELECT user, host FROM mysql.user ORDER BY 1, 2",
+                "SELECT * FROM mysql.user ORDER BY 1, 2",
                 "SHOW GLOBAL VARIABLES WHERE variable_name IN ('sql_mode', 'event_scheduler', 'max_connections', 'general_log', 'read_only', 'foreign_key_checks', 'autocommit', 'slow_query_log', 'local_infile')",
             ] {
                 state += &format!("{:?}\n", rows(looks, sql).await);
             }
-            state
+            // Only MariaDB has it.
+            let roles: Vec<(String, String)> =
+                looks.query("SELECT CONCAT(user, '@', host), priv FROM mysql.global_priv ORDER BY 1").await.unwrap_or_default();
+            state + &format!("{roles:?}")
         })
     }
 }

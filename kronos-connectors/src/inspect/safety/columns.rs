@@ -80,7 +80,8 @@ pub(super) fn same(one: &Expr, other: &Expr) -> bool {
                 .zip(other.iter().rev())
                 .all(|(one, other)| one.value.eq_ignore_ascii_case(&other.value))
         }
-        (None, None) => one == other,
+        // Names are the same in any case; that texts in it may then differ errs on the side of caution.
+        (None, None) => one == other || one.to_string().to_lowercase() == other.to_string().to_lowercase(),
         _ => false,
     }
 }

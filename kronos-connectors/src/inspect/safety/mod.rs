@@ -2,8 +2,8 @@
 //!
 //! Only what is understood and known to read is safe. What cannot be seen from the statement: what a
 //! view, a trigger, a rule or a policy calls; a function, an operator or a cast that someone made with
-//! the name of the engine's own and other types. For these the database's own read-only session is
-//! the guard.
+//! the name of the engine's own and other types; in PostgreSQL, a function of a row that is written as
+//! if it was a column of it. For these the database's own read-only session is the guard.
 
 mod columns;
 mod dialect;
@@ -67,7 +67,8 @@ impl Kind {
 /// Judges a text in the language of an engine. What is not understood is dangerous.
 ///
 /// What a view, a trigger or a rule does cannot be seen from a statement, nor that someone made a
-/// function, an operator or a cast with the name of the engine's own for other types.
+/// function, an operator or a cast with the name of the engine's own for other types, nor, in
+/// PostgreSQL, that `t.f` is a function of the row. A session that only reads guards against these.
 pub fn judge(engine: &Engine, text: &str) -> Verdict {
     read(engine, text).verdict
 }

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use kronos_core::inspect::{Effect, Severity};
 use sqlparser::ast::{
-    ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArguments, ObjectName, Query, Select, SelectFlavor,
-    SetExpr, Statement, TableFactor, Visitor,
+    ArrayElemTypeDef, BinaryOperator, DataType, Expr, FunctionArgumentClause, FunctionArguments, ObjectName,
+    OrderByExpr, OrderBySort, Query, Select, SelectFlavor, SetExpr, Statement, TableFactor, Visitor,
 };
 
 use super::dialect::Language;
@@ -189,6 +189,14 @@ impl Visitor for Walk {
         ControlFlow::Continue(())
     }
 
+    fn pre_visit_order_by_expr(&mut self, order: &OrderByExpr) -> ControlFlow<()> {
+        if let Some(OrderBySort::Using(operator)) = &order.options.sort {
+            let text = shown(&operator.to_string());
+            self.found.add(Severity::Medium, Effect::Unknown, format!("the operator {text} is not known to only read"));
+        }
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
         match expr {
             Expr::Function(function) => {
@@ -198,6 +206,13 @@ impl Visitor for Walk {
                     FunctionArguments::Subquery(_) => false,
                 };
                 functions::judge(self.language, &function.name, bare, &mut self.found);
+                if let FunctionArguments::List(list) = &function.args {
+                    for clause in &list.clauses {
+                        if let FunctionArgumentClause::JsonReturningClause(returning) = clause {
+                            self.known_type(&returning.data_type);
+                        }
+                    }
+                }
                 if function.uses_odbc_syntax || function.parameters != FunctionArguments::None {
                     self.foreign("a call");
                 }
@@ -208,6 +223,8 @@ impl Visitor for Walk {
                 self.known_type(data_type)
             }
             Expr::TypedString(typed) => self.known_type(&typed.data_type),
+            // For PostgreSQL it may be the name of a type.
+            Expr::Prefixed { .. } if self.language == Language::Postgres => self.foreign("a text with a prefix"),
             Expr::JsonAccess { .. }
             | Expr::Prior(_)
             | Expr::OuterJoin(_)

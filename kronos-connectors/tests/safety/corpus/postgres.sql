@@ -2,6 +2,7 @@ CREATE TABLE t (id int PRIMARY KEY, name text, n int, active bool DEFAULT true);
 INSERT INTO t VALUES (1, 'a', 10, true), (2, 'b', NULL, true), (3, '5', 30, false);
 CREATE TABLE u (id int PRIMARY KEY, t_id int, note text);
 INSERT INTO u VALUES (1, 1, 'x'), (2, 2, NULL);
+CREATE INDEX t_name ON t (name);
 CREATE TABLE log (x int);
 CREATE VIEW v AS SELECT * FROM t WHERE active;
 CREATE MATERIALIZED VIEW m AS SELECT count(*) FROM log;
