@@ -1,5 +1,7 @@
 //! Each case is judged as it says.
 
+use std::fmt::Write as _;
+
 use kronos_connectors::inspect::judge;
 use libtest_mimic::{Failed, Trial};
 
@@ -15,10 +17,12 @@ pub(crate) fn trials() -> Vec<Trial> {
                     && verdict.effect == case.effect
                     && verdict.is_safe() == case.is_safe();
                 if !is_right {
-                    wrong += &format!(
-                        "line {}: {}\n  {:?} {:?}, {} statements: {verdict}\n",
+                    writeln!(
+                        wrong,
+                        "line {}: {}\n  {:?} {:?}, {} statements: {verdict}",
                         case.line, case.text, verdict.severity, verdict.effect, verdict.statements
-                    );
+                    )
+                    .unwrap();
                 }
             }
             if wrong.is_empty() { Ok(()) } else { Err(Failed::from(wrong)) }

@@ -1,5 +1,7 @@
 //! The cases of MongoDB, on a real server.
 
+use std::fmt::Write as _;
+
 use futures::TryStreamExt as _;
 use kronos_core::Engine;
 use libtest_mimic::Trial;
@@ -61,9 +63,9 @@ impl Bench for Mongodb {
                 let collection = database.collection::<Document>(&collection.name);
                 let documents: Vec<Document> =
                     collection.find(doc! {}).sort(doc! { "_id": 1 }).await.unwrap().try_collect().await.unwrap();
-                state += &format!("{documents:?}\n");
+                writeln!(state, "{documents:?}").unwrap();
                 let names = collection.list_index_names().await.unwrap_or_default();
-                state += &format!("{names:?}\n");
+                writeln!(state, "{names:?}").unwrap();
             }
             state + &format!("{:?}", database.client().list_database_names().await.unwrap())
         })

@@ -1,5 +1,7 @@
 //! The cases of MySQL and MariaDB, on real servers.
 
+use std::fmt::Write as _;
+
 use kronos_core::Engine;
 use libtest_mimic::Trial;
 use mysql_async::prelude::Queryable as _;
@@ -83,11 +85,11 @@ impl Bench for Mysql {
             let tables = format!("SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = '{DATABASE}' ORDER BY 1");
             for table in rows(looks, &tables).await {
                 let name = table[0].trim_matches('\'');
-                state += &format!("{:?}\n", rows(looks, &format!("SHOW CREATE TABLE `{name}`")).await);
+                writeln!(state, "{:?}", rows(looks, &format!("SHOW CREATE TABLE `{name}`")).await).unwrap();
                 if !table[1].contains("VIEW") {
                     let mut all = rows(looks, &format!("SELECT * FROM `{name}`")).await;
                     all.sort();
-                    state += &format!("{all:?}\n");
+                    writeln!(state, "{all:?}").unwrap();
                 }
             }
             for sql in [
@@ -99,7 +101,7 @@ impl Bench for Mysql {
                 "SELECT * FROM mysql.user ORDER BY 1, 2",
                 "SHOW GLOBAL VARIABLES WHERE variable_name IN ('sql_mode', 'event_scheduler', 'max_connections', 'general_log', 'read_only', 'foreign_key_checks', 'autocommit', 'slow_query_log', 'local_infile')",
             ] {
-                state += &format!("{:?}\n", rows(looks, sql).await);
+                writeln!(state, "{:?}", rows(looks, sql).await).unwrap();
             }
             // Only MariaDB has it.
             let roles: Vec<(String, String)> =

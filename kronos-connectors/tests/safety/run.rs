@@ -1,5 +1,7 @@
 //! Running the cases: what is safe leaves the state as it was, and what must change it does.
 
+use std::fmt::Write as _;
+
 use kronos_core::Engine;
 use libtest_mimic::{Failed, Trial};
 
@@ -52,7 +54,7 @@ pub(crate) fn others_can_be_seen(engine: &Engine, bench: &mut dyn Bench) {
         let is_changed = bench.state() != before;
         changed += usize::from(is_changed);
         if case.must_change() && !is_changed {
-            wrong += &format!("line {} changes nothing: {}\n", case.line, case.text);
+            writeln!(wrong, "line {} changes nothing: {}", case.line, case.text).unwrap();
         }
     }
     bench.renew();

@@ -1,5 +1,7 @@
 //! The cases of SQLite, on the library that is built in.
 
+use std::fmt::Write as _;
+
 use kronos_core::Engine;
 use libtest_mimic::Trial;
 use rusqlite::Connection;
@@ -63,11 +65,11 @@ impl Bench for Sqlite {
             if let [Value::Text(kind), Value::Text(name), ..] = table.as_slice()
                 && kind == "table"
             {
-                state += &format!("{name}: {:?}\n", rows(&format!("SELECT * FROM \"{name}\"")));
+                writeln!(state, "{name}: {:?}", rows(&format!("SELECT * FROM \"{name}\""))).unwrap();
             }
         }
         for pragma in ["user_version", "application_id", "schema_version", "journal_mode", "page_size"] {
-            state += &format!("{pragma}: {:?}\n", rows(&format!("PRAGMA {pragma}")));
+            writeln!(state, "{pragma}: {:?}", rows(&format!("PRAGMA {pragma}"))).unwrap();
         }
         state
     }

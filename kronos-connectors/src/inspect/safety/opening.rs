@@ -113,9 +113,8 @@ pub(super) fn pragma(language: Language, tokens: &Tokens<'_>) -> Option<(String,
     if language != Language::Sqlite || !is_pragma || tokens.statements() != 1 {
         return None;
     }
-    let (name, rest) = match rest {
-        [Token::Word(_), Token::Period, Token::Word(name), rest @ ..] | [Token::Word(name), rest @ ..] => (name, rest),
-        _ => return None,
+    let ([Token::Word(_), Token::Period, Token::Word(name), rest @ ..] | [Token::Word(name), rest @ ..]) = rest else {
+        return None;
     };
     let is_value = |token: &Token| matches!(token, Token::Word(_) | Token::Number(..) | Token::SingleQuotedString(_));
     let has_value = match rest {

@@ -220,7 +220,7 @@ impl Visitor for Walk {
             Expr::BinaryOp { op, .. } => self.operator(op),
             Expr::AnyOp { compare_op, .. } | Expr::AllOp { compare_op, .. } => self.operator(compare_op),
             Expr::Cast { data_type, .. } | Expr::Convert { data_type: Some(data_type), .. } => {
-                self.known_type(data_type)
+                self.known_type(data_type);
             }
             Expr::TypedString(typed) => self.known_type(&typed.data_type),
             // For PostgreSQL it may be the name of a type.
