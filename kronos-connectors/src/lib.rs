@@ -15,6 +15,10 @@
 //! ```
 
 #[cfg(feature = "inspect")]
+#[cfg_attr(
+    not(all(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports, unused_macros, reason = "each engine takes its part of it")
+)]
 pub mod inspect;
 #[cfg(feature = "mocks")]
 pub mod mock;

@@ -17,7 +17,6 @@ mod transaction;
 pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
 pub(crate) use count::{Count, One};
 pub(crate) use forward::{Holds, inspect_by_what_it_holds};
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) use page::{part_in_sql, place_in_sql, whole_in_sql};
 pub(crate) use rows::Rows;
 pub(crate) use service::Service;

@@ -1,13 +1,9 @@
 //! Which rows of a statement make a page, and how the next one is found.
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-use kronos_core::inspect::ResultColumn;
-use kronos_core::inspect::{PageRequest, Value};
+use kronos_core::inspect::{PageRequest, ResultColumn, Value};
 use kronos_core::{Error, ErrorKind, Result};
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
-use super::backend::Browse;
-use super::backend::{Backend, Statement};
+use super::backend::{Backend, Browse, Statement};
 use super::safety;
 
 /// A statement whose rows make a page.
@@ -44,7 +40,6 @@ pub(super) fn of_rows<B: Backend>(backend: &B, statement: Statement, page: &Page
 
 /// All rows of a table in SQL. `beyond` makes the condition of the rows after one with these values of
 /// the key, whose names are quoted, and the values of its parameters.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) fn whole_in_sql(
     browse: &Browse,
     after: Option<&str>,
@@ -70,14 +65,12 @@ pub(crate) fn whole_in_sql(
 }
 
 /// Some rows of a statement in SQL. A comment at the end of the text ends with its line.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) fn part_in_sql(mut statement: Statement, skip: u64, take: u64) -> Statement {
     statement.text = format!("{}\nLIMIT {take} OFFSET {skip}", statement.text);
     statement
 }
 
 /// Where a page of a table ends: the key of its last row, as text that [`key_values`] reads again.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 pub(crate) fn place_in_sql(columns: &[ResultColumn], key: &[String], row: &[Value]) -> Option<String> {
     let value = |name: &String| {
         let at = columns.iter().position(|column| column.name == *name)?;
@@ -88,7 +81,6 @@ pub(crate) fn place_in_sql(columns: &[ResultColumn], key: &[String], row: &[Valu
 }
 
 /// The values of a key out of a place; `Config` when it is none.
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
     let wrong = || {
         Error::new(ErrorKind::Config, "this is no place where a page of this table ended")
@@ -101,7 +93,6 @@ fn key_values(place: &str, columns: usize) -> Result<Vec<Value>> {
     values.into_iter().map(|value| of_json(value).ok_or_else(wrong)).collect()
 }
 
-#[cfg(any(feature = "mysql", feature = "postgres", feature = "sqlite"))]
 fn of_json(value: serde_json::Value) -> Option<Value> {
     use serde_json::Value as Json;
     match value {
@@ -121,7 +112,7 @@ fn of_json(value: serde_json::Value) -> Option<Value> {
     }
 }
 
-#[cfg(all(test, any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
