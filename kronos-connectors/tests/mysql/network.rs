@@ -45,7 +45,8 @@ fn through(proxy: &Proxy) -> impl Fn(&mut MysqlSettings) {
     move |settings| {
         settings.port = port;
         settings.tls.mode = TlsMode::Disable;
-        settings.connect_timeout = Duration::from_secs(1);
+        // Shorter ones are too short on a busy machine.
+        settings.connect_timeout = Duration::from_secs(2);
         settings.lock_timeout = Duration::from_secs(1);
         settings.read_timeout = Duration::from_secs(2);
     }
