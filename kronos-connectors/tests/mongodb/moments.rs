@@ -205,10 +205,6 @@ async fn change_streams(server: Server) {
     under_load(&server, Changes::ChangeStream).await.unwrap();
 }
 
-async fn oplog(server: Server) {
-    under_load(&server, Changes::Oplog).await.unwrap();
-}
-
 async fn auto(server: Server) {
     under_load(&server, Changes::Auto).await.unwrap();
 }
@@ -224,10 +220,5 @@ async fn without(server: Server) {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![
-        on("moments::change_streams", change_streams),
-        on("moments::oplog", oplog),
-        on("moments::auto", auto),
-        on("moments::without", without),
-    ]
+    vec![on("moments::change_streams", change_streams), on("moments::auto", auto), on("moments::without", without)]
 }
