@@ -39,6 +39,9 @@ def within_reach(directory, inside, home):
 
 
 def linked(source, target):
+    # A device that was read in place of a file would have no end.
+    if not os.path.isfile(source):
+        return
     try:
         os.link(source, target)
     except OSError:
