@@ -708,7 +708,7 @@ fn server_killed(cloud: &Cloud) {
     // Jobs share nothing: what one has stored is sent again by the other.
     for (job, attempts) in [("patient", 12), ("hasty", 2)] {
         cloud.place.write("kronos.toml", &format!("[retry]\nattempts = {attempts}\n"));
-        let slowly = cloud.server.clone().with("upload_limit", "30MB/s").url(&cloud.location);
+        let slowly = cloud.server.clone().with("upload_limit", "15MB/s").url(&cloud.location);
         let before = cloud.objects("/packs/");
         let mut child = cloud.spawn_on(&slowly, &format!("backup bank.db --to @ --job {job}"));
         while cloud.objects("/packs/").0 == before.0 {
