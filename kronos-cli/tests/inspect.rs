@@ -104,3 +104,21 @@ fn a_statement_that_takes_too_long_is_cancelled() {
     let ran = place.run(&["query", "app.db", slow, "--timeout", "1s"]);
     assert!(ran.code == 1 && ran.err.contains("took too long"), "{} {}", ran.code, ran.err);
 }
+
+/// Another program would write the log into the file and delete it, even if it only reads.
+#[test]
+fn the_log_of_a_program_that_died_stays_as_it_is() {
+    let place = shop();
+    place.change("app.db", "PRAGMA journal_mode = WAL");
+    let writer = rusqlite::Connection::open(place.path("app.db")).unwrap();
+    writer.execute_batch("INSERT INTO orders (note) VALUES ('in the log only')").unwrap();
+    for end in ["", "-wal"] {
+        std::fs::copy(place.path(&format!("app.db{end}")), place.path(&format!("dead.db{end}"))).unwrap();
+    }
+    drop(writer);
+    let files = || ["", "-wal"].map(|end| std::fs::read(place.path(&format!("dead.db{end}"))).unwrap());
+    let before = files();
+    let shown = place.json(&["query", "dead.db", "SELECT count(*) FROM orders"]);
+    assert_eq!(shown["rows"], serde_json::json!([[26]]));
+    assert!(files() == before, "a query has changed a database that it read");
+}

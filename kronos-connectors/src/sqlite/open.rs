@@ -30,35 +30,11 @@ impl Database {
     /// makes for a cleanly closed WAL database. Where a log is there already, closing must not
     /// touch it, nor copy it into the main file.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        // An absolute path is never taken for a URI, and side files lie beside the real file.
-        let path = fs::canonicalize(path).map_err(|e| error::io(e, path))?;
-        let found = fs::metadata(&path).map_err(|e| error::io(e, &path))?;
-        if found.is_dir() {
-            return Err(
-                Error::new(ErrorKind::Config, "a directory, not a SQLite database").with("path", path.display())
-            );
-        }
-        if !found.is_file() {
-            return Err(Error::new(ErrorKind::Config, "not a regular file").with("path", path.display()));
-        }
-        let log = fs::metadata(side_file(&path, "-wal")).ok();
-        // SQLite would delete the log: it may be all that is left of the data.
-        if found.size() == 0 && log.as_ref().is_some_and(|log| log.size() > 0) {
-            return Err(Error::new(ErrorKind::Corrupt, "the database is empty, but its write-ahead log is not")
-                .with("path", path.display()));
-        }
-        let remove_shared_memory = log.is_some() && !side_file(&path, "-shm").exists();
-        let failed = |e| error::sqlite(e, &path);
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-        let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
-        if log.is_some() {
-            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
-        }
-        connection.busy_timeout(BUSY).map_err(failed)?;
+        let (connection, path, had_log) = connect(path)?;
+        let remove_shared_memory = had_log == Log::Unused;
         connection
             .execute_batch("PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA trusted_schema=OFF")
-            .map_err(failed)?;
+            .map_err(|e| error::sqlite(e, &path))?;
         Ok(Self { connection, path, remove_shared_memory })
     }
 
@@ -93,6 +69,49 @@ impl Database {
         }
         self.connection.execute_batch("COMMIT").map_err(|e| error::sqlite(e, &self.path))
     }
+}
+
+/// What there was of a write-ahead log before a database was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Log {
+    None,
+    /// Nobody had it open.
+    Unused,
+    /// Someone had, or died with it.
+    InUse,
+}
+
+/// A connection to an existing database, and the real path of its file. Closing it leaves a log that
+/// was there as it is.
+pub(super) fn connect(path: &Path) -> Result<(Connection, PathBuf, Log)> {
+    // An absolute path is never taken for a URI, and side files lie beside the real file.
+    let path = fs::canonicalize(path).map_err(|e| error::io(e, path))?;
+    let found = fs::metadata(&path).map_err(|e| error::io(e, &path))?;
+    if found.is_dir() {
+        return Err(Error::new(ErrorKind::Config, "a directory, not a SQLite database").with("path", path.display()));
+    }
+    if !found.is_file() {
+        return Err(Error::new(ErrorKind::Config, "not a regular file").with("path", path.display()));
+    }
+    let log = fs::metadata(side_file(&path, "-wal")).ok();
+    // SQLite would delete the log: it may be all that is left of the data.
+    if found.size() == 0 && log.as_ref().is_some_and(|log| log.size() > 0) {
+        return Err(Error::new(ErrorKind::Corrupt, "the database is empty, but its write-ahead log is not")
+            .with("path", path.display()));
+    }
+    let state = match &log {
+        None => Log::None,
+        Some(_) if side_file(&path, "-shm").exists() => Log::InUse,
+        Some(_) => Log::Unused,
+    };
+    let failed = |e| error::sqlite(e, &path);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
+    if log.is_some() {
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
+    }
+    connection.busy_timeout(BUSY).map_err(failed)?;
+    Ok((connection, path, state))
 }
 
 impl Drop for Database {

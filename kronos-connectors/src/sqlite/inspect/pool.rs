@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError, TimeoutType};
@@ -11,17 +10,14 @@ use kronos_core::inspect::{
     Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
 };
 use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
-use rusqlite::OpenFlags;
 
 use super::super::SqliteSource;
 use super::super::error::{self, internal};
+use super::super::open::connect;
 use super::super::settings::SqliteSettings;
 use super::connection::{Opened, Pooled};
 use super::{catalog, table};
 use crate::inspect::{Backend, Browse, Statement, part_in_sql, place_in_sql, whole_in_sql};
-
-/// How long a lock of another program is waited for.
-const BUSY: Duration = Duration::from_secs(5);
 
 /// The pools of some files.
 #[derive(Debug)]
@@ -60,21 +56,14 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
     tokio::task::spawn_blocking(work).await.map_err(|_| internal("a thread of SQLite failed"))?
 }
 
-/// Never makes a file.
+/// Never makes a file, and leaves a log that was there as it is.
 fn open(path: &Path) -> Result<Opened> {
-    let found = std::fs::metadata(path).map_err(|e| error::io(e, path))?;
-    if !found.is_file() {
-        return Err(Error::new(ErrorKind::Config, "not a regular file").with("path", path.display()));
-    }
-    // SQLite removes the side files of a WAL database again only if it may write.
-    let write = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let failed = |e| error::sqlite(e, path);
-    let connection = rusqlite::Connection::open_with_flags(path, write).map_err(failed)?;
-    connection.busy_timeout(BUSY).map_err(failed)?;
+    let (connection, path, _) = connect(path)?;
+    let failed = |e| error::sqlite(e, &path);
     connection.execute_batch("PRAGMA trusted_schema=OFF; PRAGMA query_only=ON").map_err(failed)?;
     // Only now is the file really read.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
-    Opened::new(connection, path).map_err(failed)
+    Opened::new(connection, &path).map_err(failed)
 }
 
 impl Pool {
