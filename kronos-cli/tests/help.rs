@@ -5,7 +5,7 @@ mod common;
 
 use common::Place;
 
-const COMMANDS: [&str; 19] = [
+const COMMANDS: [&str; 21] = [
     "init",
     "backup",
     "restore",
@@ -20,6 +20,8 @@ const COMMANDS: [&str; 19] = [
     "copy",
     "key",
     "export",
+    "inspect",
+    "query",
     "validate",
     "doctor",
     "completions",

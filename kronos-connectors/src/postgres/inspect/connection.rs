@@ -197,6 +197,9 @@ impl Connection for Pooled {
                 }
             }
         }
+        if affected.is_none() {
+            return Err(Error::new(ErrorKind::InvalidQuery, "there is no statement"));
+        }
         Ok(Ran::Whole(affected))
     }
 
