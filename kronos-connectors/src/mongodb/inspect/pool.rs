@@ -54,6 +54,11 @@ impl Pool {
 
     async fn client(&self) -> Result<&Client> {
         let make = async {
+            // The pool opens connections beside those that are asked for; when one of them is refused,
+            // whoever waits is told that the pool was cleared, and not why.
+            let first = tokio::time::timeout(self.bounds.acquire_timeout, self.settings.open()).await;
+            let late = || Error::new(ErrorKind::Timeout, "the server did not answer in time").with_retry(Retry::Later);
+            first.map_err(|_| late())??.close().await;
             let mut options = self.settings.options().await?;
             options.max_pool_size = Some(self.bounds.max_connections + SPARE);
             options.min_pool_size = Some(self.bounds.min_connections.min(self.bounds.max_connections));
