@@ -109,10 +109,16 @@ impl Engine {
         match self {
             Self::Postgres => format!("SELECT i FROM generate_series(1, {to}) AS i"),
             Self::Mariadb => format!("SELECT seq AS i FROM seq_1_to_{to}"),
-            Self::Mysql => format!(
-                "SELECT n AS i FROM JSON_TABLE(CONCAT('[1', REPEAT(',1', {to} - 1), ']'), '$[*]' \
-                 COLUMNS (n FOR ORDINALITY)) AS t"
-            ),
+            Self::Mysql => {
+                let list = |to: u32| {
+                    format!("JSON_TABLE(CONCAT('[1', REPEAT(',1', {to} - 1), ']'), '$[*]' COLUMNS (n FOR ORDINALITY))")
+                };
+                // A text has a longest length: of many, there are at least as many.
+                match to {
+                    1_000_000.. => format!("SELECT a.n AS i FROM {} AS a, {} AS b", list(10_000), list(to / 10_000)),
+                    _ => format!("SELECT n AS i FROM {} AS t", list(to)),
+                }
+            }
             Self::Sqlite => format!(
                 "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {to}) SELECT i FROM n"
             ),
