@@ -82,6 +82,19 @@ pub(crate) enum Control {
     Release(String),
 }
 
+impl Control {
+    /// As a statement in SQL, with a name that `ident` quotes.
+    pub(crate) fn in_sql(&self, ident: impl Fn(&str) -> String) -> String {
+        match self {
+            Self::Commit => "COMMIT".to_owned(),
+            Self::Rollback => "ROLLBACK".to_owned(),
+            Self::Savepoint(name) => format!("SAVEPOINT {}", ident(name)),
+            Self::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(name)),
+            Self::Release(name) => format!("RELEASE SAVEPOINT {}", ident(name)),
+        }
+    }
+}
+
 /// A connection out of the pool. Dropping it closes it: only [`give_back`](Self::give_back), after
 /// everything on it has ended well, keeps it for others.
 #[async_trait]

@@ -6,6 +6,7 @@
 mod any;
 mod backend;
 mod count;
+mod error;
 mod forward;
 mod page;
 mod rows;
@@ -16,13 +17,11 @@ mod transaction;
 
 pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
 pub(crate) use count::{Count, One};
+pub(crate) use error::{TO_WRITE, closed, exhausted, of_kind, used_up};
 pub(crate) use forward::{Holds, inspect_by_what_it_holds};
 pub(crate) use page::{part_in_sql, place_in_sql, whole_in_sql};
 pub(crate) use rows::Rows;
 pub(crate) use service::Service;
-
-/// What to do where a session that only reads has refused.
-pub(crate) const TO_WRITE: &str = "--write, in a program `Query::writing`, opens a session that may write";
 
 pub use any::AnyDatabase;
 pub(crate) use any::register;

@@ -12,7 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::super::connect::is_written;
 use super::super::error::failed;
 use super::super::json;
-use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
+use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, of_kind};
 
 /// Commands that answer with a cursor.
 const WITH_CURSOR: [&str; 4] = ["aggregate", "find", "listCollections", "listIndexes"];
@@ -195,9 +195,5 @@ pub(super) fn query_error(error: &mongodb::error::Error, what: &'static str) -> 
         Some(206 | 228 | 251) => ErrorKind::Cancelled,
         _ => return error,
     };
-    let mut mapped = Error::new(kind, error.message().to_owned()).with_retry(error.retry());
-    for (key, value) in error.contexts() {
-        mapped = mapped.with(key, value);
-    }
-    mapped
+    of_kind(&error, kind, error.message())
 }

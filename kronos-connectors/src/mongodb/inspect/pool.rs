@@ -21,7 +21,7 @@ use super::super::json;
 use super::super::settings::MongodbSettings;
 use super::catalog;
 use super::connection::{Pooled, command};
-use crate::inspect::{Backend, Browse, Count, Statement};
+use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted};
 
 /// Connections beside those of callers: statements are ended by them.
 const SPARE: u32 = 4;
@@ -108,18 +108,10 @@ impl Backend for Pool {
     }
 
     async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {
-        let exhausted = || {
-            Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
-                .with("connections", self.bounds.max_connections)
-                .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
-                .with_retry(Retry::Later)
-        };
         let waiting = self.waiting.one();
         let permit = tokio::time::timeout(self.bounds.acquire_timeout, self.callers.clone().acquire_owned()).await;
         drop(waiting);
-        let permit = permit
-            .map_err(|_| exhausted())?
-            .map_err(|_| Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed"))?;
+        let permit = permit.map_err(|_| exhausted(&self.bounds))?.map_err(|_| closed())?;
         Pooled::new(self.client().await?.clone(), self.database(database), permit, self.active.one()).await
     }
 

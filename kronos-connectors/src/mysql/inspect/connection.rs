@@ -14,7 +14,7 @@ use super::super::error::{failed, has_code};
 use super::super::names::ident;
 use super::super::settings::MysqlSettings;
 use super::values;
-use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
+use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, TO_WRITE, of_kind, used_up};
 
 /// How long it may take to close a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -41,7 +41,7 @@ impl Pooled {
     }
 
     fn live(&mut self) -> Result<&mut Conn> {
-        self.connection.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a connection was used after its end"))
+        self.connection.as_mut().ok_or_else(used_up)
     }
 
     /// Makes a database the one that names without any are of.
@@ -179,14 +179,7 @@ impl Connection for Pooled {
     }
 
     async fn control(&mut self, control: Control) -> Result<()> {
-        let sql = match control {
-            Control::Commit => "COMMIT".to_owned(),
-            Control::Rollback => "ROLLBACK".to_owned(),
-            Control::Savepoint(name) => format!("SAVEPOINT {}", ident(&name)),
-            Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(&name)),
-            Control::Release(name) => format!("RELEASE SAVEPOINT {}", ident(&name)),
-        };
-        self.execute("end the transaction", &sql).await
+        self.execute("end the transaction", &control.in_sql(ident)).await
     }
 
     fn stop(&self) -> Box<dyn Stop> {
@@ -257,12 +250,6 @@ pub(super) fn query_error(error: mysql_async::Error, what: &'static str) -> Erro
         1290 | 1792 | 1836 => ErrorKind::PermissionDenied,
         _ => return error,
     };
-    let mut mapped = Error::new(kind, error.message().to_owned()).with_retry(error.retry());
-    for (key, value) in error.contexts() {
-        mapped = mapped.with(key, value);
-    }
-    if code == 1792 {
-        mapped = mapped.with("hint", crate::inspect::TO_WRITE);
-    }
-    mapped
+    let mapped = of_kind(&error, kind, error.message());
+    if code == 1792 { mapped.with("hint", TO_WRITE) } else { mapped }
 }

@@ -17,7 +17,7 @@ use super::super::error::failed;
 use super::super::settings::{MysqlSettings, TlsMode};
 use super::connection::Pooled;
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count, Statement, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
 
 /// What makes a statement mean the same everywhere, to the server and to whoever has judged it before.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
@@ -58,7 +58,7 @@ impl Pool {
 
     fn pool(&self) -> Result<mysql_async::Pool> {
         if self.closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed"));
+            return Err(closed());
         }
         let mut pool = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pool.as_ref() {
@@ -100,10 +100,7 @@ impl Pool {
                 .with("server", self.settings.address())
                 .with_retry(Retry::Later);
         }
-        Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
-            .with("connections", self.bounds.max_connections)
-            .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
-            .with_retry(Retry::Later)
+        exhausted(&self.bounds)
     }
 
     /// The database that is meant when none is named. Without any, one that every server has.

@@ -15,7 +15,7 @@ use super::super::error::failed;
 use super::super::names::{ident, literal};
 use super::super::settings::PostgresSettings;
 use super::values;
-use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop};
+use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, TO_WRITE, of_kind, used_up};
 
 /// How long it may take to hand a connection back, or to close it.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ impl Pooled {
     }
 
     fn live(&mut self) -> Result<&mut PoolConnection<Postgres>> {
-        self.connection.as_mut().ok_or_else(|| Error::new(ErrorKind::Internal, "a connection was used after its end"))
+        self.connection.as_mut().ok_or_else(used_up)
     }
 
     /// Runs statements of our own.
@@ -204,14 +204,7 @@ impl Connection for Pooled {
     }
 
     async fn control(&mut self, control: Control) -> Result<()> {
-        let sql = match control {
-            Control::Commit => "COMMIT".to_owned(),
-            Control::Rollback => "ROLLBACK".to_owned(),
-            Control::Savepoint(name) => format!("SAVEPOINT {}", ident(&name)),
-            Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(&name)),
-            Control::Release(name) => format!("RELEASE SAVEPOINT {}", ident(&name)),
-        };
-        self.execute("end the transaction", &sql).await
+        self.execute("end the transaction", &control.in_sql(ident)).await
     }
 
     fn stop(&self) -> Box<dyn Stop> {
@@ -269,16 +262,7 @@ pub(super) fn query_error(error: sqlx::Error, what: &'static str) -> Error {
         Some("25006") => ErrorKind::PermissionDenied,
         _ => return error,
     };
-    let message = match state.as_deref() {
-        Some("42601") if error.message().contains("multiple commands") => "one statement at a time".to_owned(),
-        _ => error.message().to_owned(),
-    };
-    let mut mapped = Error::new(kind, message).with_retry(error.retry());
-    for (key, value) in error.contexts() {
-        mapped = mapped.with(key, value);
-    }
-    if state.as_deref() == Some("25006") {
-        mapped = mapped.with("hint", crate::inspect::TO_WRITE);
-    }
-    mapped
+    let several = state.as_deref() == Some("42601") && error.message().contains("multiple commands");
+    let mapped = of_kind(&error, kind, if several { "one statement at a time" } else { error.message() });
+    if state.as_deref() == Some("25006") { mapped.with("hint", TO_WRITE) } else { mapped }
 }

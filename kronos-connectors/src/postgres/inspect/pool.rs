@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use kronos_core::inspect::{
     Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
 };
-use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, Result};
 use sqlx::Executor;
 use sqlx::postgres::{PgPool, PgPoolOptions};
 
@@ -16,7 +16,7 @@ use super::super::PostgresSource;
 use super::super::settings::PostgresSettings;
 use super::connection::{Pooled, query_error};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count, Statement, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
 
 /// What makes values come out the same everywhere: of floats every digit, dates in one form.
 const SESSION: &str = "\
@@ -82,10 +82,7 @@ impl Pool {
                 Ok(session) => session.close().await,
             }
         }
-        Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
-            .with("connections", self.bounds.max_connections)
-            .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
-            .with_retry(Retry::Later)
+        exhausted(&self.bounds)
     }
 }
 
@@ -118,7 +115,7 @@ impl Backend for Pool {
                 Ok(connection) => connection,
                 Err(sqlx::Error::PoolTimedOut) => return Err(self.unavailable(&pool, database).await),
                 Err(sqlx::Error::PoolClosed) => {
-                    return Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed"));
+                    return Err(closed());
                 }
                 Err(error) => return Err(query_error(error, "connect")),
             };

@@ -13,10 +13,10 @@ use rusqlite::fallible_iterator::FallibleIterator;
 use rusqlite::types::ValueRef;
 use rusqlite::{Batch, InterruptHandle};
 
-use super::super::error::{self, internal};
+use super::super::error;
 use super::guard;
 use super::pool::{Opener, Shared, blocking};
-use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop};
+use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop, TO_WRITE, used_up};
 
 /// Instructions of SQLite between two looks at whether to stop.
 const STEPS: std::ffi::c_int = 10_000;
@@ -59,7 +59,7 @@ impl Pooled {
         &mut self,
         work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let opened = self.0.as_ref().ok_or_else(|| internal("a connection was used after its end"))?;
+        let opened = self.0.as_ref().ok_or_else(used_up)?;
         let (live, path) = (opened.live.clone(), opened.path.clone());
         blocking(move || {
             let mut connection = live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +108,7 @@ impl Connection for Pooled {
         let statement = statement.clone();
         // The thread outlives a caller that goes; it ends with its reader, or is interrupted.
         let mut rows = rows.clone();
-        let opened = self.0.as_ref().ok_or_else(|| internal("a connection was used after its end"))?;
+        let opened = self.0.as_ref().ok_or_else(used_up)?;
         let (live, path) = (opened.live.clone(), opened.path.clone());
         blocking(move || {
             let connection = live.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,19 +118,11 @@ impl Connection for Pooled {
     }
 
     async fn control(&mut self, control: Control) -> Result<()> {
-        let sql = match control {
+        if matches!(control, Control::Rollback) {
             // A statement that failed may have ended it.
-            Control::Rollback => {
-                return self
-                    .with(|live| if live.is_autocommit() { Ok(()) } else { live.execute_batch("ROLLBACK") })
-                    .await;
-            }
-            Control::Commit => "COMMIT".to_owned(),
-            Control::Savepoint(name) => format!("SAVEPOINT {}", ident(&name)),
-            Control::RollbackTo(name) => format!("ROLLBACK TO SAVEPOINT {}", ident(&name)),
-            Control::Release(name) => format!("RELEASE SAVEPOINT {}", ident(&name)),
-        };
-        self.execute(sql).await
+            return self.with(|live| if live.is_autocommit() { Ok(()) } else { live.execute_batch("ROLLBACK") }).await;
+        }
+        self.execute(control.in_sql(ident)).await
     }
 
     fn stop(&self) -> Box<dyn Stop> {
@@ -255,7 +247,7 @@ pub(super) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
             return Error::new(ErrorKind::PermissionDenied, "the session only reads")
                 .with("path", path.display())
                 .with("sqlite", text)
-                .with("hint", crate::inspect::TO_WRITE);
+                .with("hint", TO_WRITE);
         }
         _ => return error::sqlite(error, path),
     };

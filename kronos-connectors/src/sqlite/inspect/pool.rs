@@ -9,7 +9,7 @@ use deadpool::managed::{self, Metrics, PoolError, RecycleError, TimeoutType};
 use kronos_core::inspect::{
     Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
 };
-use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result};
 
 use super::super::SqliteSource;
 use super::super::error::{self, internal};
@@ -17,7 +17,7 @@ use super::super::open::connect;
 use super::super::settings::SqliteSettings;
 use super::connection::{Opened, Pooled};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Statement, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{Backend, Browse, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
 
 /// The pools of some files.
 #[derive(Debug)]
@@ -145,14 +145,9 @@ impl Backend for Pool {
         self.trim(&pool);
         match pool.get().await {
             Ok(object) => Ok(Pooled::new(object)),
-            Err(PoolError::Timeout(TimeoutType::Wait)) => {
-                Err(Error::new(ErrorKind::PoolExhausted, "no connection became free in time")
-                    .with("connections", self.bounds.max_connections)
-                    .with("after", format!("{:.1} s", self.bounds.acquire_timeout.as_secs_f64()))
-                    .with_retry(Retry::Later))
-            }
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(exhausted(&self.bounds)),
             Err(PoolError::Backend(error)) => Err(error),
-            Err(PoolError::Closed) => Err(Error::new(ErrorKind::ConnectionFailed, "the pool of connections is closed")),
+            Err(PoolError::Closed) => Err(closed()),
             Err(other) => Err(internal(other.to_string())),
         }
     }
