@@ -42,6 +42,7 @@
 //! ```
 
 mod announce;
+mod backoff;
 mod backup;
 mod base;
 mod bugs;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use crate::backoff;
 use crate::error::{Result, Retry};
+use crate::run::{Entropy, SystemEntropy};
 
 /// How patient [`with_retry`] is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,19 +44,16 @@ where
         if attempt >= policy.attempts {
             return Err(error.with_retry(Retry::Exhausted).with("attempts", attempt));
         }
-        let full = policy.base.saturating_mul(1 << (attempt - 1).min(20)).min(policy.max);
-        tokio::time::sleep(full.mul_f64(0.5 + chance() / 2.0).max(error.retry_after().unwrap_or_default())).await;
+        let pause = backoff::pause(policy.base, policy.max, attempt, chance());
+        tokio::time::sleep(pause.max(error.retry_after().unwrap_or_default())).await;
         attempt += 1;
     }
 }
 
-/// From 0 to 1.
-fn chance() -> f64 {
-    use ring::rand::SecureRandom;
+fn chance() -> u16 {
     let mut bytes = [0; 2];
-    // Without randomness, all pauses are the longer for it.
-    let filled = ring::rand::SystemRandom::new().fill(&mut bytes);
-    filled.map_or(1.0, |()| f64::from(u16::from_le_bytes(bytes)) / f64::from(u16::MAX))
+    SystemEntropy.fill(&mut bytes);
+    u16::from_le_bytes(bytes)
 }
 
 #[cfg(test)]

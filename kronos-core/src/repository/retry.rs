@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::backoff;
 use crate::error::{Error, Result, Retry};
 use crate::event::Event;
 use crate::run::RunContext;
@@ -38,10 +39,6 @@ where
     }
 }
 
-/// Half of the doubled base for certain, the other half by chance, so that writers who failed
-/// together do not come back together.
 fn pause(run: &RunContext, attempt: u32) -> Duration {
-    let full = run.limits.backoff.saturating_mul(1 << (attempt - 1).min(20)).min(run.limits.backoff_max);
-    let chance = f64::from(u16::from_le_bytes(run.random())) / f64::from(u16::MAX);
-    full.mul_f64(0.5 + chance / 2.0)
+    backoff::pause(run.limits.backoff, run.limits.backoff_max, attempt, u16::from_le_bytes(run.random()))
 }
