@@ -56,14 +56,17 @@ pub(crate) fn jobs<'a>(config: &'a Config, names: &[String]) -> Result<Vec<(&'a 
 pub(crate) fn source(config: &Config, job: &Job) -> Result<Source> {
     match &job.source {
         JobSource::Url(url) => Source::parse(url.expose()),
-        JobSource::Database(name) => {
-            let database = config.databases.get(name).ok_or_else(|| {
-                Error::new(ErrorKind::Config, "the configuration has no such database").with("database", name)
-            })?;
-            let settings = database.settings(&variable).map_err(|e| e.with("database", name))?;
-            Ok(Source { engine: database.engine.as_str().to_owned(), settings })
-        }
+        JobSource::Database(name) => database(config, name).unwrap_or_else(|| {
+            Err(Error::new(ErrorKind::Config, "the configuration has no such database").with("database", name))
+        }),
     }
+}
+
+/// A database of the configuration, if it has one of that name.
+fn database(config: &Config, name: &str) -> Option<Result<Source>> {
+    let database = config.databases.get(name)?;
+    let settings = database.settings(&variable).map_err(|e| e.with("database", name));
+    Some(settings.map(|settings| Source { engine: database.engine.as_str().to_owned(), settings }))
 }
 
 /// The locations that a job is backed up to.
@@ -136,9 +139,8 @@ fn not_a(variable: &str, what: &str) -> Error {
 
 /// A source to look into: a database of the configuration, a URL or a path, or what `DATABASE_URL` says.
 pub(crate) fn named_source(config: &Config, given: &str) -> Result<Source> {
-    if let Some(database) = config.databases.get(given) {
-        let settings = database.settings(&variable).map_err(|e| e.with("database", given))?;
-        return Ok(Source { engine: database.engine.as_str().to_owned(), settings });
+    if let Some(found) = database(config, given) {
+        return found;
     }
     if given != "DATABASE_URL" {
         return Source::parse(given);

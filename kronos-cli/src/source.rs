@@ -77,6 +77,14 @@ impl Source {
         Self { engine: engine.as_str().to_owned(), settings }
     }
 
+    /// The database, if it names one and no more.
+    pub(crate) fn only_database(&self) -> Option<&str> {
+        match self.settings.databases.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        }
+    }
+
     /// Whether its engine has a tool of its own that can be used instead.
     pub(crate) fn has_tools(&self) -> bool {
         Engine::new(&self.engine)

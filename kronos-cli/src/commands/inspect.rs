@@ -63,10 +63,7 @@ enum Place {
 pub(crate) async fn run(app: &App, args: &InspectArgs) -> Result<Exit> {
     let source = config::named_source(&app.config, &args.source)?;
     let engine = Engine::new(&source.engine)?;
-    let own = match source.settings.databases.as_slice() {
-        [one] => Some(one.clone()),
-        _ => None,
-    };
+    let own = source.only_database().map(str::to_owned);
     let place = place(&engine, own.as_deref(), args.name.as_deref())?;
     let database = source.database(&app.registry, &config::pool(&app.config)?)?;
     let found = look(database.as_ref(), place, args).await;

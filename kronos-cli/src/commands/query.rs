@@ -56,10 +56,7 @@ pub(crate) struct QueryArgs {
 pub(crate) async fn run(app: &App, args: &QueryArgs) -> Result<Exit> {
     let source = config::named_source(&app.config, &args.source)?;
     let engine = Engine::new(&source.engine)?;
-    let own = match source.settings.databases.as_slice() {
-        [one] => Some(one.clone()),
-        _ => None,
-    };
+    let own = source.only_database().map(str::to_owned);
     let mut query = match (&args.table, &args.statement) {
         (Some(name), _) => {
             let own = own.as_deref().or(args.database.as_deref());
