@@ -30,8 +30,7 @@ impl Database {
     /// makes for a cleanly closed WAL database. Where a log is there already, closing must not
     /// touch it, nor copy it into the main file.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let (connection, path, had_log) = connect(path)?;
-        let remove_shared_memory = had_log == Log::Unused;
+        let (connection, path, remove_shared_memory) = connect(path)?;
         connection
             .execute_batch("PRAGMA query_only=ON; PRAGMA mmap_size=0; PRAGMA trusted_schema=OFF")
             .map_err(|e| error::sqlite(e, &path))?;
@@ -71,19 +70,9 @@ impl Database {
     }
 }
 
-/// What there was of a write-ahead log before a database was opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Log {
-    None,
-    /// Nobody had it open.
-    Unused,
-    /// Someone had, or died with it.
-    InUse,
-}
-
-/// A connection to an existing database, and the real path of its file. Closing it leaves a log that
-/// was there as it is.
-pub(super) fn connect(path: &Path) -> Result<(Connection, PathBuf, Log)> {
+/// A connection to an existing database, the real path of its file, and whether there was a log that
+/// nobody used. Closing it leaves a log that was there as it is.
+pub(super) fn connect(path: &Path) -> Result<(Connection, PathBuf, bool)> {
     // An absolute path is never taken for a URI, and side files lie beside the real file.
     let path = fs::canonicalize(path).map_err(|e| error::io(e, path))?;
     let found = fs::metadata(&path).map_err(|e| error::io(e, &path))?;
@@ -99,11 +88,7 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, PathBuf, Log)> {
         return Err(Error::new(ErrorKind::Corrupt, "the database is empty, but its write-ahead log is not")
             .with("path", path.display()));
     }
-    let state = match &log {
-        None => Log::None,
-        Some(_) if side_file(&path, "-shm").exists() => Log::InUse,
-        Some(_) => Log::Unused,
-    };
+    let is_unused = log.is_some() && !side_file(&path, "-shm").exists();
     let failed = |e| error::sqlite(e, &path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE;
     let connection = Connection::open_with_flags(&path, flags).map_err(failed)?;
@@ -111,7 +96,7 @@ pub(super) fn connect(path: &Path) -> Result<(Connection, PathBuf, Log)> {
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(failed)?;
     }
     connection.busy_timeout(BUSY).map_err(failed)?;
-    Ok((connection, path, state))
+    Ok((connection, path, is_unused))
 }
 
 impl Drop for Database {
