@@ -1,8 +1,8 @@
 //! How errors look and what they lead to: kind, hint and exit code, all in this file.
 
 use kronos_core::{Error, ErrorKind, Retry};
-
-use crate::mask::mask;
+use kronos_service::mask;
+pub(crate) use kronos_service::{causes, line};
 
 /// How a command ended. Its number is the exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,41 +39,6 @@ impl Exit {
 /// An error of the command line itself.
 pub(crate) fn usage(message: impl Into<String>, hint: &str) -> Error {
     Error::new(ErrorKind::Config, message).with("hint", hint)
-}
-
-/// Context that becomes a hint and is not shown in the error's line.
-const HINTS: [&str; 4] = ["hint", "did you mean", "cargo feature", "known"];
-
-/// The error in one line.
-pub(crate) fn line(error: &Error) -> String {
-    let context: Vec<String> = error
-        .contexts()
-        .filter(|(key, _)| !HINTS.contains(key))
-        .map(|(key, value)| format!("{key}: {value}"))
-        .collect();
-    let line = if context.is_empty() {
-        error.message().to_owned()
-    } else {
-        format!("{} ({})", error.message(), context.join(", "))
-    };
-    mask(&line).replace(['\n', '\r'], " ")
-}
-
-/// The lines of errors beneath it, outermost first, without those that say nothing new.
-pub(crate) fn causes(error: &Error) -> Vec<String> {
-    let mut shown = line(error);
-    let mut causes = Vec::new();
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        let text = cause.downcast_ref::<Error>().map_or_else(|| mask(&cause.to_string()), line);
-        let text = text.trim().replace('\n', "; ");
-        if !shown.contains(text.rsplit(": ").next().unwrap_or(&text)) {
-            shown.push_str(&text);
-            causes.push(text);
-        }
-        next = cause.source();
-    }
-    causes
 }
 
 /// What to do about it.

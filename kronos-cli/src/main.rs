@@ -8,7 +8,6 @@ mod errors;
 mod interrupt;
 mod keys;
 mod known;
-mod mask;
 mod output;
 mod places;
 mod progress;

@@ -10,7 +10,7 @@ use kronos_core::Error;
 use serde::Serialize;
 
 use crate::errors;
-use crate::mask::mask;
+use kronos_service::mask;
 
 /// Where a command shows what it has to show.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Re
 use crate::app::App;
 use crate::args::From;
 use crate::errors::usage;
-use crate::mask::mask;
+use kronos_service::mask;
 
 /// A storage as the user named it.
 #[derive(Debug, Clone)]

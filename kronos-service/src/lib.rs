@@ -1,4 +1,5 @@
-//! Kronos over time. So far: the configuration of databases, storages and jobs.
+//! Kronos over time: the configuration of databases, storages and jobs, and what a run of a job
+//! reports.
 //!
 //! ```
 //! use kronos_service::{Config, Format};
@@ -18,8 +19,14 @@
 //! ```
 
 mod config;
+mod failure;
+mod mask;
+mod report;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,
     Retries, SearchPlaces, StorageEntry, StrategyChoice, find_config,
 };
+pub use failure::{Failure, causes, line};
+pub use mask::mask;
+pub use report::{BackupFigures, Ended, Operation, RunReport, StorageEnded, StorageFigures, Trigger};

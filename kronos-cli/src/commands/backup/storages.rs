@@ -10,9 +10,9 @@ use kronos_core::{
 use super::job::{Failure, JobResult, Outcome, StorageResult};
 use crate::app::App;
 use crate::errors::line;
-use crate::mask::mask;
 use crate::places::Place;
 use crate::units;
+use kronos_service::mask;
 
 /// One storage, and what has become of it so far.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Takes secrets out of text that holds URLs, before it is shown.
 
 /// Hides the login of every URL in a text, and the values of query settings that name a secret.
-pub(crate) fn mask(text: &str) -> String {
+pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
