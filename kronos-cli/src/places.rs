@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Result, Storage};
+use async_trait::async_trait;
+use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Result, RunContext, Storage};
 
 use crate::app::App;
 use crate::args::From;
@@ -127,5 +128,40 @@ impl App {
     /// What is in memory is another one in each process.
     fn pin(&self, place: &Place, repository: &Repository) -> Result<()> {
         if place.scheme == "memory" { Ok(()) } else { self.known.check(repository) }
+    }
+}
+
+/// A storage together with the keys and what is known of it.
+#[derive(Debug)]
+struct Opened<'a> {
+    app: &'a App,
+    place: Place,
+}
+
+impl kronos_service::Places for App {
+    fn place<'a>(&'a self, location: &str) -> Result<Box<dyn kronos_service::Place + 'a>> {
+        Ok(Box::new(Opened { app: self, place: self.place(location)? }))
+    }
+}
+
+#[async_trait]
+impl kronos_service::Place for Opened<'_> {
+    fn name(&self) -> &str {
+        &self.place.name
+    }
+
+    async fn open(&self, _: &RunContext) -> Result<Option<Repository>> {
+        self.app.open_if_there(&self.place).await
+    }
+
+    fn check_init(&self) -> Result<()> {
+        self.app.keys()?.protection().map(drop)
+    }
+
+    async fn open_or_init(&self, like: Option<&Repository>, _: &RunContext) -> Result<Repository> {
+        match like {
+            Some(like) => self.app.open_or_init_like(&self.place, like).await,
+            None => self.app.open_or_init(&self.place).await,
+        }
     }
 }

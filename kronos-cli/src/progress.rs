@@ -58,6 +58,9 @@ impl Observer for Progress {
     fn on_event(&self, event: &Event) {
         match event {
             Event::Started { operation, subject } => self.begin(format!("{operation} {subject}")),
+            Event::Estimated { bytes: total } if !self.out.draws() => {
+                self.out.note(&format!("  about {}", bytes(*total)));
+            }
             Event::Estimated { bytes: total } => self.with_bar(|bar| {
                 bar.set_length(*total);
                 let template =
@@ -70,7 +73,7 @@ impl Observer for Progress {
             Event::Retrying { what, attempt, error } => {
                 self.out.note(&format!("trying again to {what} after attempt {attempt}: {error}"));
             }
-            Event::StorageLost { storage, error } => self.out.detail(&format!("  going on without {storage}: {error}")),
+            Event::StorageLost { storage, error } => self.out.note(&format!("going on without {storage}: {error}")),
             Event::Notice { message } => self.out.note(message),
             Event::Warning { message } => {
                 self.warned.store(true, Ordering::Relaxed);

@@ -59,12 +59,50 @@ fn a_job_that_fails_does_not_stop_the_rest() {
         jobs
     };
     assert_eq!((jobs("main"), jobs("off")), (vec!["a".to_owned()], vec!["a".to_owned(), "C d".to_owned()]));
-    place.ok(&["backup", "-n", "a", "-n", "C d"]);
+    let ran = place.ok(&["backup", "-n", "a", "-n", "C d"]);
+    assert!(ran.err.contains("forgot ") && ran.err.contains("last = 1"), "{ran:?}");
+    assert_eq!((jobs("main"), jobs("off")), (vec!["a".into()], vec!["a".into(), "C d".into(), "C d".into()]));
     assert_eq!(place.run(&["backup", "-n", "b"]).code, 5, "a single job fails as its error says");
     place.run(&["list"]).fails(2, "several storages", "main, off");
 
     let pruned = place.ok(&["prune", "--from", "off"]);
-    assert!(pruned.out.contains("forgotten") && pruned.err.contains("C d: left alone"), "{pruned:?}");
+    assert!(pruned.out.contains("kept (last") && pruned.err.contains("C d: left alone"), "{pruned:?}");
+}
+
+/// After a backup, each storage that has it lets old ones go by the job's rules; one that is down
+/// does so later, once it has been caught up.
+#[test]
+fn old_backups_go_after_a_new_one() {
+    let place = Place::new();
+    place.database("a.db", 50);
+    place.write(
+        "kronos.toml",
+        "[storages.main]\nurl = \"repo\"\n[storages.off]\nurl = \"off\"\n\
+         [jobs.a]\nsource = \"a.db\"\nkeep = { last = 2 }\n",
+    );
+    let held = |repo: &str| {
+        let listing = place.json(&["list", "--from", repo]);
+        // A copy has an id of its own.
+        let begun = listing["backups"].as_array().unwrap().iter().map(|b| b["started"].as_str().unwrap().to_owned());
+        begun.collect::<Vec<_>>()
+    };
+    let backup = || place.json(&["backup"])["jobs"][0].clone();
+    for _ in 0..2 {
+        assert_eq!(backup()["storages"][0]["forgotten"].as_array().unwrap().len(), 0);
+    }
+    let first = held("repo")[0].clone();
+    std::fs::rename(place.path("off"), place.path("away")).unwrap();
+    place.write("off", "no directory");
+    let ran = place.run(&["backup", "--json"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    assert_eq!((held("repo").len(), held("repo").contains(&first)), (2, false));
+    std::fs::remove_file(place.path("off")).unwrap();
+    std::fs::rename(place.path("away"), place.path("off")).unwrap();
+    assert_eq!(held("off").len(), 2, "what is down is left as it was");
+    let done = backup();
+    assert_eq!(done["storages"][1]["forgotten"].as_array().unwrap().len(), 2, "{done}");
+    assert_eq!(held("repo"), held("off"));
+    place.ok(&["check", "--read-data", "--from", "off"]);
 }
 
 #[test]

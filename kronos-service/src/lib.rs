@@ -22,6 +22,7 @@ mod config;
 mod failure;
 mod mask;
 mod report;
+mod run;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,
@@ -30,3 +31,4 @@ pub use config::{
 pub use failure::{Failure, causes, line};
 pub use mask::mask;
 pub use report::{BackupFigures, Ended, Operation, RunReport, StorageEnded, StorageFigures, Trigger};
+pub use run::{BackupTask, JobResult, Outcome, Place, Places, StorageChoice, StorageResult};

@@ -132,6 +132,9 @@ pub struct RunReport {
     pub error: Option<Failure>,
     /// What somebody should look at, one line each.
     pub warnings: Vec<String>,
+    /// What is good to know, one line each: what an engine cannot bring into a backup, for instance.
+    #[serde(default)]
+    pub notes: Vec<String>,
     /// The source, without secrets.
     pub source: Option<String>,
     /// The backup, when there is one.
@@ -155,6 +158,7 @@ impl RunReport {
             ended: Ended::Failed,
             error: None,
             warnings: Vec::new(),
+            notes: Vec::new(),
             source: None,
             backup: None,
             storages: Vec::new(),

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use clap::{Args, ValueEnum};
 use futures::StreamExt;
-use kronos_core::{BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result, SlowStorage};
-use kronos_service::JobMethod;
+use kronos_core::{
+    BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result, Retention, SlowStorage,
+};
+use kronos_service::{JobMethod, JobResult, StorageChoice};
 use serde::Serialize;
 
 use crate::app::App;
@@ -15,10 +17,7 @@ use crate::source::Source;
 use crate::units;
 
 mod job;
-mod storages;
 mod text;
-
-use job::JobResult;
 
 #[derive(Args)]
 pub(crate) struct BackupArgs {
@@ -70,6 +69,15 @@ enum Method {
     Tool,
 }
 
+impl Method {
+    fn job(self) -> JobMethod {
+        match self {
+            Self::Native => JobMethod::Native,
+            Self::Tool => JobMethod::Tool,
+        }
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum StrategyName {
     Full,
@@ -88,10 +96,12 @@ struct Task {
     name: Option<String>,
     source: Source,
     /// Locations; each gets the backup.
-    storages: Vec<String>,
+    storages: Vec<StorageChoice>,
     options: BackupOptions,
+    /// What is kept once the backup is made.
+    retention: Option<Retention>,
     limits: Limits,
-    method: Method,
+    method: JobMethod,
 }
 
 /// What all jobs did.
@@ -141,7 +151,7 @@ struct Wishes {
 }
 
 async fn one(app: &App, wishes: Wishes, name: String, task: Result<Task>) -> (JobResult, Option<Error>) {
-    let mut result = JobResult::new(name, task.as_ref().map_or(Method::Native, |task| task.method));
+    let mut result = JobResult::new(name, task.as_ref().map_or(JobMethod::Native, |task| task.method));
     let ended = match task {
         Ok(task) if app.run.cancel.is_cancelled() => {
             drop(task);
@@ -171,8 +181,9 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             source: Source::parse(text)?,
             storages: resolved(app, storages)?,
             options: options(args, BackupOptions::new()),
+            retention: None,
             limits: limits(args, app.run.limits.clone()),
-            method: args.method.unwrap_or(Method::Native),
+            method: args.method.map_or(JobMethod::Native, Method::job),
         };
         return Ok(vec![(args.job.clone().unwrap_or_default(), Ok(task))]);
     }
@@ -198,11 +209,9 @@ fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
             source: config::source(&app.config, job)?,
             storages: resolved(app, storages)?,
             options: options(args, base),
+            retention: job.keep.as_ref().map(config::retention),
             limits: limits(args, config::limits(app.run.limits.clone(), job)),
-            method: args.method.unwrap_or(match job.method {
-                Some(JobMethod::Tool) => Method::Tool,
-                Some(JobMethod::Native) | None => Method::Native,
-            }),
+            method: args.method.map(Method::job).or(job.method).unwrap_or(JobMethod::Native),
         })
     };
     Ok(jobs.into_iter().map(|(name, job)| (name.to_owned(), task(name, job))).collect())
@@ -219,19 +228,21 @@ fn fallback(app: &App) -> Vec<String> {
     }
 }
 
-/// Locations, each once, of names and locations.
-fn resolved(app: &App, given: Vec<String>) -> Result<Vec<String>> {
+/// Storages, each once, of names and locations.
+fn resolved(app: &App, given: Vec<String>) -> Result<Vec<StorageChoice>> {
     if given.is_empty() {
         app.storage_url(None, "--to")?;
     }
-    let mut urls: Vec<String> = Vec::new();
+    let mut storages: Vec<StorageChoice> = Vec::new();
     for given in given {
-        let url = app.storage_url(Some(&given), "--to")?;
-        if !urls.contains(&url) {
-            urls.push(url);
+        let location = app.storage_url(Some(&given), "--to")?;
+        if storages.iter().any(|there| there.location == location) {
+            continue;
         }
+        let of_config = app.config.storages.iter().find(|(name, entry)| **name == given || entry.url == location);
+        storages.push(StorageChoice { name: of_config.map(|(name, _)| name.clone()), location });
     }
-    Ok(urls)
+    Ok(storages)
 }
 
 /// Flags win over the job's own settings, and add to its patterns.

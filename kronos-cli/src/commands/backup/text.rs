@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use kronos_core::{BackupInfo, BackupPlan};
+use kronos_service::{JobResult, Outcome};
 
 use super::Summary;
-use super::job::{JobResult, Outcome};
 use crate::output::table;
 use crate::units;
 
@@ -47,6 +47,11 @@ fn one(job: &JobResult) -> String {
         let _ = write!(text, "  {outcome} {}", storage.storage);
         if storage.caught_up > 0 {
             let _ = write!(text, ", and {} that it had missed", units::count(storage.caught_up, "backup"));
+        }
+        if !storage.forgotten.is_empty() {
+            let (old, freed) =
+                (units::count(storage.forgotten.len() as u64, "old backup"), units::bytes(storage.freed));
+            let _ = write!(text, "; {old} forgotten, {freed} freed");
         }
         text.push('\n');
     }

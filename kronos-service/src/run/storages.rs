@@ -4,37 +4,51 @@
 use std::sync::Arc;
 
 use kronos_core::{
-    BackupInfo, BackupOptions, Connector, CopyReport, Error, ErrorKind, Repository, Result, RunContext, StorageOutcome,
+    BackupInfo, BackupOptions, Connector, CopyReport, Error, ErrorKind, Event, Id, Repository, Result, RunContext,
+    StorageOutcome,
 };
 
-use super::job::{Failure, JobResult, Outcome, StorageResult};
-use crate::app::App;
-use crate::errors::line;
-use crate::places::Place;
-use crate::units;
-use kronos_service::mask;
+use super::places::{Place, Places, StorageChoice};
+use super::result::{JobResult, Outcome, StorageResult};
+use crate::failure::{Failure, causes, line};
+use crate::mask::mask;
 
 /// One storage, and what has become of it so far.
 #[derive(Default)]
-pub(super) struct Slot {
+pub(super) struct Slot<'a> {
     /// Its own name, or what was written when it has none.
-    name: String,
-    place: Option<Place>,
+    pub(super) name: String,
+    /// Its name in the configuration.
+    configured: Option<String>,
+    place: Option<Box<dyn Place + 'a>>,
     repository: Option<Repository>,
     outcome: Option<Outcome>,
     caught_up: u64,
+    /// Backups that the job's rules let go here.
+    pub(super) forgotten: Vec<Id>,
+    /// Bytes freed here.
+    pub(super) freed: u64,
     error: Option<Error>,
 }
 
-impl Slot {
+impl Slot<'_> {
     pub(super) fn into_result(self) -> StorageResult {
         let error = self.error.as_ref().map(Failure::of);
         let outcome = self.outcome.unwrap_or(Outcome::Failed);
-        StorageResult { storage: mask(&self.name), outcome, caught_up: self.caught_up, error }
+        StorageResult {
+            storage: mask(&self.name),
+            outcome,
+            caught_up: self.caught_up,
+            forgotten: self.forgotten,
+            freed: self.freed,
+            error,
+            cause: self.error,
+            name: self.configured,
+        }
     }
 
     /// Its repository, unless something has gone wrong there.
-    fn up(&self) -> Option<&Repository> {
+    pub(super) fn up(&self) -> Option<&Repository> {
         self.repository.as_ref().filter(|_| !self.has_failed())
     }
 
@@ -45,25 +59,26 @@ impl Slot {
 
 /// What is tried for one job.
 pub(super) struct Attempt<'a> {
-    pub(super) app: &'a App,
+    pub(super) places: &'a dyn Places,
     pub(super) job: &'a str,
     pub(super) options: BackupOptions,
     pub(super) connector: Arc<dyn Connector>,
     pub(super) run: RunContext,
-    /// There is more than one storage: errors are shown as they come, and the rest goes on.
+    /// There is more than one storage: the rest goes on without one that fails.
     pub(super) several: bool,
 }
 
-impl Attempt<'_> {
+impl<'a> Attempt<'a> {
     /// Looks at each storage.
-    pub(super) async fn open(&self, urls: &[String]) -> Vec<Slot> {
+    pub(super) async fn open(&self, storages: &[StorageChoice]) -> Vec<Slot<'a>> {
         let mut slots = Vec::new();
-        for url in urls {
-            let mut slot = Slot { name: url.clone(), ..Slot::default() };
+        for storage in storages {
+            let (name, configured) = (storage.location.clone(), storage.name.clone());
+            let mut slot = Slot { name, configured, ..Slot::default() };
             let opened = async {
-                let place = slot.place.insert(self.app.place(url)?);
-                slot.name.clone_from(&place.name);
-                self.app.open_if_there(place).await
+                let place = slot.place.insert(self.places.place(&storage.location)?);
+                place.name().clone_into(&mut slot.name);
+                place.open(&self.run).await
             };
             match opened.await {
                 Ok(there) => slot.repository = there,
@@ -74,24 +89,36 @@ impl Attempt<'_> {
         slots
     }
 
-    fn fail(&self, slot: &mut Slot, error: Error) {
+    fn fail(&self, slot: &mut Slot<'_>, error: Error) {
         if self.several && error.kind() != ErrorKind::Cancelled {
-            self.app.out.error(&error, "backup");
+            self.lost(&slot.name, &error);
         }
         slot.outcome = Some(Outcome::Failed);
         slot.error = Some(error);
     }
 
+    fn lost(&self, storage: &str, error: &Error) {
+        let mut lines = vec![line(error)];
+        lines.extend(causes(error));
+        self.run.emit(&Event::StorageLost { storage: mask(storage), error: lines.join(": ") });
+    }
+
+    fn note(&self, message: String) {
+        self.run.emit(&Event::Notice { message });
+    }
+
+    fn warn(&self, message: String) {
+        self.run.emit(&Event::Warning { message });
+    }
+
     /// The backup, in all of them as far as they are up. An error means that none has it.
-    pub(super) async fn make(&self, slots: &mut [Slot], dry_run: bool, result: &mut JobResult) -> Result<()> {
+    pub(super) async fn make(&self, slots: &mut [Slot<'_>], dry_run: bool, result: &mut JobResult) -> Result<()> {
         self.check_any(slots)?;
         self.plan(slots, result).await?;
         if dry_run {
             tell(slots);
             return Ok(());
         }
-        let estimate = units::bytes(result.plan.as_ref().map_or(0, |plan| plan.estimate));
-        self.app.out.note(&format!("{}: about {estimate} in {}", self.job, self.connector.describe()));
         self.init(slots).await;
         self.check_any(slots)?;
         let family = self.back_up(slots, result).await?;
@@ -101,8 +128,8 @@ impl Attempt<'_> {
     }
 
     /// The error of the only storage, or of several of which none is left.
-    fn check_any(&self, slots: &mut [Slot]) -> Result<()> {
-        self.app.run.check_cancelled()?;
+    fn check_any(&self, slots: &mut [Slot<'_>]) -> Result<()> {
+        self.run.check_cancelled()?;
         if slots.iter().any(|slot| !slot.has_failed()) {
             return Ok(());
         }
@@ -118,7 +145,7 @@ impl Attempt<'_> {
     }
 
     /// What would be done, by the first history there is.
-    async fn plan(&self, slots: &[Slot], result: &mut JobResult) -> Result<()> {
+    async fn plan(&self, slots: &[Slot<'_>], result: &mut JobResult) -> Result<()> {
         let mut failed = None;
         for there in slots.iter().filter_map(Slot::up) {
             match kronos_core::plan_backup(Some(there), &*self.connector, &self.options, &self.run).await {
@@ -132,14 +159,16 @@ impl Attempt<'_> {
         if let Some(failed) = failed {
             return Err(failed);
         }
-        self.app.keys()?.protection()?;
+        for place in slots.iter().filter_map(|slot| slot.place.as_ref()).take(1) {
+            place.check_init()?;
+        }
         let plan = kronos_core::plan_backup(None, &*self.connector, &self.options, &self.run).await?;
         result.plan = Some(plan);
         Ok(())
     }
 
     /// Makes a repository where there is none: like the first that there is.
-    async fn init(&self, slots: &mut [Slot]) {
+    async fn init(&self, slots: &mut [Slot<'_>]) {
         for n in 0..slots.len() {
             let like = slots.iter().find_map(Slot::up).cloned();
             let slot = &mut slots[n];
@@ -147,11 +176,7 @@ impl Attempt<'_> {
                 continue;
             }
             let Some(place) = &slot.place else { continue };
-            let made = match like {
-                Some(like) => self.app.open_or_init_like(place, &like).await,
-                None => self.app.open_or_init(place).await,
-            };
-            match made {
+            match place.open_or_init(like.as_ref(), &self.run).await {
                 Ok(made) => slot.repository = Some(made),
                 Err(e) => self.fail(slot, e),
             }
@@ -160,7 +185,7 @@ impl Attempt<'_> {
 
     /// One read into all that are like the first; if that fails, into the first other one and those
     /// that are like it. Gives the numbers of those that took part, one that has it first.
-    async fn back_up(&self, slots: &mut [Slot], result: &mut JobResult) -> Result<Vec<usize>> {
+    async fn back_up(&self, slots: &mut [Slot<'_>], result: &mut JobResult) -> Result<Vec<usize>> {
         loop {
             let up: Vec<(usize, Repository)> =
                 slots.iter().enumerate().filter_map(|(n, slot)| Some((n, slot.up()?.clone()))).collect();
@@ -178,7 +203,9 @@ impl Attempt<'_> {
                     if others.is_empty() || e.kind() == ErrorKind::Cancelled {
                         return Err(e);
                     }
-                    self.app.out.error(&e, "backup");
+                    for n in &numbers {
+                        self.lost(&slots[*n].name, &e);
+                    }
                     continue;
                 }
             };
@@ -198,7 +225,7 @@ impl Attempt<'_> {
                 }
             }
             if let Some(backup) = &result.backup {
-                backup.warnings.iter().for_each(|note| self.app.out.note(&format!("note: {note}")));
+                backup.warnings.iter().for_each(|note| self.note(format!("note: {note}")));
             }
             numbers.retain(|n| !slots[*n].has_failed());
             numbers.sort_by_key(|n| slots[*n].outcome == Some(Outcome::Dropped));
@@ -207,7 +234,7 @@ impl Attempt<'_> {
     }
 
     /// Copies the backup to where the keys are others.
-    async fn copy_to_others(&self, slots: &mut [Slot], family: &[usize], backup: Option<&BackupInfo>) {
+    async fn copy_to_others(&self, slots: &mut [Slot<'_>], family: &[usize], backup: Option<&BackupInfo>) {
         let from = family.first().and_then(|n| slots[*n].repository.clone());
         for slot in slots.iter_mut().filter(|slot| slot.outcome.is_none()) {
             let (Some(from), Some(to), Some(backup)) = (&from, &slot.repository, backup) else {
@@ -230,7 +257,7 @@ impl Attempt<'_> {
 
     /// Copies what any of the family has missed, in earlier runs or because it was too slow in this
     /// one. The backup is made, so what goes wrong here is a warning.
-    async fn catch_up(&self, slots: &mut [Slot], family: &[usize]) {
+    async fn catch_up(&self, slots: &mut [Slot<'_>], family: &[usize]) {
         let repositories: Vec<Repository> = family.iter().filter_map(|n| slots[*n].repository.clone()).collect();
         if repositories.len() < 2 {
             return;
@@ -241,21 +268,19 @@ impl Attempt<'_> {
             match caught_up {
                 Ok(report) => {
                     for failed in &report.failed {
-                        self.app.warn(&format!("not copied to {}: {failed}", slot.name));
+                        self.warn(format!("not copied to {}: {failed}", slot.name));
                     }
                     slot.caught_up = report.copied.len() as u64;
                     if slot.outcome == Some(Outcome::Dropped) && report.failed.is_empty() {
-                        self.app.out.note(&format!(
-                            "{} was too slow and was left out; a copy brought it the backup",
-                            slot.name
-                        ));
+                        let name = &slot.name;
+                        self.note(format!("{name} was too slow and was left out; a copy brought it the backup"));
                         slot.outcome = Some(Outcome::Copied);
                         slot.error = None;
                         slot.caught_up = slot.caught_up.saturating_sub(1);
                     }
                 }
                 Err(e) => {
-                    self.app.warn(&format!("{} lacks backups and could not be caught up: {}", slot.name, line(&e)));
+                    self.warn(format!("{} lacks backups and could not be caught up: {}", slot.name, line(&e)));
                 }
             }
         }
@@ -263,7 +288,7 @@ impl Attempt<'_> {
 }
 
 /// What would become of each storage.
-fn tell(slots: &mut [Slot]) {
+fn tell(slots: &mut [Slot<'_>]) {
     let first = slots.iter().find_map(Slot::up).cloned();
     for slot in slots.iter_mut().filter(|slot| !slot.has_failed()) {
         let same = |first: &Repository| slot.repository.as_ref().is_none_or(|own| own.is_like(first));
