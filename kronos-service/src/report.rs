@@ -96,6 +96,9 @@ pub struct StorageFigures {
     pub ended: StorageEnded,
     /// Backups of earlier runs that were copied to it.
     pub caught_up: u64,
+    /// It lacks backups that another storage has, or may have.
+    #[serde(default)]
+    pub behind: bool,
     /// Backups that the retention rules let go there.
     #[serde(default)]
     pub forgotten: u64,
@@ -183,6 +186,7 @@ mod tests {
             storage: "main".to_owned(),
             ended: StorageEnded::Dropped,
             caught_up: 1,
+            behind: true,
             forgotten: 2,
             freed: 3,
             error: None,

@@ -1,5 +1,7 @@
 //! One run of a job, by hand or by the daemon: from its source into all its storages.
 
+mod backup;
+mod catch_up;
 mod places;
 mod result;
 mod retention;
@@ -9,9 +11,11 @@ use std::sync::Arc;
 
 use kronos_core::{BackupOptions, ConnectionStatus, Connector, Error, ErrorKind, Result, Retention, RunContext};
 
+use backup::Attempt;
+pub use catch_up::CatchUpTask;
 pub use places::{Place, Places, StorageChoice};
 pub use result::{JobResult, Outcome, StorageResult};
-use storages::{Attempt, Slot};
+use storages::{Slot, Storages};
 
 /// A backup that is to be made.
 #[derive(Debug)]
@@ -41,13 +45,13 @@ impl BackupTask {
         tested.unwrap_or_else(|| run.check_cancelled())?;
         let mut options = self.options.clone();
         options.job = Some(result.job.clone());
-        let (job, several) = (result.job.clone(), self.storages.len() > 1);
-        let (connector, run) = (Arc::clone(&self.connector), run.clone());
-        let attempt = Attempt { places, job: &job, options, connector, run, several };
-        let mut slots = attempt.open(&self.storages).await;
+        let job = result.job.clone();
+        let storages = Storages { places, job: &job, run: run.clone(), several: self.storages.len() > 1 };
+        let attempt = Attempt { storages, options, connector: Arc::clone(&self.connector) };
+        let mut slots = attempt.storages.open(&self.storages).await;
         let made = attempt.make(&mut slots, self.dry_run, result).await;
         if let (Ok(()), Some(rules), Some(_)) = (&made, &self.retention, &result.backup) {
-            retention::let_go(&mut slots, &job, rules, &attempt.run).await;
+            retention::let_go(&mut slots, &job, rules, run).await;
         }
         result.storages = slots.into_iter().map(Slot::into_result).collect();
         made

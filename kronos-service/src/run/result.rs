@@ -41,6 +41,8 @@ pub struct StorageResult {
     pub outcome: Outcome,
     /// Backups of earlier runs that were copied to it.
     pub caught_up: u64,
+    /// It still lacks backups that another storage has; a later run tries again.
+    pub behind: bool,
     /// Backups that the job's rules let go here, oldest first.
     pub forgotten: Vec<Id>,
     /// Bytes freed here.
@@ -114,7 +116,8 @@ impl JobResult {
         });
         report.notes.extend(self.backup.iter().flat_map(|b| b.warnings.iter().cloned()));
         report.storages = self.storages.iter().map(StorageResult::figures).collect();
-        let all_have_it = self.storages.iter().all(|s| !matches!(s.outcome, Outcome::Failed | Outcome::Dropped));
+        let all_have_it =
+            self.storages.iter().all(|s| !s.behind && !matches!(s.outcome, Outcome::Failed | Outcome::Dropped));
         report.ended = match &self.error {
             Some(error) if error.kind == "cancelled" => Ended::Cancelled,
             Some(_) => Ended::Failed,
@@ -136,6 +139,7 @@ impl StorageResult {
                 Outcome::Failed => StorageEnded::Failed,
             },
             caught_up: self.caught_up,
+            behind: self.behind || matches!(self.outcome, Outcome::Failed | Outcome::Dropped),
             forgotten: self.forgotten.len() as u64,
             freed: self.freed,
             error: self.error.clone(),
