@@ -10,6 +10,7 @@ use mysql_async::prelude::{FromRow, Queryable};
 use mysql_async::{ClientIdentity, Conn, DriverError, OptsBuilder, SslOpts};
 
 use super::error::{failed, silent};
+use super::numbered::Numbered;
 use super::settings::{MysqlSettings, TlsMode};
 use super::watch::Watch;
 
@@ -71,6 +72,7 @@ pub(super) struct Session {
     /// How long an answer is waited for.
     pub wait: Duration,
     pub watch: Watch,
+    pub number: Numbered,
 }
 
 /// The driver would show the password.
@@ -89,7 +91,8 @@ impl MysqlSettings {
         let connection = self.connect().await?;
         let server = Server { is_mariadb: false, version: (0, 0, 0) };
         let watch = Watch::new(self, &connection);
-        let mut session = Session { connection, server, wait: self.read_timeout, watch };
+        let number = Numbered::of(&connection);
+        let mut session = Session { connection, server, wait: self.read_timeout, watch, number };
         let version: String = session.value("ask for the server's version", "SELECT VERSION()").await?;
         let strange = || {
             Error::new(ErrorKind::Unsupported, "the server tells no version that Kronos knows")
@@ -143,10 +146,12 @@ impl MysqlSettings {
     }
 
     /// Ends a session of ours that may hang. That it is gone already is no matter.
-    pub(super) async fn end(&self, id: u32) {
+    pub(super) async fn end(&self, former: Numbered) {
         let ended = async {
             let mut session = self.open().await?;
-            session.run("end a session", &format!("KILL CONNECTION {id}")).await?;
+            if former.is_ours(&mut session.connection).await? {
+                session.run("end a session", &format!("KILL CONNECTION {}", former.id)).await?;
+            }
             session.close().await;
             Ok::<_, Error>(())
         };

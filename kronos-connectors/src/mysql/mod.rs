@@ -26,6 +26,7 @@ mod lines;
 mod load;
 mod moment;
 mod names;
+mod numbered;
 mod objects;
 mod option_file;
 mod place;

@@ -177,7 +177,7 @@ async fn hold(settings: &MysqlSettings, mut holder: Session, moment: &mut Moment
     let mut attempt = 1;
     loop {
         run.check_cancelled()?;
-        let id = holder.connection.id();
+        let number = holder.number;
         let most = settings.lock_timeout + Duration::from_secs(5);
         let done = tokio::time::timeout(most, held(&mut holder, moment, most)).await;
         let error = match done {
@@ -186,7 +186,7 @@ async fn hold(settings: &MysqlSettings, mut holder: Session, moment: &mut Moment
             Err(_) => Error::new(ErrorKind::Locked, "commits could not be held back in time").with_retry(Retry::Later),
         };
         // Whatever it holds, it holds no longer: neither a lock, nor a place in the queue for one.
-        settings.end(id).await;
+        settings.end(number).await;
         if error.kind() != ErrorKind::Locked || attempt == LOCKS {
             return Err(
                 error.with("hint", "a long statement is in the way; `lock_timeout` says how long it is waited for")

@@ -13,6 +13,7 @@ use super::connect::Session;
 use super::error::{failed, has_code, is_lost, silent};
 use super::lines;
 use super::names::qualified;
+use super::numbered::Numbered;
 use super::objects::definition_now;
 use super::plan::Rows;
 use super::reading::Reading;
@@ -29,11 +30,11 @@ impl Reading {
         loop {
             let mut session = None;
             let read = self.try_rows(rows, sender, &mut session).await;
-            if let (Err(error), Some(id)) = (&read, session)
+            if let (Err(error), Some(number)) = (&read, session)
                 && is_lost(error)
             {
                 // The server may not know that nobody is there any more, and keep the table locked.
-                self.dump.settings.end(id).await;
+                self.dump.settings.end(number).await;
             }
             let error = match read {
                 Err(error) if is_lost(&error) && attempt < ATTEMPTS => error,
@@ -50,11 +51,11 @@ impl Reading {
     }
 
     /// The same over one session, whose number it tells.
-    async fn try_rows(&self, rows: &Rows, sender: &mut StreamSender, id: &mut Option<u32>) -> Result<u64> {
+    async fn try_rows(&self, rows: &Rows, sender: &mut StreamSender, number: &mut Option<Numbered>) -> Result<u64> {
         let sql = rows.select(&rows.database)?;
         let mut lease = self.dump.workers.take().await?;
         let session = lease.session();
-        *id = Some(session.connection.id());
+        *number = Some(session.number);
         // What is read is locked against ALTER TABLE until the transaction goes back behind it.
         session.run("begin to read rows", "SAVEPOINT kronos").await?;
         let (length, digest) = sender.so_far();

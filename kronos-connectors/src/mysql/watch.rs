@@ -8,6 +8,7 @@ use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 
 use super::error::{failed, has_code, is_lost, silent};
+use super::numbered::Numbered;
 use super::settings::MysqlSettings;
 
 /// An answer may be on its way while it is asked what became of it.
@@ -20,12 +21,12 @@ const CROWDED: [u16; 3] = [1040, 1203, 1226];
 pub(super) struct Watch {
     settings: Box<MysqlSettings>,
     /// Of the session.
-    id: u32,
+    number: Numbered,
 }
 
 impl Watch {
     pub(super) fn new(settings: &MysqlSettings, connection: &Conn) -> Self {
-        Self { settings: Box::new(settings.clone()), id: connection.id() }
+        Self { settings: Box::new(settings.clone()), number: Numbered::of(connection) }
     }
 
     /// Waits for an answer. Nobody can tell a statement that takes hours from a network that has died
@@ -48,13 +49,14 @@ impl Watch {
             let mut other = self.settings.connect().await?;
             let sql = format!(
                 "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {} AND command <> 'Sleep'",
-                self.id
+                self.number.id
             );
             let what = "look after a statement";
             let found: Option<u64> = other.query_first(sql).await.map_err(|e| failed(e, what))?;
+            let is_same = self.number.may_be_ours(&mut other).await?;
             // That it may be gone already is no matter.
             let _ = other.disconnect().await;
-            Ok(found.unwrap_or_default() > 0)
+            Ok(is_same && found.unwrap_or_default() > 0)
         };
         match tokio::time::timeout(self.settings.connect_timeout + GRACE, asked).await {
             Err(_) => Ok(false),

@@ -40,7 +40,7 @@ const KINDS: [ErrorKind; 4] =
     [ErrorKind::ConnectionFailed, ErrorKind::ToolFailed, ErrorKind::Timeout, ErrorKind::Locked];
 
 /// Through a proxy that can read.
-fn through(proxy: &Proxy) -> impl Fn(&mut MysqlSettings) {
+pub(crate) fn through(proxy: &Proxy) -> impl Fn(&mut MysqlSettings) {
     let port = proxy.port;
     move |settings| {
         settings.port = port;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use kronos_connectors::mysql::{Method, MysqlSource};
 use kronos_core::{ErrorKind, RestoreOptions, RunContext, list};
 use libtest_mimic::Trial;
+use mysql_async::prelude::Queryable as _;
 
 use crate::fixtures::{OLD, assert_nothing_beside, large, new};
 use crate::instance::Instance;
-use crate::network::some_of;
+use crate::network::{some_of, through};
 use crate::proxy::{Proxy, Trouble};
 use crate::server::{Server, assert_same, back_up, block_on, bring_back, on_each, repository};
 use crate::small::{Small, mounting};
@@ -19,6 +20,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         mounting(on_each("a_server_whose_disk_is_full", full_disk)),
         on_each("a_server_that_ends_during_a_backup", ended_backups),
         on_each("a_server_that_is_killed_during_a_restore", killed_restores),
+        on_each("a_server_that_numbers_sessions_again", numbers_again),
         on_each("a_server_that_writes_all_names_small", small_names),
         on_each("users_log_in_on_a_second_server", second),
     ]
@@ -74,6 +76,55 @@ fn ended_backups(server: &Server) {
             assert_eq!(target.sql(SUM), expected);
         }
     });
+}
+
+/// A server that has restarted gives the numbers of our sessions to others: what we end is our own.
+fn numbers_again(server: &Server) {
+    let mut instance = Instance::new(server, &[]);
+    let server = instance.server.clone();
+    let source = large(&server);
+    let expected = source.sql(SUM);
+    block_on(async {
+        let repository = repository().await;
+        let proxy = Proxy::after_bytes(server.port, Trouble::Silent, 5_000_000, Duration::ZERO);
+        let reading = source.with(through(&proxy));
+        let others = async {
+            while !proxy.has_begun() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let ours = server.sql("", "SELECT MAX(id) FROM information_schema.processlist").trim().parse().unwrap();
+            tokio::task::block_in_place(|| {
+                instance.kill();
+                instance.start();
+            });
+            let mut others = Vec::new();
+            while others.last().is_none_or(|last: &mysql_async::Conn| last.id() < ours) {
+                others.push(mysql_async::Conn::new(options(&server)).await.unwrap());
+            }
+            others
+        };
+        let (made, others) = tokio::join!(back_up(&repository, &reading), others);
+        // Its snapshot is gone with the server.
+        assert!(made.is_err(), "{made:?}");
+        assert!(others.len() > 5, "no number came again");
+        for mut other in others {
+            let alive: Option<u8> = other.query_first("SELECT 1").await.unwrap();
+            assert_eq!(alive, Some(1), "the session {} was ended", other.id());
+        }
+        back_up(&repository, &source.source()).await.unwrap();
+        let target = server.new_name();
+        bring_back(&repository, &target.source(), &RestoreOptions::new()).await.unwrap();
+        assert_eq!(target.sql(SUM), expected);
+    });
+}
+
+fn options(server: &Server) -> mysql_async::OptsBuilder {
+    mysql_async::OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        .tcp_port(server.port)
+        .user(Some("root"))
+        .pass(Some(server.password.clone()))
+        .prefer_socket(false)
 }
 
 /// A restore that finds no room says so; the target is as it was, and once there is room it works.

@@ -12,6 +12,7 @@ use mysql_async::{BinaryProtocol, Conn, Params, QueryResult, Row, TextProtocol};
 
 use super::super::error::{failed, has_code};
 use super::super::names::ident;
+use super::super::numbered::Numbered;
 use super::super::settings::MysqlSettings;
 use super::values;
 use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, TO_WRITE, of_kind, used_up};
@@ -24,20 +25,20 @@ pub(crate) struct Pooled {
     connection: Option<Conn>,
     _active: One,
     settings: Arc<MysqlSettings>,
-    id: u32,
+    number: Numbered,
 }
 
 /// The driver would show the password.
 impl fmt::Debug for Pooled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pooled").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("Pooled").field("id", &self.number.id).finish_non_exhaustive()
     }
 }
 
 impl Pooled {
     pub(super) fn new(connection: Conn, active: One, settings: Arc<MysqlSettings>) -> Self {
-        let id = connection.id();
-        Self { connection: Some(connection), _active: active, settings, id }
+        let number = Numbered::of(&connection);
+        Self { connection: Some(connection), _active: active, settings, number }
     }
 
     fn live(&mut self) -> Result<&mut Conn> {
@@ -183,7 +184,7 @@ impl Connection for Pooled {
     }
 
     fn stop(&self) -> Box<dyn Stop> {
-        Box::new(Kill { settings: self.settings.clone(), id: self.id })
+        Box::new(Kill { settings: self.settings.clone(), number: self.number })
     }
 
     async fn give_back(mut self) {
@@ -193,24 +194,24 @@ impl Connection for Pooled {
 
     async fn close(mut self) {
         if let Some(connection) = self.connection.take() {
-            end(connection, &self.settings, self.id).await;
+            end(connection, &self.settings, self.number).await;
         }
     }
 }
 
 /// A connection that may have rows left to read is not closed by asking it: its server is told.
-async fn end(connection: Conn, settings: &MysqlSettings, id: u32) {
+async fn end(connection: Conn, settings: &MysqlSettings, number: Numbered) {
     let asked = tokio::time::timeout(Duration::from_millis(500), connection.disconnect()).await;
     if !matches!(asked, Ok(Ok(()))) {
-        let _ = tokio::time::timeout(PATIENCE, settings.end(id)).await;
+        let _ = tokio::time::timeout(PATIENCE, settings.end(number)).await;
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
         if let (Some(connection), Ok(runtime)) = (self.connection.take(), tokio::runtime::Handle::try_current()) {
-            let (settings, id) = (self.settings.clone(), self.id);
-            runtime.spawn(async move { end(connection, &settings, id).await });
+            let (settings, number) = (self.settings.clone(), self.number);
+            runtime.spawn(async move { end(connection, &settings, number).await });
         }
     }
 }
@@ -218,14 +219,19 @@ impl Drop for Pooled {
 /// Ends a statement by way of another connection, which is none of the pool's.
 struct Kill {
     settings: Arc<MysqlSettings>,
-    id: u32,
+    number: Numbered,
 }
 
 #[async_trait]
 impl Stop for Kill {
     async fn stop(&self) -> Result<()> {
         let mut session = self.settings.open().await?;
-        let told = session.run("end a statement", &format!("KILL QUERY {}", self.id)).await;
+        if !self.number.is_ours(&mut session.connection).await? {
+            // It has ended with its server.
+            session.close().await;
+            return Ok(());
+        }
+        let told = session.run("end a statement", &format!("KILL QUERY {}", self.number.id)).await;
         session.close().await;
         match told {
             // It has ended by itself.
