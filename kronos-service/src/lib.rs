@@ -31,4 +31,6 @@ pub use config::{
 pub use failure::{Failure, causes, line};
 pub use mask::mask;
 pub use report::{BackupFigures, Ended, Operation, RunReport, StorageEnded, StorageFigures, Trigger};
-pub use run::{BackupTask, CatchUpTask, JobResult, Outcome, Place, Places, StorageChoice, StorageResult};
+pub use run::{
+    BackupTask, CatchUpTask, Follower, Frame, JobResult, Outcome, Place, Places, StorageChoice, StorageResult,
+};

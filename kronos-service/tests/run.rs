@@ -3,13 +3,15 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use async_trait::async_trait;
 use common::Cellar;
 use kronos_core::testing::MemorySource;
-use kronos_core::{BackupOptions, Error, ErrorKind, Id, Result, Retention, RunContext, Timestamp};
+use kronos_core::{BackupOptions, Error, ErrorKind, Event, Id, Result, Retention, RunContext, Timestamp};
 use kronos_service::{
-    BackupTask, CatchUpTask, Ended, JobMethod, JobResult, Operation, Outcome, RunReport, StorageEnded, Trigger,
+    BackupTask, CatchUpTask, Ended, Follower, Frame, JobMethod, JobResult, Operation, Outcome, RunReport, StorageEnded,
+    Trigger,
 };
 
 fn task(cellar: &Cellar, retention: Option<Retention>) -> (BackupTask, MemorySource) {
@@ -128,4 +130,69 @@ async fn a_run_fails_once_no_storage_is_left() {
     let error: Error = task.run(&cellar, &stopped, &mut result).await.unwrap_err();
     result.fail(&error);
     assert_eq!(told(&result).ended, Ended::Cancelled);
+}
+
+/// Remembers what it is told, and fails if it is made to.
+#[derive(Debug, Default)]
+struct Diary {
+    fails: bool,
+    entries: Mutex<Vec<(&'static str, Ended, usize)>>,
+}
+
+impl Diary {
+    fn note(&self, what: &'static str, report: &RunReport) -> Result<()> {
+        self.entries.lock().unwrap().push((what, report.ended, report.warnings.len()));
+        if self.fails { Err(Error::new(ErrorKind::Io, "the pen is broken")) } else { Ok(()) }
+    }
+}
+
+#[async_trait]
+impl Follower for Diary {
+    fn name(&self) -> &'static str {
+        "diary"
+    }
+
+    async fn begun(&self, report: &RunReport) -> Result<()> {
+        self.note("begun", report)
+    }
+
+    async fn ended(&self, report: &RunReport) -> Result<()> {
+        self.note("ended", report)
+    }
+}
+
+#[tokio::test]
+async fn followers_are_told_and_never_make_a_run_fail() {
+    let run = RunContext::new();
+    let frame = Frame::new(Operation::Backup, "shop", Trigger::Manual, &run);
+    for fails in [false, true] {
+        let diary = Arc::new(Diary { fails, ..Diary::default() });
+        let followers: Vec<Arc<dyn Follower>> = vec![diary.clone()];
+        let (report, done) = frame.follow(&followers, &run, async |_, _| Ok(())).await;
+        done.unwrap();
+        let entries = diary.entries.lock().unwrap().clone();
+        let expected = if fails { Ended::Warnings } else { Ended::Succeeded };
+        assert_eq!((entries[1].0, entries[1].1), ("ended", expected));
+        assert_eq!(report.warnings.len(), if fails { 2 } else { 0 }, "{report:?}");
+        assert!(report.warnings.iter().all(|warning| warning == "diary: the pen is broken"));
+        assert_eq!(report.run, frame.run);
+    }
+}
+
+#[tokio::test]
+async fn how_a_run_ended_is_what_its_work_came_to() {
+    let run = RunContext::new();
+    let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
+    let warned = async |run: &RunContext, _: &mut RunReport| {
+        run.emit(&Event::Warning { message: "look at this".to_owned() });
+        Ok(())
+    };
+    let (report, _) = frame.follow(&[], &run, warned).await;
+    assert_eq!((report.ended, report.warnings.as_slice()), (Ended::Warnings, ["look at this".to_owned()].as_slice()));
+    for (kind, ended) in [(ErrorKind::Cancelled, Ended::Cancelled), (ErrorKind::Corrupt, Ended::Failed)] {
+        let failed = async |_: &RunContext, _: &mut RunReport| Err(Error::new(kind, "it broke"));
+        let (report, done) = frame.follow(&[], &run, failed).await;
+        assert_eq!((report.ended, done.unwrap_err().kind()), (ended, kind));
+        assert_eq!(report.error.unwrap().kind, kind.name());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod backup;
 mod catch_up;
+mod follow;
 mod places;
 mod result;
 mod retention;
@@ -13,6 +14,7 @@ use kronos_core::{BackupOptions, ConnectionStatus, Connector, Error, ErrorKind, 
 
 use backup::Attempt;
 pub use catch_up::CatchUpTask;
+pub use follow::{Follower, Frame};
 pub use places::{Place, Places, StorageChoice};
 pub use result::{JobResult, Outcome, StorageResult};
 use storages::{Slot, Storages};
