@@ -18,6 +18,7 @@
 //! # Ok::<(), kronos_core::Error>(())
 //! ```
 
+pub mod audit;
 mod config;
 mod failure;
 mod mask;
