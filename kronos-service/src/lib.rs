@@ -21,6 +21,7 @@
 pub mod audit;
 mod config;
 mod failure;
+pub mod logs;
 mod mask;
 mod report;
 mod run;
