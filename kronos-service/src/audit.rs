@@ -21,6 +21,7 @@
 mod deed;
 mod entry;
 mod files;
+mod follow;
 mod tail;
 mod verify;
 

@@ -23,6 +23,7 @@
 //! ```
 
 mod file;
+mod follow;
 mod observer;
 mod report;
 mod writer;
@@ -39,6 +40,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
 use file::LogFile;
+pub use follow::LogFollower;
 pub use observer::LogObserver;
 pub use report::log_report;
 pub use writer::{LogGuard, LogHealth};

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use common::Cellar;
 use kronos_core::testing::MemorySource;
 use kronos_core::{BackupOptions, Error, ErrorKind, Event, Id, Result, Retention, RunContext, Timestamp};
+use kronos_service::audit::{AuditLog, Who, verify_audit};
 use kronos_service::{
     BackupTask, CatchUpTask, Ended, Follower, Frame, JobMethod, JobResult, Operation, Outcome, RunReport, StorageEnded,
     Trigger,
@@ -195,4 +196,19 @@ async fn how_a_run_ended_is_what_its_work_came_to() {
         assert_eq!((report.ended, done.unwrap_err().kind()), (ended, kind));
         assert_eq!(report.error.unwrap().kind, kind.name());
     }
+}
+
+/// A run stands in the audit log when it begins and when it ends.
+#[tokio::test]
+async fn the_audit_log_has_a_run_twice() {
+    let place = tempfile::tempdir().unwrap();
+    let who = Who { user: Some("alice".to_owned()), host: None, pid: 7 };
+    let log = AuditLog::new(place.path(), who, Arc::new(kronos_core::SystemClock));
+    let run = RunContext::new();
+    let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
+    let failed = async |_: &RunContext, _: &mut RunReport| Err(Error::new(ErrorKind::Io, "no room"));
+    let (report, _) = frame.follow(&[Arc::new(log) as Arc<dyn Follower>], &run, failed).await;
+    assert!(report.warnings.is_empty(), "{report:?}");
+    let found = verify_audit(place.path(), &[]).unwrap();
+    assert!(found.problems.is_empty() && found.entries == 2, "{found:?}");
 }

@@ -1,4 +1,5 @@
-//! What goes along with a run, whoever asked for it: those that are told of its beginning and its end.
+//! What goes along with a run, whoever asked for it: those that are told of its beginning and its end,
+//! and the log, in which each of its events stands with the run's id.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,6 +8,7 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Event, Id, Observer, Result, RunContext, Timestamp};
 
 use crate::failure::{Failure, causes, line};
+use crate::logs::{LogObserver, run_span};
 use crate::report::{Ended, Operation, RunReport, Trigger};
 
 /// Somebody who is told of every run: notifications, the audit log, metrics, the log.
@@ -57,7 +59,8 @@ impl Frame {
     {
         let mut report = RunReport::begin(self.run, self.operation, &self.job, self.trigger, run.clock.now());
         (report.attempt, report.due) = (self.attempt, self.due);
-        let ears = Arc::new(Ears { inner: Arc::clone(&run.observer), warnings: Mutex::default() });
+        let log = LogObserver::new(run_span(self.run, &self.job), Arc::clone(&run.clock));
+        let ears = Arc::new(Ears { inner: Arc::clone(&run.observer), log, warnings: Mutex::default() });
         let listening = run.clone().with_observer(Arc::clone(&ears) as Arc<dyn Observer>);
         for follower in followers {
             let told = follower.begun(&report).await;
@@ -108,6 +111,7 @@ fn told_of(error: &Error) -> String {
 #[derive(Debug)]
 struct Ears {
     inner: Arc<dyn Observer>,
+    log: LogObserver,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -122,6 +126,7 @@ impl Observer for Ears {
         if let Event::Warning { message } = event {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
         }
+        self.log.on_event(event);
         self.inner.on_event(event);
     }
 }
