@@ -1,5 +1,5 @@
-//! Kronos over time: the configuration of databases, storages and jobs, and what a run of a job
-//! reports.
+//! Kronos over time: the configuration of databases, storages and jobs, when jobs are due
+//! ([`schedule`]), and what a run of a job reports.
 //!
 //! ```
 //! use kronos_service::{Config, Format};
@@ -25,6 +25,7 @@ pub mod logs;
 mod mask;
 mod report;
 mod run;
+pub mod schedule;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,

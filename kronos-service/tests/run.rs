@@ -1,12 +1,12 @@
 //! One run of a job: storages that are down, what they are given later, and what old backups become.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a test may panic")]
 
-mod common;
+mod cellar;
 
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use common::Cellar;
+use cellar::Cellar;
 use kronos_core::testing::MemorySource;
 use kronos_core::{BackupOptions, Error, ErrorKind, Event, Id, Result, Retention, RunContext, Timestamp};
 use kronos_service::audit::{AuditLog, Who, verify_audit};
