@@ -1,5 +1,5 @@
 //! Kronos over time: the configuration of databases, storages and jobs, when jobs are due
-//! ([`schedule`]), and what a run of a job reports.
+//! ([`schedule`]), what ran ([`store`]), and what a run of a job reports.
 //!
 //! ```
 //! use kronos_service::{Config, Format};
@@ -26,6 +26,7 @@ mod mask;
 mod report;
 mod run;
 pub mod schedule;
+pub mod store;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,
