@@ -23,6 +23,7 @@ mod config;
 mod failure;
 pub mod logs;
 mod mask;
+pub mod metrics;
 mod report;
 mod run;
 pub mod schedule;

@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod wall;
 
 use std::time::Duration;
 
-use common::{Model, at, seconds};
 use kronos_core::Timestamp;
 use kronos_service::schedule::{Blackout, Schedule, ScheduleSettings};
 use proptest::prelude::*;
+use wall::{Model, at, seconds};
 
 const ZONES: [&str; 9] = [
     "UTC",
