@@ -1,5 +1,6 @@
 //! Kronos over time: the configuration of databases, storages and jobs, when jobs are due
-//! ([`schedule`]), what ran ([`store`]), and what a run of a job reports.
+//! ([`schedule`]), what ran ([`store`]), the program that runs them ([`daemon`]), and what a run of a
+//! job reports.
 //!
 //! ```
 //! use kronos_service::{Config, Format};
@@ -20,6 +21,7 @@
 
 pub mod audit;
 mod config;
+pub mod daemon;
 mod failure;
 pub mod logs;
 mod mask;

@@ -89,6 +89,12 @@ impl Schedule {
         format!("{} {}", self.settings.timezone, self.settings.cron.trim())
     }
 
+    /// The schedule of a [`rule`](Self::rule), all else as in `settings`.
+    pub(crate) fn of_rule(rule: &str, settings: &ScheduleSettings) -> Result<Self> {
+        let (timezone, cron) = rule.split_once(' ').unwrap_or(("UTC", rule));
+        Self::new(&ScheduleSettings { timezone: timezone.to_owned(), cron: cron.to_owned(), ..settings.clone() })
+    }
+
     fn jitter(&self, job: &str, due: Timestamp) -> Duration {
         if self.settings.jitter.is_zero() {
             return Duration::ZERO;

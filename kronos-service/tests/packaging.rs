@@ -1,12 +1,12 @@
 //! What lies in `packaging/` fits the program: no dashboard and no alert names a metric that is not
 //! there, and every metric is shown.
 
-mod common;
+mod figures;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::full;
+use figures::full;
 use serde_json::Value;
 
 fn packaging(name: &str) -> String {
@@ -26,7 +26,7 @@ async fn exposed() -> BTreeSet<String> {
     let place = tempfile::tempdir().expect("a directory");
     let path = place.path().join("kronos.prom");
     let mut file = kronos_service::metrics::Textfile::new(&path);
-    file.update(&metrics.snapshot(), None, common::at(1)).expect("a textfile");
+    file.update(&metrics.snapshot(), None, figures::at(1)).expect("a textfile");
     let text = metrics.page().expect("a page") + &std::fs::read_to_string(path).expect("a textfile");
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     lines.filter_map(|line| line.split(['{', ' ']).next()).map(str::to_owned).collect()

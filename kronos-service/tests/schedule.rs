@@ -107,7 +107,7 @@ fn blackouts() -> impl Strategy<Value = Vec<Blackout>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_due_is_lost_and_none_is_double(cron in expression(), zone in 0..ZONES.len(), day in 0..365_i64, year in 2010..2040_i64) {
