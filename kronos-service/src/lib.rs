@@ -39,5 +39,6 @@ pub use failure::{Failure, causes, line};
 pub use mask::mask;
 pub use report::{BackupFigures, Ended, Operation, RunReport, StorageEnded, StorageFigures, Trigger};
 pub use run::{
-    BackupTask, CatchUpTask, Follower, Frame, JobResult, Outcome, Place, Places, StorageChoice, StorageResult,
+    BackupTask, CatchUpTask, Done, Follower, Following, Frame, JobResult, JobRunner, Jobs, Outcome, Place, Places,
+    StorageChoice, StorageResult,
 };

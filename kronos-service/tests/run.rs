@@ -22,6 +22,7 @@ fn task(cellar: &Cellar, retention: Option<Retention>) -> (BackupTask, MemorySou
         connector: Arc::new(source.clone()),
         job: Some("shop".to_owned()),
         storages: cellar.choices(),
+        method: JobMethod::Native,
         options: BackupOptions::new(),
         retention,
         dry_run: false,
@@ -168,9 +169,7 @@ async fn followers_are_told_and_never_make_a_run_fail() {
     let frame = Frame::new(Operation::Backup, "shop", Trigger::Manual, &run);
     for fails in [false, true] {
         let diary = Arc::new(Diary { fails, ..Diary::default() });
-        let followers: Vec<Arc<dyn Follower>> = vec![diary.clone()];
-        let (report, done) = frame.follow(&followers, &run, async |_, _| Ok(())).await;
-        done.unwrap();
+        let report = frame.begin(vec![diary.clone()], &run).await.end(&Ok(())).await;
         let entries = diary.entries.lock().unwrap().clone();
         let expected = if fails { Ended::Warnings } else { Ended::Succeeded };
         assert_eq!((entries[1].0, entries[1].1), ("ended", expected));
@@ -184,16 +183,13 @@ async fn followers_are_told_and_never_make_a_run_fail() {
 async fn how_a_run_ended_is_what_its_work_came_to() {
     let run = RunContext::new();
     let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
-    let warned = async |run: &RunContext, _: &mut RunReport| {
-        run.emit(&Event::Warning { message: "look at this".to_owned() });
-        Ok(())
-    };
-    let (report, _) = frame.follow(&[], &run, warned).await;
+    let following = frame.begin(Vec::new(), &run).await;
+    following.context.emit(&Event::Warning { message: "look at this".to_owned() });
+    let report = following.end(&Ok(())).await;
     assert_eq!((report.ended, report.warnings.as_slice()), (Ended::Warnings, ["look at this".to_owned()].as_slice()));
     for (kind, ended) in [(ErrorKind::Cancelled, Ended::Cancelled), (ErrorKind::Corrupt, Ended::Failed)] {
-        let failed = async |_: &RunContext, _: &mut RunReport| Err(Error::new(kind, "it broke"));
-        let (report, done) = frame.follow(&[], &run, failed).await;
-        assert_eq!((report.ended, done.unwrap_err().kind()), (ended, kind));
+        let report = frame.begin(Vec::new(), &run).await.end(&Err(Error::new(kind, "it broke"))).await;
+        assert_eq!(report.ended, ended);
         assert_eq!(report.error.unwrap().kind, kind.name());
     }
 }
@@ -206,8 +202,8 @@ async fn the_audit_log_has_a_run_twice() {
     let log = AuditLog::new(place.path(), who, Arc::new(kronos_core::SystemClock));
     let run = RunContext::new();
     let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
-    let failed = async |_: &RunContext, _: &mut RunReport| Err(Error::new(ErrorKind::Io, "no room"));
-    let (report, _) = frame.follow(&[Arc::new(log) as Arc<dyn Follower>], &run, failed).await;
+    let following = frame.begin(vec![Arc::new(log)], &run).await;
+    let report = following.end(&Err(Error::new(ErrorKind::Io, "no room"))).await;
     assert!(report.warnings.is_empty(), "{report:?}");
     let found = verify_audit(place.path(), &[]).unwrap();
     assert!(found.problems.is_empty() && found.entries == 2, "{found:?}");

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Event, Id, Observer, Result, RunContext, Timestamp};
 
+use crate::daemon::RunRequest;
 use crate::failure::{Failure, causes, line};
 use crate::logs::{LogObserver, run_span};
 use crate::report::{Ended, Operation, RunReport, Trigger};
@@ -27,7 +28,8 @@ pub trait Follower: fmt::Debug + Send + Sync {
 }
 
 /// A run that is about to begin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Frame {
     /// The run's own id.
     pub run: Id,
@@ -41,6 +43,8 @@ pub struct Frame {
     pub attempt: u32,
     /// When the schedule wanted it.
     pub due: Option<Timestamp>,
+    /// What the daemon asked for.
+    asked: Option<RunRequest>,
 }
 
 impl Frame {
@@ -48,38 +52,71 @@ impl Frame {
     pub fn new(operation: Operation, job: impl Into<String>, trigger: Trigger, run: &RunContext) -> Self {
         let mut id = [0; 16];
         run.entropy.fill(&mut id);
-        Self { run: Id(id), operation, job: job.into(), trigger, attempt: 1, due: None }
+        Self { run: Id(id), operation, job: job.into(), trigger, attempt: 1, due: None, asked: None }
     }
 
-    /// Does the work, and tells all followers before and after. The work writes down in the report what
-    /// it did; if it gives an error, the run has failed, or was stopped.
-    pub async fn follow<W>(&self, followers: &[Arc<dyn Follower>], run: &RunContext, work: W) -> (RunReport, Result<()>)
-    where
-        W: AsyncFnOnce(&RunContext, &mut RunReport) -> Result<()>,
-    {
+    /// The run that the daemon asks for.
+    pub fn of(job: &str, request: &RunRequest) -> Self {
+        Self {
+            run: request.id,
+            operation: request.operation,
+            job: job.to_owned(),
+            trigger: request.trigger,
+            attempt: request.attempt,
+            due: request.due,
+            asked: Some(request.clone()),
+        }
+    }
+
+    /// Tells all followers that the run begins. The work is done with the context of what comes back,
+    /// and writes down in its report what it did.
+    pub async fn begin(&self, followers: Vec<Arc<dyn Follower>>, run: &RunContext) -> Following {
         let mut report = RunReport::begin(self.run, self.operation, &self.job, self.trigger, run.clock.now());
         (report.attempt, report.due) = (self.attempt, self.due);
         let log = LogObserver::new(run_span(self.run, &self.job), Arc::clone(&run.clock));
         let ears = Arc::new(Ears { inner: Arc::clone(&run.observer), log, warnings: Mutex::default() });
-        let listening = run.clone().with_observer(Arc::clone(&ears) as Arc<dyn Observer>);
-        for follower in followers {
+        let context = run.clone().with_observer(Arc::clone(&ears) as Arc<dyn Observer>);
+        for follower in &followers {
             let told = follower.begun(&report).await;
-            untold(told, &**follower, &listening);
+            untold(told, &**follower, &context);
         }
-        let done = work(&listening, &mut report).await;
-        settle(&mut report, &done);
+        Following { context, report, followers, ears, asked: self.asked.clone() }
+    }
+}
+
+/// A run that goes on, and is followed.
+#[derive(Debug)]
+#[must_use = "followers wait for the end"]
+pub struct Following {
+    /// What the work is done with.
+    pub context: RunContext,
+    /// What it has done so far.
+    pub report: RunReport,
+    followers: Vec<Arc<dyn Follower>>,
+    ears: Arc<Ears>,
+    asked: Option<RunRequest>,
+}
+
+impl Following {
+    /// Tells all followers that the run has ended: after an error it has failed, or was stopped.
+    pub async fn end(self, done: &Result<()>) -> RunReport {
+        let Self { context, mut report, followers, ears, asked } = self;
+        settle(&mut report, done);
         report.warnings.extend(ears.take());
         if report.ended == Ended::Succeeded && !report.warnings.is_empty() {
             report.ended = Ended::Warnings;
         }
-        report.finished = run.clock.now();
-        for follower in followers {
+        if let Some(asked) = &asked {
+            report = asked.conclude(report);
+        }
+        report.finished = context.clock.now();
+        for follower in &followers {
             let told = follower.ended(&report).await;
-            untold(told, &**follower, &listening);
+            untold(told, &**follower, &context);
         }
         // What the followers themselves had trouble with is known to whoever asked for the run.
         report.warnings.extend(ears.take());
-        (report, done)
+        report
     }
 }
 

@@ -3,6 +3,7 @@
 mod backup;
 mod catch_up;
 mod follow;
+mod job;
 mod places;
 mod result;
 mod retention;
@@ -12,9 +13,11 @@ use std::sync::Arc;
 
 use kronos_core::{BackupOptions, ConnectionStatus, Connector, Error, ErrorKind, Result, Retention, RunContext};
 
+use crate::config::JobMethod;
 use backup::Attempt;
 pub use catch_up::CatchUpTask;
-pub use follow::{Follower, Frame};
+pub use follow::{Follower, Following, Frame};
+pub use job::{Done, JobRunner, Jobs};
 pub use places::{Place, Places, StorageChoice};
 pub use result::{JobResult, Outcome, StorageResult};
 use storages::{Slot, Storages};
@@ -28,6 +31,8 @@ pub struct BackupTask {
     pub job: Option<String>,
     /// Where it goes; each gets the backup.
     pub storages: Vec<StorageChoice>,
+    /// How the source is read, for people: the connector knows.
+    pub method: JobMethod,
     /// How it is made.
     pub options: BackupOptions,
     /// What is kept of the job's backups, once there is a new one; `None` is everything.

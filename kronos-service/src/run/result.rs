@@ -129,7 +129,8 @@ impl JobResult {
 }
 
 impl StorageResult {
-    fn figures(&self) -> StorageFigures {
+    /// What others are told of it.
+    pub(super) fn figures(&self) -> StorageFigures {
         StorageFigures {
             storage: self.name.clone().unwrap_or_else(|| self.storage.clone()),
             ended: match self.outcome {

@@ -14,6 +14,7 @@ pub(super) async fn run(app: &App, wishes: Wishes, task: &Task, result: &mut Job
         connector: connect(app, task)?,
         job: task.name.clone(),
         storages: task.storages.clone(),
+        method: task.method,
         options: task.options.clone(),
         retention: task.retention.clone(),
         dry_run: wishes.dry_run,

@@ -1,0 +1,137 @@
+//! Jobs of a configuration, run exactly alike by a command and by the daemon.
+
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+use kronos_core::{Error, ErrorKind, Result, RunContext};
+use tokio::runtime::Handle;
+
+use super::BackupTask;
+use super::catch_up::CatchUpTask;
+use super::follow::{Follower, Frame};
+use super::places::Places;
+use super::result::{JobResult, Outcome};
+use crate::daemon::{RunRequest, Runner};
+use crate::report::{Ended, Operation, RunReport};
+
+/// What came of a backup.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Done {
+    /// What was done, step by step.
+    pub result: JobResult,
+    /// What others were told.
+    pub report: RunReport,
+    /// An error when no storage has the backup.
+    pub ended: Result<()>,
+}
+
+impl BackupTask {
+    /// Makes the backup, and tells all followers of it.
+    pub async fn run_in(
+        &self,
+        frame: &Frame,
+        followers: Vec<Arc<dyn Follower>>,
+        places: &dyn Places,
+        run: &RunContext,
+    ) -> Done {
+        let mut following = frame.begin(followers, run).await;
+        let mut result = JobResult::new(frame.job.clone(), self.method);
+        let ended = self.run(places, &following.context, &mut result).await;
+        if let Err(error) = &ended {
+            result.fail(error);
+        }
+        result.tell(&mut following.report);
+        let report = following.end(&ended).await;
+        Done { result, report, ended }
+    }
+}
+
+/// The jobs of a configuration, as the border makes them ready: it knows the engines, the keys and the
+/// environment.
+pub trait Jobs: Places {
+    /// What the next backup of a job does.
+    fn backup(&self, job: &str) -> Result<BackupTask>;
+
+    /// What brings a job's storages what they have missed.
+    fn catch_up(&self, job: &str) -> Result<CatchUpTask>;
+
+    /// Limits and observer of a job's runs.
+    fn context(&self, job: &str) -> RunContext;
+
+    /// Those that are told of a job's runs.
+    fn followers(&self, job: &str) -> Vec<Arc<dyn Follower>>;
+}
+
+/// Runs jobs for the daemon, by the configuration of the moment.
+pub struct JobRunner {
+    jobs: RwLock<Arc<dyn Jobs>>,
+}
+
+impl fmt::Debug for JobRunner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JobRunner").finish_non_exhaustive()
+    }
+}
+
+impl JobRunner {
+    /// Runs these jobs.
+    pub fn new(jobs: Arc<dyn Jobs>) -> Self {
+        Self { jobs: RwLock::new(jobs) }
+    }
+
+    /// From now on these are the jobs; runs that go on end by what they began with.
+    pub fn replace(&self, jobs: Arc<dyn Jobs>) {
+        *self.jobs.write().unwrap_or_else(PoisonError::into_inner) = jobs;
+    }
+
+    fn jobs(&self) -> Arc<dyn Jobs> {
+        Arc::clone(&self.jobs.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait]
+impl Runner for JobRunner {
+    /// Each run has a thread of its own: the operations of the core want to stay where they began.
+    async fn run(&self, job: &str, request: RunRequest) -> RunReport {
+        let (jobs, job, runtime) = (self.jobs(), job.to_owned(), Handle::current());
+        let running = tokio::task::spawn_blocking(move || runtime.block_on(run(&*jobs, &job, request)));
+        match running.await {
+            Ok(report) => report,
+            // The daemon knows what to do with a run that panics.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+}
+
+async fn run(jobs: &dyn Jobs, job: &str, request: RunRequest) -> RunReport {
+    let mut run = jobs.context(job);
+    run.cancel = request.cancel.clone();
+    let frame = Frame::of(job, &request);
+    let followers = jobs.followers(job);
+    match (request.operation, jobs.backup(job)) {
+        (Operation::Backup, Ok(task)) => task.run_in(&frame, followers, jobs, &run).await.report,
+        (operation, task) => {
+            let mut following = frame.begin(followers, &run).await;
+            let ended = match (operation, task) {
+                (Operation::CatchUp, _) => catch_up(jobs, job, &following.context, &mut following.report).await,
+                (_, Err(error)) => Err(error),
+                (_, Ok(_)) => Err(Error::new(ErrorKind::Unsupported, "the daemon does not do this by itself")),
+            };
+            following.end(&ended).await
+        }
+    }
+}
+
+async fn catch_up(jobs: &dyn Jobs, job: &str, run: &RunContext, report: &mut RunReport) -> Result<()> {
+    let storages = jobs.catch_up(job)?.run(jobs, run).await;
+    run.check_cancelled()?;
+    report.ended = match () {
+        () if storages.iter().any(|storage| storage.outcome == Outcome::Failed) => Ended::Warnings,
+        () if storages.iter().all(|storage| storage.outcome == Outcome::NothingToDo) => Ended::Nothing,
+        () => Ended::Succeeded,
+    };
+    report.storages = storages.iter().map(super::StorageResult::figures).collect();
+    Ok(())
+}
