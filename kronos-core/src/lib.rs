@@ -79,6 +79,7 @@ mod stream;
 pub mod testing;
 mod time;
 
+pub use backoff::pause as backoff;
 pub use backup::{
     BackupOptions, BackupPlan, BackupReport, SeveralReport, SlowStorage, StorageOutcome, StorageReport, backup,
     backup_to, plan_backup,
