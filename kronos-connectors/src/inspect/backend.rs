@@ -10,6 +10,7 @@ use kronos_core::inspect::{
 use kronos_core::{ConnectionReport, Engine, Result};
 
 use super::rows::Rows;
+use super::safety::Statement as Reading;
 
 /// An engine's part of the service.
 #[async_trait]
@@ -20,6 +21,8 @@ pub(crate) trait Backend: fmt::Debug + Send + Sync + 'static {
     fn describe(&self) -> String;
     fn settings(&self) -> &PoolSettings;
     async fn test(&self) -> Result<ConnectionReport>;
+    /// What there is to know of a statement before it runs.
+    fn read(&self, text: &str) -> Reading;
 
     /// A connection to a database, out of the pool. `PoolExhausted` when none became free in time.
     async fn acquire(&self, database: Option<&str>) -> Result<Self::Connection>;

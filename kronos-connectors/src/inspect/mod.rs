@@ -26,3 +26,4 @@ pub(crate) use service::Service;
 pub use any::AnyDatabase;
 pub(crate) use any::register;
 pub use safety::judge;
+pub(crate) use safety::{Statement as Reading, read};

@@ -1,7 +1,7 @@
 //! The service of any engine: judge, run, page, stream, health.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use kronos_core::inspect::{
@@ -10,6 +10,7 @@ use kronos_core::inspect::{
 };
 use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result, Retry};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, Browse, Connection, Control, Ran, Statement};
@@ -187,7 +188,7 @@ async fn single<C: Connection>(
 }
 
 /// What was lost on its way may have been done: a statement that writes is not for trying again.
-fn uncertain(error: Error, write: bool) -> Error {
+pub(super) fn uncertain(error: Error, write: bool) -> Error {
     let unknown = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Timeout | ErrorKind::Cancelled);
     if write && unknown {
         return error.with_retry(Retry::Never).with("note", "whether the statement was carried out is not known");
@@ -227,7 +228,7 @@ async fn ended<C: Connection>(connection: &mut C) -> bool {
 
 /// A statement that may run, or why it may not.
 pub(super) fn permitted<B: Backend>(backend: &B, text: &str, query: &Query, write: bool) -> Result<safety::Statement> {
-    let read = safety::read(&backend.engine(), text);
+    let read = backend.read(text);
     let refused = |message: &str| Error::new(ErrorKind::InvalidQuery, message);
     if read.verdict.statements != 1 {
         return Err(refused("one statement at a time").with("statements", read.verdict.statements));
@@ -407,7 +408,8 @@ impl<B: Backend> Inspect for Service<B> {
 }
 
 impl<B: Backend> Service<B> {
-    async fn round_trip(&self) -> Result<Duration> {
+    /// How long the server takes for nothing at all.
+    pub(crate) async fn round_trip(&self) -> Result<Duration> {
         let mut connection = self.backend.acquire(None).await?;
         let limit = self.backend.settings().query_timeout;
         let begun = Instant::now();

@@ -12,7 +12,7 @@ use super::backend::{Backend, Connection, Control, Ran, Statement};
 use super::page;
 use super::rows::Rows;
 use super::running::{Outcome, joined, start, supervised};
-use super::service::{permitted, settle};
+use super::service::{permitted, settle, uncertain};
 
 /// The held connection. It is away while a statement runs on it.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl<B: Backend> Held<B> {
                     }
                     Outcome::Stopped(error) => {
                         connection.close().await;
-                        Err(error.with("note", "the transaction is undone"))
+                        Err(error)
                     }
                 }
             })
@@ -70,7 +70,13 @@ impl<B: Backend> Held<B> {
     }
 
     async fn mark(&mut self, control: Control) -> Result<()> {
-        self.run(self.limit, move |connection| Box::pin(connection.control(control))).await
+        let marked = self.run(self.limit, move |connection| Box::pin(connection.control(control))).await;
+        marked.map_err(|error| self.noted(error))
+    }
+
+    /// Without its connection, the transaction is over.
+    fn noted(&self, error: Error) -> Error {
+        if self.connection.is_none() { error.with("note", "the transaction is undone") } else { error }
     }
 }
 
@@ -102,7 +108,7 @@ impl<B: Backend> Transaction for Held<B> {
             })
         });
         let (ran, taken) = tokio::join!(ran, received.take(paged.skip, paged.take));
-        let affected = match ran? {
+        let affected = match ran.map_err(|error| self.noted(error))? {
             Ran::Whole(affected) => affected,
             Ran::Enough => None,
         };
@@ -122,7 +128,8 @@ impl<B: Backend> Transaction for Held<B> {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        self.end(Control::Commit).await
+        let write = self.write;
+        self.end(Control::Commit).await.map_err(|error| uncertain(error, write))
     }
 
     async fn rollback(self: Box<Self>) -> Result<()> {

@@ -13,7 +13,7 @@ mod error;
 mod ffi;
 mod header;
 #[cfg(feature = "inspect")]
-mod inspect;
+pub(crate) mod inspect;
 mod look;
 mod open;
 mod order;

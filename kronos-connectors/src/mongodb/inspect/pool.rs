@@ -21,7 +21,7 @@ use super::super::json;
 use super::super::settings::MongodbSettings;
 use super::catalog;
 use super::connection::{Pooled, command};
-use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted};
+use crate::inspect::{Backend, Browse, Count, Reading, Statement, closed, exhausted, read};
 
 /// Connections beside those of callers: statements are ended by them.
 const SPARE: u32 = 4;
@@ -105,6 +105,10 @@ impl Backend for Pool {
 
     async fn test(&self) -> Result<ConnectionReport> {
         MongodbSource::of(&self.settings).test_connection().await
+    }
+
+    fn read(&self, text: &str) -> Reading {
+        read(&Engine::MONGODB, text)
     }
 
     async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {

@@ -17,7 +17,9 @@ use super::super::error::failed;
 use super::super::settings::{MysqlSettings, TlsMode};
 use super::connection::Pooled;
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{
+    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, place_in_sql, read, whole_in_sql,
+};
 
 /// What makes a statement mean the same everywhere, to the server and to whoever has judged it before.
 const SESSION: &str = "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION', \
@@ -127,6 +129,10 @@ impl Backend for Pool {
 
     async fn test(&self) -> Result<ConnectionReport> {
         MysqlSource::of(&self.settings).test_connection().await
+    }
+
+    fn read(&self, text: &str) -> Reading {
+        read(&Engine::MYSQL, text)
     }
 
     async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {

@@ -16,7 +16,9 @@ use super::super::PostgresSource;
 use super::super::settings::PostgresSettings;
 use super::connection::{Pooled, query_error};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Count, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{
+    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, place_in_sql, read, whole_in_sql,
+};
 
 /// What makes values come out the same everywhere: of floats every digit, dates in one form.
 const SESSION: &str = "\
@@ -104,6 +106,10 @@ impl Backend for Pool {
 
     async fn test(&self) -> Result<ConnectionReport> {
         PostgresSource::of(&self.settings).test_connection().await
+    }
+
+    fn read(&self, text: &str) -> Reading {
+        read(&Engine::POSTGRES, text)
     }
 
     async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {

@@ -21,7 +21,7 @@ pub(super) async fn databases(files: Vec<(String, PathBuf)>) -> Result<Vec<Datab
     .await
 }
 
-pub(super) fn tables(live: &Connection, system: bool) -> rusqlite::Result<Vec<Table>> {
+pub(crate) fn tables(live: &Connection, system: bool) -> rusqlite::Result<Vec<Table>> {
     let mut list = live.prepare_cached("SELECT name, type FROM pragma_table_list WHERE schema = 'main'")?;
     let mut estimates = estimates(live)?;
     let rows = list.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;

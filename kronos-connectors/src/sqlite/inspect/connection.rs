@@ -37,11 +37,63 @@ impl std::fmt::Debug for Opened {
 }
 
 impl Opened {
-    pub(super) fn new(mut connection: rusqlite::Connection, path: &Path) -> rusqlite::Result<Self> {
+    pub(crate) fn new(mut connection: rusqlite::Connection, path: &Path) -> rusqlite::Result<Self> {
         let (interrupt, stopped) = (Arc::new(connection.get_interrupt_handle()), Arc::new(AtomicBool::new(false)));
         let flag = stopped.clone();
         connection.progress_handler(STEPS, Some(move || flag.load(Ordering::Relaxed)))?;
         Ok(Self { live: Arc::new(Mutex::new(connection)), interrupt, stopped, path: path.to_owned() })
+    }
+
+    /// Works with it on a thread that may block.
+    pub(crate) async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (live, path) = (self.live.clone(), self.path.clone());
+        blocking(move || {
+            let mut connection = live.lock().unwrap_or_else(PoisonError::into_inner);
+            work(&mut connection).map_err(|error| query_error(error, &path))
+        })
+        .await
+    }
+
+    /// What it may do from now on.
+    pub(crate) async fn permit(&self, write: bool) -> Result<()> {
+        self.with(move |live| {
+            // To take the guard away takes it away, and to set the pragma takes that.
+            live.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)?;
+            live.pragma_update(None, "query_only", !write)?;
+            if write { Ok(()) } else { live.authorizer(Some(guard::reading)) }
+        })
+        .await
+    }
+
+    pub(crate) async fn begin(&self, write: bool) -> Result<()> {
+        self.permit(write).await?;
+        self.with(move |live| live.execute_batch(if write { "BEGIN IMMEDIATE" } else { "BEGIN" })).await
+    }
+
+    pub(crate) async fn run(&self, statement: &Statement, rows: &Rows) -> Result<Ran> {
+        // The thread outlives a caller that goes; it ends with its reader, or is interrupted.
+        let (statement, mut rows) = (statement.clone(), rows.clone());
+        let (live, path) = (self.live.clone(), self.path.clone());
+        blocking(move || {
+            let connection = live.lock().unwrap_or_else(PoisonError::into_inner);
+            run(&connection, &statement, &mut rows, &path)
+        })
+        .await
+    }
+
+    pub(crate) async fn control(&self, control: Control) -> Result<()> {
+        if matches!(control, Control::Rollback) {
+            // A statement that failed may have ended it.
+            return self.with(|live| if live.is_autocommit() { Ok(()) } else { live.execute_batch("ROLLBACK") }).await;
+        }
+        self.with(move |live| live.execute_batch(&control.in_sql(ident))).await
+    }
+
+    pub(crate) fn stop(&self) -> Interrupt {
+        Interrupt { handle: self.interrupt.clone(), stopped: self.stopped.clone() }
     }
 }
 
@@ -54,49 +106,23 @@ impl Pooled {
         Self(Some(object))
     }
 
-    /// Works with it on a thread that may block.
-    pub(super) async fn with<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce(&mut rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let opened = self.0.as_ref().ok_or_else(used_up)?;
-        let (live, path) = (opened.live.clone(), opened.path.clone());
-        blocking(move || {
-            let mut connection = live.lock().unwrap_or_else(PoisonError::into_inner);
-            work(&mut connection).map_err(|error| query_error(error, &path))
-        })
-        .await
-    }
-
-    async fn execute(&mut self, sql: String) -> Result<()> {
-        self.with(move |live| live.execute_batch(&sql)).await
-    }
-
-    /// What the connection may do from now on.
-    async fn permit(&mut self, write: bool) -> Result<()> {
-        self.with(move |live| {
-            // To take the guard away takes it away, and to set the pragma takes that.
-            live.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)?;
-            live.pragma_update(None, "query_only", !write)?;
-            if write { Ok(()) } else { live.authorizer(Some(guard::reading)) }
-        })
-        .await
+    pub(super) fn opened(&self) -> Result<&Opened> {
+        self.0.as_deref().ok_or_else(used_up)
     }
 }
 
 #[async_trait]
 impl Connection for Pooled {
     async fn ping(&mut self) -> Result<()> {
-        self.with(|live| live.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))).await
+        self.opened()?.with(|live| live.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))).await
     }
 
     async fn writing(&mut self) -> Result<()> {
-        self.permit(true).await
+        self.opened()?.permit(true).await
     }
 
     async fn begin(&mut self, write: bool) -> Result<()> {
-        self.permit(write).await?;
-        self.execute(if write { "BEGIN IMMEDIATE" } else { "BEGIN" }.to_owned()).await
+        self.opened()?.begin(write).await
     }
 
     /// There is no server that would; the statement is interrupted.
@@ -105,28 +131,18 @@ impl Connection for Pooled {
     }
 
     async fn run(&mut self, statement: &Statement, rows: &mut Rows) -> Result<Ran> {
-        let statement = statement.clone();
-        // The thread outlives a caller that goes; it ends with its reader, or is interrupted.
-        let mut rows = rows.clone();
-        let opened = self.0.as_ref().ok_or_else(used_up)?;
-        let (live, path) = (opened.live.clone(), opened.path.clone());
-        blocking(move || {
-            let connection = live.lock().unwrap_or_else(PoisonError::into_inner);
-            run(&connection, &statement, &mut rows, &path)
-        })
-        .await
+        self.opened()?.run(statement, rows).await
     }
 
     async fn control(&mut self, control: Control) -> Result<()> {
-        if matches!(control, Control::Rollback) {
-            // A statement that failed may have ended it.
-            return self.with(|live| if live.is_autocommit() { Ok(()) } else { live.execute_batch("ROLLBACK") }).await;
-        }
-        self.execute(control.in_sql(ident)).await
+        self.opened()?.control(control).await
     }
 
     fn stop(&self) -> Box<dyn Stop> {
-        Box::new(Interrupt(self.0.as_ref().map(|opened| (opened.interrupt.clone(), opened.stopped.clone()))))
+        match &self.0 {
+            Some(opened) => Box::new(opened.stop()),
+            None => Box::new(Nothing),
+        }
     }
 
     async fn give_back(mut self) {
@@ -146,21 +162,32 @@ impl Drop for Pooled {
 }
 
 /// Ends what runs on a connection, and whatever would run on it later.
-struct Interrupt(Option<(Arc<InterruptHandle>, Arc<AtomicBool>)>);
+pub(crate) struct Interrupt {
+    handle: Arc<InterruptHandle>,
+    stopped: Arc<AtomicBool>,
+}
 
 #[async_trait]
 impl Stop for Interrupt {
     async fn stop(&self) -> Result<()> {
-        if let Some((handle, stopped)) = &self.0 {
-            stopped.store(true, Ordering::Relaxed);
-            handle.interrupt();
-        }
+        self.stopped.store(true, Ordering::Relaxed);
+        self.handle.interrupt();
+        Ok(())
+    }
+}
+
+/// Nothing runs on a connection that was given back.
+struct Nothing;
+
+#[async_trait]
+impl Stop for Nothing {
+    async fn stop(&self) -> Result<()> {
         Ok(())
     }
 }
 
 /// An identifier in SQL, always quoted.
-pub(super) fn ident(name: &str) -> String {
+pub(crate) fn ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -189,7 +216,7 @@ fn run(connection: &rusqlite::Connection, statement: &Statement, rows: &mut Rows
             data_type: column.decl_type().unwrap_or_default().to_owned(),
         })
         .collect();
-    let (width, changes) = (columns.len(), connection.total_changes());
+    let (width, before) = (columns.len(), connection.total_changes());
     if width > 0 {
         rows.columns_blocking(columns);
     }
@@ -200,7 +227,10 @@ fn run(connection: &rusqlite::Connection, statement: &Statement, rows: &mut Rows
             return Ok(Ran::Enough);
         }
     }
-    Ok(Ran::Whole(Some(connection.total_changes() - changes)))
+    // What foreign keys and triggers changed with it is not its own; without any change, the number is
+    // still that of the statement before.
+    let affected = if connection.total_changes() == before { 0 } else { connection.changes() };
+    Ok(Ran::Whole(Some(affected)))
 }
 
 fn bind(prepared: &mut rusqlite::Statement<'_>, place: usize, value: &Value) -> rusqlite::Result<()> {
@@ -233,7 +263,7 @@ fn value(value: ValueRef<'_>) -> Value {
 }
 
 /// An error with the kind that callers of the service branch on.
-pub(super) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
+pub(crate) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
     use rusqlite::ErrorCode;
     let (code, text) = match &error {
         rusqlite::Error::SqlInputError { error, msg, .. } => (Some(error.code), msg.clone()),

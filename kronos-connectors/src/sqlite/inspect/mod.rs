@@ -1,11 +1,11 @@
 //! Looking into SQLite files: see `kronos_core::inspect`.
 
-mod catalog;
-mod connection;
+pub(crate) mod catalog;
+pub(crate) mod connection;
 mod definition;
 mod guard;
 mod pool;
-mod table;
+pub(crate) mod table;
 
 use kronos_core::inspect::{Inspect, PoolSettings};
 

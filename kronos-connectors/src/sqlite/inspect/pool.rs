@@ -17,7 +17,7 @@ use super::super::open::connect;
 use super::super::settings::SqliteSettings;
 use super::connection::{Opened, Pooled};
 use super::{catalog, table};
-use crate::inspect::{Backend, Browse, Statement, closed, exhausted, part_in_sql, place_in_sql, whole_in_sql};
+use crate::inspect::{Backend, Browse, Reading, Statement, closed, exhausted, part_in_sql, place_in_sql, read};
 
 /// The pools of some files.
 #[derive(Debug)]
@@ -139,6 +139,10 @@ impl Backend for Pool {
         SqliteSource::of(&self.settings).test_connection().await
     }
 
+    fn read(&self, text: &str) -> Reading {
+        read(&Engine::SQLITE, text)
+    }
+
     async fn acquire(&self, database: Option<&str>) -> Result<Pooled> {
         let path = self.file(database)?;
         let pool = self.pool(&path)?;
@@ -187,29 +191,26 @@ impl Backend for Pool {
 
     async fn tables(&self, connection: &mut Pooled, scope: &Scope) -> Result<Vec<Table>> {
         let system = scope.system;
-        connection.with(move |live| catalog::tables(live, system)).await
+        connection.opened()?.with(move |live| catalog::tables(live, system)).await
     }
 
     async fn table_info(&self, connection: &mut Pooled, name: &TableName) -> Result<TableInfo> {
         let name = name.clone();
-        connection.with(move |live| table::info(live, &name)).await
+        connection.opened()?.with(move |live| table::info(live, &name)).await
     }
 
     async fn count(&self, connection: &mut Pooled, name: &TableName) -> Result<u64> {
         let name = name.clone();
-        connection.with(move |live| table::count(live, &name)).await
+        connection.opened()?.with(move |live| table::count(live, &name)).await
     }
 
     async fn browse(&self, connection: &mut Pooled, name: &TableName) -> Result<Browse> {
         let name = name.clone();
-        connection.with(move |live| table::browse(live, &name)).await
+        connection.opened()?.with(move |live| table::browse(live, &name)).await
     }
 
     fn whole(&self, browse: &Browse, after: Option<&str>) -> Result<Statement> {
-        whole_in_sql(browse, after, |key, values| {
-            let places: Vec<&str> = values.iter().map(|_| "?").collect();
-            (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
-        })
+        table::whole(browse, after)
     }
 
     fn part(&self, statement: Statement, skip: u64, take: u64) -> Result<Statement> {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Result};
 use super::catalog::{estimates, kind_of};
 use super::connection::ident;
 use super::definition::Definition;
-use crate::inspect::Browse;
+use crate::inspect::{Browse, Statement, whole_in_sql};
 
 /// The table as it is written in the schema; names of tables are compared without regard to case.
 fn find(live: &Connection, table: &TableName) -> Result<(String, TableKind, bool)> {
@@ -30,7 +30,7 @@ fn missing(table: &TableName) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(code, Some(format!("no such table: {table}")))
 }
 
-pub(super) fn info(live: &Connection, table: &TableName) -> Result<TableInfo> {
+pub(crate) fn info(live: &Connection, table: &TableName) -> Result<TableInfo> {
     let (name, kind, _) = find(live, table)?;
     let definition: Option<String> = live
         .prepare_cached("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')")?
@@ -167,13 +167,13 @@ fn foreign_keys(live: &Connection, table: &str) -> Result<Vec<ForeignKey>> {
     Ok(keys)
 }
 
-pub(super) fn count(live: &Connection, table: &TableName) -> Result<u64> {
+pub(crate) fn count(live: &Connection, table: &TableName) -> Result<u64> {
     let (name, ..) = find(live, table)?;
     live.query_row(&format!("SELECT count(*) FROM {}", ident(&name)), [], |row| row.get::<_, i64>(0))
         .map(|rows| u64::try_from(rows).unwrap_or_default())
 }
 
-pub(super) fn browse(live: &Connection, table: &TableName) -> Result<Browse> {
+pub(crate) fn browse(live: &Connection, table: &TableName) -> Result<Browse> {
     let (name, kind, without_rowid) = find(live, table)?;
     let from = format!("SELECT * FROM {}", ident(&name));
     // A key that may hold NULLs, as SQLite's may, is none to go by.
@@ -190,4 +190,12 @@ pub(super) fn browse(live: &Connection, table: &TableName) -> Result<Browse> {
     }
     let quoted = key.iter().map(|name| ident(name)).collect();
     Ok(Browse { text: from, key, quoted })
+}
+
+/// All rows of a table, from a place on where a page of it ended.
+pub(crate) fn whole(browse: &Browse, after: Option<&str>) -> kronos_core::Result<Statement> {
+    whole_in_sql(browse, after, |key, values| {
+        let places: Vec<&str> = values.iter().map(|_| "?").collect();
+        (format!("({}) > ({})", key.join(", "), places.join(", ")), values)
+    })
 }
