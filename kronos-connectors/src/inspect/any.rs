@@ -61,6 +61,9 @@ pub enum AnyDatabase {
     /// A file of SQLite, or several.
     #[cfg(feature = "sqlite")]
     Sqlite(Arc<crate::sqlite::SqliteDatabase>),
+    /// One for tests, in memory.
+    #[cfg(feature = "mocks")]
+    Mock(crate::mock::MockDatabase),
     /// One from elsewhere.
     Other(Arc<dyn Inspect>),
 }
@@ -117,6 +120,8 @@ impl Holds for AnyDatabase {
             Self::Mysql(database) => database.as_ref(),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(database) => database.as_ref(),
+            #[cfg(feature = "mocks")]
+            Self::Mock(database) => database,
             Self::Other(database) => database.as_ref(),
         }
     }

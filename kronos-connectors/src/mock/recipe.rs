@@ -159,7 +159,7 @@ fn divisor(a: u64, b: u64) -> u64 {
 }
 
 /// The mixing function of splitmix64.
-fn mix(z: u64) -> u64 {
+pub(super) fn mix(z: u64) -> u64 {
     let z = z.wrapping_add(GAMMA);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

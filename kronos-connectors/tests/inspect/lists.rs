@@ -15,7 +15,7 @@ pub(crate) async fn databases_and_schemas(fixture: &Fixture) {
     let schemas = fixture.database.list_schemas(&Scope::new()).await.unwrap();
     let schemas: Vec<&str> = schemas.iter().map(|schema| schema.name.as_str()).collect();
     match fixture.engine {
-        Engine::Sqlite => assert!(schemas.is_empty()),
+        Engine::Sqlite | Engine::Mock => assert!(schemas.is_empty()),
         Engine::Mariadb | Engine::Mysql => {
             assert!(!names.contains(&"mysql") && all.iter().any(|database| database.name == "mysql"));
             assert!(schemas.is_empty());
@@ -79,7 +79,7 @@ pub(crate) async fn hostile_names(fixture: &Fixture) {
     {
         let quoted = match fixture.engine {
             Engine::Mariadb | Engine::Mysql => format!("`{}`", name.replace('`', "``")),
-            Engine::Postgres | Engine::Sqlite => format!("\"{}\"", name.replace('"', "\"\"")),
+            Engine::Postgres | Engine::Sqlite | Engine::Mock => format!("\"{}\"", name.replace('"', "\"\"")),
         };
         fixture.write(&format!("CREATE TABLE {quoted} ({quoted} integer PRIMARY KEY)")).await;
         fixture.write(&format!("INSERT INTO {quoted} VALUES (1), (2), (3)")).await;

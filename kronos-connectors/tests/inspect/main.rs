@@ -1,4 +1,4 @@
-//! The database service: the same cases on every engine, on real servers.
+//! The database service: the same cases on every engine, on real servers, and on the mock.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod cases;
