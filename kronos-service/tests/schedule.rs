@@ -60,6 +60,9 @@ fn a_time_of_day_that_the_clock_shows_twice_is_due_once() {
     let due = |cron| shown(&dues(&schedule(cron, "Europe/Berlin"), day.0, day.1));
     assert_eq!(due("30 2 * * *"), ["2026-10-25T00:30:00Z"]);
     assert_eq!(due("*/30 2 * * *"), ["2026-10-25T00:00:00Z", "2026-10-25T00:30:00Z"]);
+    // Also for who begins to look between the two.
+    let next = schedule("30 2 * * *", "Europe/Berlin").next_due(at(seconds("2026-10-25T01:15:00Z")));
+    assert_eq!(next, Some(at(seconds("2026-10-26T01:30:00Z"))));
 }
 
 #[test]
