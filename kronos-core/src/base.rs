@@ -84,7 +84,7 @@ pub(crate) async fn base(
 }
 
 async fn write_down(job: &Job, state: State, missing: &Damage, run: &RunContext) -> Result<State> {
-    let decide = async |state: &State| {
+    let decide = |state: &State| {
         let packs = missing.beyond(&state.damage);
         if packs.is_empty() {
             return Ok(Decision::Nothing);

@@ -143,7 +143,7 @@ pub(crate) async fn commit(
     };
     let needs: BTreeSet<Id> = root.references(root_id).collect();
     let (state, seq) = job
-        .commit(state, run, async |state: &State| {
+        .commit(state, run, |state: &State| {
             let gone = needs.iter().find(|id| state.swept.contains(id));
             if let Some(gone) = gone.filter(|_| !run.bugs.has(Bug::IgnoreSweepAtCommit)) {
                 return Err(Error::new(

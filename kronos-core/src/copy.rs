@@ -147,8 +147,10 @@ async fn copy_one(
     let (intake, _abort) = Intake::begin(target, run_id, offer, run).await?;
     let same_keys = source.repository().shares_keys_with(target.repository());
     run.emit(&Event::Estimated { bytes: from.bytes });
-    let work = futures::stream::iter(&root.streams)
-        .map(|stored| {
+    // By number, see `write_phases` of a restore.
+    let work = futures::stream::iter(0..root.streams.len())
+        .map(|n| {
+            let stored = &root.streams[n];
             let (intake, fetcher): (&Arc<Intake>, &Arc<Fetcher>) = (&intake, &fetcher);
             async move {
                 let mut copied = Box::pin(intake.copy(stored, fetcher, same_keys)).await?;

@@ -54,10 +54,10 @@ async fn change(
     repository: &Repository,
     backup: &BackupInfo,
     run: &RunContext,
-    decide: impl Fn(&State) -> Result<Decision>,
+    decide: impl Fn(&State) -> Result<Decision> + Send,
 ) -> Result<()> {
     let (job, state) = open(repository, &backup.job, run).await?;
-    job.commit(state, run, async |state: &State| decide(state)).await?;
+    job.commit(state, run, decide).await?;
     Ok(())
 }
 

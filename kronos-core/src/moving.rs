@@ -215,7 +215,7 @@ impl<R: Relocation> Moving<R> {
         let (run, run_id) = (&self.run, self.run_id);
         let all = moves.len();
         let mut done = Vec::new();
-        let decide = async |state: &State| {
+        let decide = |state: &State| {
             done.clear();
             if let Some(fault) = state.faults.first() {
                 return Err(Error::new(ErrorKind::Conflict, "the log has an entry that cannot be understood")

@@ -10,6 +10,7 @@ mod roots;
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use serde::Serialize;
 
 use crate::bugs::Bug;
@@ -24,7 +25,7 @@ use crate::repository::entry::Action;
 use crate::repository::job::Job;
 use crate::repository::retry::retry;
 use crate::repository::state::State;
-use crate::repository::{Decision, Repository, layout};
+use crate::repository::{Decide, Decision, Repository, layout};
 use crate::retention::{Retention, Verdict};
 use crate::run::RunContext;
 use crate::storage::{Key, StorageExt};
@@ -189,7 +190,7 @@ fn check_clock(state: &State, options: &PruneOptions, run: &RunContext) -> Resul
 
 async fn forget_all(job: &Job, state: State, gone: &[Id], run: &RunContext) -> Result<State> {
     let (state, _) = job
-        .commit(state, run, async |state: &State| {
+        .commit(state, run, |state: &State| {
             refuse_with_faults(state)?;
             // Held in the meantime, or forgotten by someone else: not any more.
             let still = |id: &&Id| state.find(**id).is_some_and(|r| !r.held);
@@ -239,18 +240,34 @@ async fn doom(
     roots: &mut Roots,
     run: &RunContext,
 ) -> Result<State> {
-    let decide = async |state: &State| {
+    let decide = Doom { job, packs, runs, protected, roots, run };
+    Ok(job.commit(state, run, decide).await?.0)
+}
+
+/// Which packs nothing needs any more, and which runs nothing was heard of.
+struct Doom<'a> {
+    job: &'a Job,
+    packs: &'a BTreeSet<Id>,
+    runs: &'a BTreeSet<Id>,
+    protected: &'a BTreeSet<Id>,
+    roots: &'a mut Roots,
+    run: &'a RunContext,
+}
+
+#[async_trait]
+impl Decide for Doom<'_> {
+    async fn decide(&mut self, state: &State) -> Result<Decision> {
         refuse_with_faults(state)?;
-        let live = roots.live(job, state, protected, run).await?;
+        let live = self.roots.live(self.job, state, self.protected, self.run).await?;
         let committed = committed_runs(state);
         let silent = |id: &&Id| !committed.contains(*id) && !state.closed.contains(*id);
-        let runs: Vec<Id> = runs.iter().filter(silent).copied().collect();
+        let runs: Vec<Id> = self.runs.iter().filter(silent).copied().collect();
         let idle = |id: &&Id| !live.contains(*id) && !state.doomed.contains_key(*id) && !state.swept.contains(*id);
-        let packs: Vec<Id> = packs.iter().filter(idle).copied().collect();
+        let packs: Vec<Id> = self.packs.iter().filter(idle).copied().collect();
         let nothing = packs.is_empty() && runs.is_empty();
-        Ok(if nothing { Decision::Nothing } else { Decision::Commit(Action::Doom { packs, runs, at: run.now() }) })
-    };
-    Ok(job.commit(state, run, decide).await?.0)
+        let at = self.run.now();
+        Ok(if nothing { Decision::Nothing } else { Decision::Commit(Action::Doom { packs, runs, at }) })
+    }
 }
 
 async fn sweep(
@@ -261,14 +278,28 @@ async fn sweep(
     roots: &mut Roots,
     run: &RunContext,
 ) -> Result<State> {
-    let decide = async |state: &State| {
-        refuse_with_faults(state)?;
-        let live = roots.live(job, state, protected, run).await?;
-        let still = |id: &&Id| !live.contains(*id) && state.doomed.contains_key(*id);
-        let packs: Vec<Id> = packs.iter().filter(still).copied().collect();
-        Ok(if packs.is_empty() { Decision::Nothing } else { Decision::Commit(Action::Sweep { packs }) })
-    };
+    let decide = Sweep { job, packs, protected, roots, run };
     Ok(job.commit(state, run, decide).await?.0)
+}
+
+/// Which doomed packs are still not needed.
+struct Sweep<'a> {
+    job: &'a Job,
+    packs: &'a BTreeSet<Id>,
+    protected: &'a BTreeSet<Id>,
+    roots: &'a mut Roots,
+    run: &'a RunContext,
+}
+
+#[async_trait]
+impl Decide for Sweep<'_> {
+    async fn decide(&mut self, state: &State) -> Result<Decision> {
+        refuse_with_faults(state)?;
+        let live = self.roots.live(self.job, state, self.protected, self.run).await?;
+        let still = |id: &&Id| !live.contains(*id) && state.doomed.contains_key(*id);
+        let packs: Vec<Id> = self.packs.iter().filter(still).copied().collect();
+        Ok(if packs.is_empty() { Decision::Nothing } else { Decision::Commit(Action::Sweep { packs }) })
+    }
 }
 
 /// Deletes what Sweep entries have named, in this run or in an earlier one that did not get to it.

@@ -219,13 +219,18 @@ async fn write_phases(
     }
     for streams in phases.into_values() {
         let at_a_time = fetcher.at_a_time().min(streams.len());
-        futures::stream::iter(streams)
-            .map(|stored| async move {
-                run.check_cancelled()?;
-                run.emit(&Event::StreamStarted { name: stored.info.name.clone() });
-                restore.write(fetcher.stream(stored, at_a_time)).await?;
-                run.emit(&Event::StreamFinished { name: stored.info.name.clone(), bytes: stored.end.length });
-                Ok::<_, Error>(())
+        // By number: of a closure that is handed references the compiler cannot tell that its future may
+        // be spawned.
+        futures::stream::iter(0..streams.len())
+            .map(|n| {
+                let stored = streams[n];
+                async move {
+                    run.check_cancelled()?;
+                    run.emit(&Event::StreamStarted { name: stored.info.name.clone() });
+                    restore.write(fetcher.stream(stored, at_a_time)).await?;
+                    run.emit(&Event::StreamFinished { name: stored.info.name.clone(), bytes: stored.end.length });
+                    Ok::<_, Error>(())
+                }
             })
             .buffer_unordered(at_a_time)
             .try_collect::<()>()

@@ -53,7 +53,7 @@ pub(super) async fn note_findings(
     report: &mut CheckReport,
     run: &RunContext,
 ) -> Result<()> {
-    let decide = async |state: &State| Ok(findings.action(state).map_or(Decision::Nothing, Decision::Commit));
+    let decide = |state: &State| Ok(findings.action(state).map_or(Decision::Nothing, Decision::Commit));
     match job.commit(state, run, decide).await {
         Ok(_) => Ok(()),
         Err(e) if e.kind() == ErrorKind::Cancelled => Err(e),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::bugs::Bug;
@@ -35,6 +36,24 @@ pub(crate) enum Decision {
     Commit(Action),
     /// There is nothing to commit (any more).
     Nothing,
+}
+
+/// Somebody who decides. A trait, and no async closure: whoever embeds Kronos spawns its operations, and
+/// the compiler cannot tell that a future with such a closure in it may go from thread to thread.
+#[async_trait]
+pub(crate) trait Decide: Send {
+    /// Looks at everything before the entry's number.
+    async fn decide(&mut self, state: &State) -> Result<Decision>;
+}
+
+#[async_trait]
+impl<F> Decide for F
+where
+    F: FnMut(&State) -> Result<Decision> + Send,
+{
+    async fn decide(&mut self, state: &State) -> Result<Decision> {
+        self(state)
+    }
 }
 
 impl Job {
@@ -132,20 +151,17 @@ impl Job {
 
     /// Commits an entry. `decide` is asked again, with the newer state, whenever someone else's
     /// entry took the number first, so that it always decides on everything before its own.
-    pub(crate) async fn commit<D>(
+    pub(crate) async fn commit(
         &self,
         mut state: State,
         run: &RunContext,
-        mut decide: D,
-    ) -> Result<(State, Option<u64>)>
-    where
-        D: AsyncFnMut(&State) -> Result<Decision>,
-    {
+        mut decide: impl Decide,
+    ) -> Result<(State, Option<u64>)> {
         // On a storage that merely says yes, there is no commit.
         self.repository().probed(run).await?;
         loop {
             run.check_cancelled()?;
-            let Decision::Commit(action) = decide(&state).await? else { return Ok((state, None)) };
+            let Decision::Commit(action) = decide.decide(&state).await? else { return Ok((state, None)) };
             let seq = state.next;
             let entry = Entry {
                 seq,

@@ -31,7 +31,7 @@ use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 
 pub use header::{ChunkerParameters, Mode};
 pub use keys::{Credentials, Protection, generate_identity};
-pub(crate) use log::{Decision, IN_DOUBT, checkpoint_numbers};
+pub(crate) use log::{Decide, Decision, IN_DOUBT, checkpoint_numbers};
 
 use header::{Header, VERSION};
 use keys::KeySet;

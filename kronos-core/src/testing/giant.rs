@@ -69,7 +69,7 @@ pub async fn add_giant_backup(
     manifest.root = RootRef { id: root_id, digest: Digest::of(&root) };
     job.storage().put(&job.layout().root(root_id), root.into()).await?;
     let action = Action::Backup(Box::new(manifest));
-    job.commit(state, run, async |_| Ok(Decision::Commit(action.clone()))).await?;
+    job.commit(state, run, |_: &_| Ok(Decision::Commit(action.clone()))).await?;
     Ok(())
 }
 
