@@ -7,7 +7,7 @@
 //! ```
 
 use kronos_connectors::inspect::AnyDatabase;
-use kronos_core::inspect::{Inspect, PoolSettings, Query, RetryPolicy, with_retry};
+use kronos_core::inspect::{Inspect, PoolSettings, Query, RetryPolicy, Value, with_retry};
 use kronos_core::{Error, ErrorKind, Result, SourceSettings};
 
 /// Who has bought most, with the number of invoices.
@@ -18,7 +18,7 @@ async fn best_customers(database: &dyn Inspect, number: i64) -> Result<Vec<(Stri
     );
     let query = query.bind(number);
     let found = with_retry(&RetryPolicy::default(), || database.execute_query(&query)).await?;
-    let row = |row: &Vec<_>| match row.as_slice() {
+    let row = |row: &Vec<Value>| match row.as_slice() {
         [name, invoices] => Some((name.as_str()?.to_owned(), invoices.as_i64()?)),
         _ => None,
     };

@@ -1,5 +1,5 @@
 //! Every operation can be spawned: a service that embeds Kronos runs it beside its own work.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a test may panic")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::cast_possible_truncation, reason = "a test may panic")]
 
 mod common;
 
@@ -21,7 +21,7 @@ async fn backed_up(repository: Repository, source: MemorySource, run: RunContext
     spawnable(async {
         plan_backup(Some(&repository), &source, &BackupOptions::new(), &run).await.unwrap();
         backup(&repository, &source, &BackupOptions::new(), &run).await.unwrap();
-        backup_to(&[repository.clone()], &source, &BackupOptions::new(), &run).await.unwrap();
+        backup_to(std::slice::from_ref(&repository), &source, &BackupOptions::new(), &run).await.unwrap();
     })
     .await;
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Result, RunContext};
-use tokio::runtime::Handle;
 
 use super::BackupTask;
 use super::catch_up::CatchUpTask;
@@ -93,15 +92,8 @@ impl JobRunner {
 
 #[async_trait]
 impl Runner for JobRunner {
-    /// Each run has a thread of its own: the operations of the core want to stay where they began.
     async fn run(&self, job: &str, request: RunRequest) -> RunReport {
-        let (jobs, job, runtime) = (self.jobs(), job.to_owned(), Handle::current());
-        let running = tokio::task::spawn_blocking(move || runtime.block_on(run(&*jobs, &job, request)));
-        match running.await {
-            Ok(report) => report,
-            // The daemon knows what to do with a run that panics.
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
-        }
+        run(&*self.jobs(), job, request).await
     }
 }
 
