@@ -2,33 +2,24 @@
 //! several collections at a time. The format is described in `common/archive/spec.md` of MongoDB's
 //! database tools.
 
-use std::collections::{HashMap, VecDeque};
+mod contents;
+mod metadata;
+
+use std::collections::VecDeque;
 
 use bytes::Bytes;
-use crc::{CRC_64_XZ, Crc, Digest, Table};
 use kronos_core::Result;
-use mongodb::bson::{Document, RawDocument};
 
-use super::catalog::Entry;
+use self::contents::{Contents, Header, Owner};
+pub(super) use self::metadata::Described;
+use self::metadata::text;
 use super::content::Documents;
 use super::error::corrupt;
-use super::names::BUCKETS;
-use super::plan::Form;
 
 /// The first bytes.
 const MAGIC: [u8; 4] = 0x8199_e26d_u32.to_le_bytes();
 /// The end of what belongs together.
 const END: [u8; 4] = [0xff; 4];
-/// Go's `crc64.ECMA`.
-static CHECKSUM: Crc<u64, Table<16>> = Crc::<u64, Table<16>>::new(&CRC_64_XZ);
-
-/// A collection, a view or a time series of an archive.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Described {
-    pub database: String,
-    pub entry: Entry,
-    pub form: Form,
-}
 
 /// What comes out of an archive.
 #[derive(Debug, PartialEq)]
@@ -41,15 +32,6 @@ pub(super) enum Found {
     End(usize),
     /// An entry of the oplog.
     Change(Bytes),
-}
-
-/// Whose documents come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Owner {
-    Collection(usize),
-    Oplog,
-    /// What is not restored: databases of the server, collections of its own.
-    Other,
 }
 
 #[derive(Debug)]
@@ -65,24 +47,11 @@ enum State {
     Ended,
 }
 
-/// Something that documents can come of.
-struct Space {
-    owner: Owner,
-    database: String,
-    collection: String,
-    checksum: Digest<'static, u64, Table<16>>,
-    is_over: bool,
-    /// It may be passed over in silence.
-    is_empty: bool,
-}
-
 /// An archive being read: takes pieces of any size.
 pub(super) struct Archive {
     rest: Documents,
     state: State,
-    described: Vec<Described>,
-    spaces: Vec<Space>,
-    by_name: HashMap<(String, String), usize>,
+    contents: Contents,
     found: VecDeque<Found>,
 }
 
@@ -94,14 +63,7 @@ impl std::fmt::Debug for Archive {
 
 impl Archive {
     pub(super) fn new() -> Self {
-        Self {
-            rest: Documents::default(),
-            state: State::Magic,
-            described: Vec::new(),
-            spaces: Vec::new(),
-            by_name: HashMap::new(),
-            found: VecDeque::new(),
-        }
+        Self { rest: Documents::default(), state: State::Magic, contents: Contents::default(), found: VecDeque::new() }
     }
 
     pub(super) fn push(&mut self, piece: &[u8]) {
@@ -133,7 +95,7 @@ impl Archive {
             State::Ended | State::Collections | State::Within(_) if is_end => {
                 self.rest.bytes(END.len());
                 if matches!(self.state, State::Collections) {
-                    self.found.push_back(Found::Collections(self.described.clone()));
+                    self.found.push_back(Found::Collections(self.contents.described.clone()));
                 }
                 self.state = State::Between;
             }
@@ -154,99 +116,22 @@ impl Archive {
                 }
                 self.state = State::Collections;
             }
-            State::Collections => self.collection(&bytes)?,
+            State::Collections => self.contents.describe(&bytes)?,
             State::Between => {
-                let (space, is_over) = self.header(&bytes)?;
+                let Header { space, owner, is_over } = self.contents.header(&bytes)?;
                 self.state = if is_over { State::Ended } else { State::Within(space) };
-            }
-            State::Within(space) => {
-                let space = &mut self.spaces[space];
-                space.checksum.update(&bytes);
-                match space.owner {
-                    Owner::Collection(place) => self.found.push_back(Found::Document(place, bytes)),
-                    Owner::Oplog => self.found.push_back(Found::Change(bytes)),
-                    Owner::Other => {}
+                if let (true, Owner::Collection(place)) = (is_over, owner) {
+                    self.found.push_back(Found::End(place));
                 }
             }
+            State::Within(space) => match self.contents.take(space, &bytes) {
+                Owner::Collection(place) => self.found.push_back(Found::Document(place, bytes)),
+                Owner::Oplog => self.found.push_back(Found::Change(bytes)),
+                Owner::Other => {}
+            },
             State::Magic | State::Ended => return Err(corrupt("an archive has a document where none can be")),
         }
         Ok(())
-    }
-
-    /// The description of a collection.
-    fn collection(&mut self, bytes: &[u8]) -> Result<()> {
-        let (database, collection) = (text(bytes, "db")?, text(bytes, "collection")?);
-        let metadata = text(bytes, "metadata")?;
-        let mut data = collection.clone();
-        let (mut owner, mut is_empty) = (Owner::Other, false);
-        if database.is_empty() && collection == "oplog" {
-            owner = Owner::Oplog;
-        } else if !super::names::is_of_server(&database) && !super::names::is_internal(&collection) {
-            let entry = entry(&collection, &metadata)?;
-            owner = Owner::Collection(self.described.len());
-            is_empty = entry.is_view();
-            let form = if entry.is_time_series() { Form::Buckets } else { Form::Documents };
-            if entry.is_time_series() {
-                // Under this name since there are time series; servers of 8.3 and newer have but one.
-                data = format!("{BUCKETS}{collection}");
-                self.by_name.insert((database.clone(), collection.clone()), self.spaces.len());
-            }
-            self.described.push(Described { database: database.clone(), entry, form });
-        }
-        let name = (database.clone(), data.clone());
-        if self.by_name.insert(name, self.spaces.len()).is_some_and(|known| known != self.spaces.len()) {
-            return Err(corrupt("an archive describes a collection twice").with("collection", collection));
-        }
-        let checksum = CHECKSUM.digest();
-        self.spaces.push(Space { owner, database, collection, checksum, is_over: false, is_empty });
-        Ok(())
-    }
-
-    /// Whose documents follow, or have all come.
-    fn header(&mut self, bytes: &[u8]) -> Result<(usize, bool)> {
-        let name = (text(bytes, "db")?, text(bytes, "collection")?);
-        let shown = format!("{}.{}", name.0, name.1);
-        let raw =
-            RawDocument::from_bytes(bytes).map_err(|_| corrupt("an archive has no document where one must be"))?;
-        let is_over = raw.get_bool("EOF").unwrap_or(false);
-        let space = match self.by_name.get(&name) {
-            Some(space) => *space,
-            // Of users and roles nothing is said before.
-            None if super::names::is_of_server(&name.0) || super::names::is_internal(&name.1) || name.0 == "$admin" => {
-                let checksum = CHECKSUM.digest();
-                let (database, collection) = name.clone();
-                self.spaces.push(Space {
-                    owner: Owner::Other,
-                    database,
-                    collection,
-                    checksum,
-                    is_over: false,
-                    is_empty: true,
-                });
-                self.by_name.insert(name, self.spaces.len() - 1);
-                self.spaces.len() - 1
-            }
-            None => {
-                return Err(corrupt("an archive has documents of a collection that it does not describe")
-                    .with("collection", shown));
-            }
-        };
-        let found = &mut self.spaces[space];
-        if found.is_over {
-            return Err(corrupt("an archive goes on with a collection that has ended").with("collection", shown));
-        }
-        if is_over {
-            let wanted = raw.get_i64("CRC").unwrap_or_default().cast_unsigned();
-            let digest = std::mem::replace(&mut found.checksum, CHECKSUM.digest()).finalize();
-            if digest != wanted {
-                return Err(corrupt("the checksum of a collection in an archive is wrong").with("collection", shown));
-            }
-            found.is_over = true;
-            if let Owner::Collection(place) = found.owner {
-                self.found.push_back(Found::End(place));
-            }
-        }
-        Ok((space, is_over))
     }
 
     /// It must be whole, or it was cut off.
@@ -255,41 +140,20 @@ impl Archive {
         if !matches!(self.state, State::Between) {
             return Err(corrupt("an archive ends in the middle"));
         }
-        match self.spaces.iter().find(|space| !space.is_over && !space.is_empty) {
+        match self.contents.unfinished() {
             None => Ok(()),
-            Some(space) => Err(corrupt("an archive ends before all documents have come")
-                .with("collection", format!("{}.{}", space.database, space.collection))),
+            Some(name) => Err(corrupt("an archive ends before all documents have come").with("collection", name)),
         }
     }
 }
 
-fn text(document: &[u8], key: &'static str) -> Result<String> {
-    let raw = RawDocument::from_bytes(document).ok();
-    let found = raw.and_then(|raw| raw.get_str(key).ok());
-    found
-        .map(str::to_owned)
-        .ok_or_else(|| corrupt("an archive says something that is not understood").with("lacks", key))
-}
-
-/// Options and indexes, of the extended JSON in which an archive has them.
-fn entry(name: &str, metadata: &str) -> Result<Entry> {
-    // The order of keys is that of the text.
-    let described: Document = serde_json::from_str(metadata).map_err(|e| {
-        corrupt("an archive's description of a collection is not understood").with("collection", name).with_source(e)
-    })?;
-    let indexes = described.get_array("indexes").map(Vec::as_slice).unwrap_or_default();
-    let mut indexes: Vec<Document> = indexes.iter().filter_map(|index| index.as_document().cloned()).collect();
-    for index in &mut indexes {
-        index.remove("ns");
-    }
-    let options = described.get_document("options").cloned().unwrap_or_default();
-    Ok(Entry { name: name.to_owned(), options, indexes, uuid: None })
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use mongodb::bson::{doc, rawdoc};
+mod tests {
+    use mongodb::bson::{Document, doc, rawdoc};
 
+    use super::super::names::BUCKETS;
+    use super::super::plan::Form;
+    use super::contents::CHECKSUM;
     use super::*;
 
     fn bytes(document: &Document) -> Vec<u8> {
@@ -297,7 +161,7 @@ pub(super) mod tests {
     }
 
     /// An archive as the format's description has it: of each collection its metadata and documents.
-    pub(crate) fn archive(collections: &[(&str, &str, &str, Vec<Vec<u8>>)]) -> Vec<u8> {
+    fn archive(collections: &[(&str, &str, &str, Vec<Vec<u8>>)]) -> Vec<u8> {
         let mut all = MAGIC.to_vec();
         let header = doc! { "concurrent_collections": 1, "version": "0.1", "server_version": "8.0.4", "tool_version": "100.10.0" };
         all.extend(bytes(&header));
@@ -398,13 +262,5 @@ pub(super) mod tests {
         twice.extend(END);
         assert!(read(&twice, usize::MAX).is_err());
         assert!(read(b"PGDMP and so on", usize::MAX).is_err());
-    }
-
-    #[test]
-    fn the_checksum_is_the_one_of_the_format() {
-        // The check value of CRC-64/XZ.
-        let mut checksum = CHECKSUM.digest();
-        checksum.update(b"123456789");
-        assert_eq!(checksum.finalize(), 0x995d_c9bb_df19_39fa);
     }
 }
