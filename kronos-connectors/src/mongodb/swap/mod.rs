@@ -2,57 +2,22 @@
 //! renamed into its place, views are made; all of this can be undone. What cannot be renamed comes
 //! last, and from then on it can only be finished.
 
-use kronos_core::{Error, ErrorKind, Result};
-use mongodb::bson::{Bson, Document, doc};
+mod copying;
+mod steps;
+mod views;
 
-use super::building::{Building, How, drop_collection, indexes, lasting, remove, sum_of};
+use kronos_core::{Error, ErrorKind, Result};
+use mongodb::bson::{Document, doc};
+
+use self::steps::{Step, What};
+use super::building::{Building, How, drop_collection, remove};
 use super::catalog::Entry;
 use super::connect::Server;
-use super::error::{NO_NAMESPACE, corrupt, has_code, internal};
-use super::insert::Inserter;
+use super::error::{NO_NAMESPACE, has_code, internal};
 use super::journal::{self, Held, Remains, State};
 use super::names::{self, qualified};
-use super::plan::{Form, Order, Part};
-use super::read_documents::{Sink, read};
+use super::plan::Form;
 use super::target;
-
-/// So many documents are copied at a time.
-const BATCH: u32 = 1000;
-
-/// One thing that moves.
-#[derive(Debug, Clone, PartialEq)]
-struct Step {
-    what: What,
-    number: usize,
-    entry: Entry,
-    form: Form,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    /// A collection that was there.
-    Old,
-    OldView,
-    /// A time series that was there.
-    OldSeries,
-    New,
-    /// One whose name a time series has.
-    NewLate,
-    NewCopy,
-    NewView,
-}
-
-impl What {
-    const NAMES: [(&str, Self); 7] = [
-        ("old", Self::Old),
-        ("old-view", Self::OldView),
-        ("old-series", Self::OldSeries),
-        ("new", Self::New),
-        ("new-late", Self::NewLate),
-        ("new-copy", Self::NewCopy),
-        ("new-view", Self::NewView),
-    ];
-}
 
 /// What a restore does to one database at its end.
 #[derive(Debug, Clone)]
@@ -172,74 +137,11 @@ impl Swap {
         Ok(())
     }
 
-    /// Copies what cannot be renamed, from the beginning, and compares it.
-    async fn copy(&self, server: &Server, beside: &str, step: &Step) -> Result<()> {
-        let (database, name) = (&self.database, &step.entry.name);
-        if step.entry.is_time_series() {
-            drop_collection(server, database, name).await?;
-            let mut ask = doc! { "create": name };
-            ask.extend(lasting(&step.entry.options));
-            ask.insert("writeConcern", doc! { "w": "majority" });
-            server.command(database, "make a time series", ask).await?;
-        } else {
-            let all = vec![doc! { "q": {}, "limit": 0 }];
-            let ask = doc! { "delete": name, "deletes": all, "writeConcern": { "w": "majority" } };
-            server.long_command(database, "empty a collection", ask).await?;
-        }
-        let to = step.form.place(name);
-        let part = Part {
-            database: database.clone(),
-            collection: beside.to_owned(),
-            form: step.form,
-            order: Order::Natural,
-            from: None,
-            to: None,
-        };
-        let mut copying = Copying { to: Inserter::new(server, database, &to), waiting: Vec::new(), last: None };
-        read(server, &part, BATCH, &mut copying).await?;
-        copying.to.finish().await?;
-        indexes(server, database, name, &step.entry).await?;
-        self.held.beat(server).await?;
-        let wanted = sum_of(server, database, beside, step.form).await?;
-        let found = sum_of(server, database, name, step.form).await?;
-        if found != wanted {
-            return Err(Error::new(ErrorKind::Corrupt, "what was copied into its place is not what was copied")
-                .with("documents", format!("{} instead of {}", found.count, wanted.count)));
-        }
-        self.expire(server, &step.entry).await
-    }
-
     /// From now on documents may go by themselves, where that is an option of the collection.
     async fn expire(&self, server: &Server, entry: &Entry) -> Result<()> {
         let Some(after) = entry.options.get("expireAfterSeconds") else { return Ok(()) };
         let ask = doc! { "collMod": &entry.name, "expireAfterSeconds": after, "writeConcern": { "w": "majority" } };
         server.command(&self.database, "set when documents expire", ask).await.map(drop)
-    }
-
-    /// Makes views; those of which others are made come first.
-    async fn make_views(&self, server: &Server, mut waiting: Vec<&Entry>) -> Result<()> {
-        while !waiting.is_empty() {
-            let names: Vec<String> = waiting.iter().map(|view| view.name.clone()).collect();
-            let is_ready =
-                |view: &&Entry| !view.options.get_str("viewOn").is_ok_and(|on| names.iter().any(|n| n == on));
-            let (ready, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_ready);
-            if ready.is_empty() {
-                return Err(corrupt("views of the backup are made of each other"));
-            }
-            for view in ready {
-                self.make_view(server, view).await?;
-            }
-            waiting = later;
-        }
-        Ok(())
-    }
-
-    async fn make_view(&self, server: &Server, view: &Entry) -> Result<()> {
-        let mut ask = doc! { "create": &view.name };
-        ask.extend(view.options.clone());
-        ask.insert("writeConcern", doc! { "w": "majority" });
-        let made = server.command(&self.database, "make a view", ask).await;
-        made.map(drop).map_err(|e| e.with("view", qualified(&self.database, &view.name)))
     }
 
     /// Undoes it, as far as it was done; nothing that cannot be undone has begun.
@@ -314,85 +216,10 @@ pub(super) async fn settle(
     swap.clean(server).await
 }
 
-impl Step {
-    fn document(&self) -> Document {
-        let name = What::NAMES.iter().find(|(_, what)| *what == self.what).map_or("old", |(name, _)| name);
-        let form = match self.form {
-            Form::Documents => "documents",
-            Form::Buckets => "buckets",
-            Form::Measurements => "measurements",
-        };
-        let number = i64::try_from(self.number).unwrap_or(i64::MAX);
-        let mut step = doc! { "what": name, "number": number, "form": form };
-        step.extend(self.entry.description());
-        step
-    }
-
-    fn of(document: &Document) -> Result<Self> {
-        let strange = || corrupt("a journal that a restore has left cannot be read");
-        let text = |key: &str| document.get_str(key).map_err(|_| strange());
-        let what = text("what")?;
-        let what = What::NAMES.iter().find(|(name, _)| *name == what).map(|(_, what)| *what).ok_or_else(strange)?;
-        let form = match text("form")? {
-            "documents" => Form::Documents,
-            "buckets" => Form::Buckets,
-            "measurements" => Form::Measurements,
-            _ => return Err(strange()),
-        };
-        let number = document.get_i64("number").ok().and_then(|n| usize::try_from(n).ok()).ok_or_else(strange)?;
-        let entry = Entry::of(document).ok_or_else(strange)?;
-        Ok(Self { what, number, entry, form })
-    }
-}
-
-/// From one collection into another.
-struct Copying<'a> {
-    to: Inserter<'a>,
-    waiting: Vec<Vec<u8>>,
-    last: Option<Bson>,
-}
-
-impl Sink for Copying<'_> {
-    fn take(&mut self, document: &[u8]) {
-        self.waiting.push(document.to_vec());
-    }
-
-    async fn pause(&mut self) -> Result<()> {
-        for document in std::mem::take(&mut self.waiting) {
-            self.to.push(&document).await?;
-        }
-        Ok(())
-    }
-
-    fn last(&mut self) -> &mut Option<Bson> {
-        &mut self.last
-    }
-}
-
 /// A journal of someone who lives is none of ours.
 pub(super) fn refuse_living(database: &str, remains: &Remains) -> Result<()> {
     if remains.is_alive {
         return Err(journal::busy(database));
     }
     if remains.token.is_empty() { Err(internal("a journal without a name")) } else { Ok(()) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_moves_survives_the_journal() {
-        for (n, (_, what)) in What::NAMES.iter().enumerate() {
-            let entry = Entry {
-                name: "a".into(),
-                options: doc! { "capped": true },
-                indexes: vec![doc! { "name": "_id_", "key": { "_id": 1 } }],
-                uuid: Some([7; 16]),
-            };
-            let step = Step { what: *what, number: n, entry, form: Form::Buckets };
-            assert_eq!(Step::of(&step.document()).unwrap(), step);
-        }
-        assert!(Step::of(&doc! { "what": "other" }).is_err());
-    }
 }
