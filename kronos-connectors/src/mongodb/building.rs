@@ -2,7 +2,7 @@
 //! nobody uses, in the same database: only within a database can a collection be renamed.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use futures::{StreamExt, TryStreamExt};
 use kronos_core::{Error, ErrorKind, RestoreRequest, Result};
@@ -12,16 +12,13 @@ use super::catalog::{self, Entry, name_of};
 use super::connect::Server;
 use super::content::Sum;
 use super::error::{NO_NAMESPACE, corrupt, has_code, internal};
+use super::locked::locked;
 use super::names::{self, qualified};
-use super::plan::{Form, Order, Part};
-use super::read_documents::{Sink, read};
-use super::settings::Check;
+use super::plan::Form;
 use super::target::{Planned, is_named};
 
 /// So many collections are read back, or get their indexes, at a time.
-const AT_A_TIME: usize = 4;
-/// So many documents are asked for at a time, of whatever size: the server stops at 16 MiB.
-const BATCH: u32 = 1000;
+pub(super) const AT_A_TIME: usize = 4;
 
 /// What becomes of a collection when it is put into place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +57,6 @@ enum Stage {
     Made,
     /// Only the journal says what is to be done.
     Placed,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Made {
@@ -188,64 +181,6 @@ impl Building {
         locked(&self.made).retain(|made| is_there(made));
     }
 
-    /// Reads back what was written, and compares it; gives the number of documents.
-    pub(super) async fn compare(&self, server: &Server, check: Check) -> Result<u64> {
-        // Whatever was written before this is what is read.
-        self.held.beat(server).await?;
-        let compare = |made: std::sync::Arc<Made>| async move {
-            let found = self.read_back(server, &made, check).await?;
-            let wanted = made.sum();
-            // A capped one may have been read while it was turned over, and holds what it can.
-            let is_full = made.entry.is_capped() && found.count < wanted.count;
-            let is_same = match check {
-                Check::Bytes => found == wanted,
-                Check::Count => found.count == wanted.count,
-            };
-            if is_same || is_full {
-                return Ok(found.count);
-            }
-            Err(Error::new(ErrorKind::Corrupt, "what was read back is not what the backup holds")
-                .with("collection", qualified(&self.planned.to, &made.entry.name))
-                .with("documents", format!("{} instead of {}", found.count, wanted.count)))
-        };
-        let made = self.made().into_iter().filter(|made| made.how != How::View);
-        let counts: Vec<u64> =
-            futures::stream::iter(made.map(compare)).buffer_unordered(AT_A_TIME).try_collect().await?;
-        Ok(counts.iter().sum())
-    }
-
-    async fn read_back(&self, server: &Server, made: &Made, check: Check) -> Result<Sum> {
-        match check {
-            Check::Bytes => sum_of(server, &self.planned.to, &made.beside(&self.token), made.form).await,
-            Check::Count => {
-                let collection = made.lies_in(&self.token);
-                let count = doc! { "$count": "n" };
-                let ask = doc! { "aggregate": collection, "pipeline": [count], "cursor": {}, "readConcern": { "level": "majority" } };
-                let found = server.list(&self.planned.to, "count documents", ask).await?;
-                let count = catalog::number(found.first().and_then(|found| found.get("n")));
-                Ok(Sum::of_count(count))
-            }
-        }
-    }
-
-    /// Which collections got other options than they had, as another version of the server may do.
-    pub(super) async fn differing(&self, server: &Server) -> Result<Vec<String>> {
-        let ask = doc! { "listCollections": 1, "cursor": {} };
-        let listed = server.list(&self.planned.to, "look at options", ask).await?;
-        let mut differing = Vec::new();
-        for made in self.made().iter().filter(|made| made.how == How::Rename) {
-            let name = made.beside(&self.token);
-            let found = listed.iter().find(|one| one.get_str("name").is_ok_and(|listed| listed == name));
-            let options = found.and_then(|one| one.get_document("options").ok()).cloned().unwrap_or_default();
-            let wanted = lasting(&made.entry.options);
-            if options != wanted {
-                let name = qualified(&self.planned.to, &made.entry.name);
-                differing.push(format!("{name}: the server gave it the options {options} instead of {wanted}"));
-            }
-        }
-        Ok(differing)
-    }
-
     /// Makes the indexes; a time series gets its own when it is put into place.
     pub(super) async fn make_indexes(&self, server: &Server) -> Result<()> {
         let one = |made: std::sync::Arc<Made>| async move {
@@ -300,41 +235,6 @@ pub(super) async fn indexes(server: &Server, database: &str, collection: &str, e
         Some(missing) => {
             Err(Error::new(ErrorKind::QueryFailed, "the server has not made an index").with("index", name_of(missing)))
         }
-    }
-}
-
-/// What is in a collection, whatever the order.
-pub(super) async fn sum_of(server: &Server, database: &str, collection: &str, form: Form) -> Result<Sum> {
-    let part = Part {
-        database: database.to_owned(),
-        collection: collection.to_owned(),
-        form,
-        order: Order::Natural,
-        from: None,
-        to: None,
-    };
-    let mut adding = Adding::default();
-    read(server, &part, BATCH, &mut adding).await?;
-    Ok(adding.sum)
-}
-
-#[derive(Debug, Default)]
-struct Adding {
-    sum: Sum,
-    last: Option<Bson>,
-}
-
-impl Sink for Adding {
-    fn take(&mut self, document: &[u8]) {
-        self.sum.add(document);
-    }
-
-    async fn pause(&mut self) -> Result<()> {
-        Ok(())
-    }
-
-    fn last(&mut self) -> &mut Option<Bson> {
-        &mut self.last
     }
 }
 

@@ -9,7 +9,8 @@ use crate::servers::streams::Streams;
 
 use super::begin::{Begun, begin};
 use super::error::cancelled;
-use super::reading::{Common, Reading, locked};
+use super::locked::locked;
+use super::reading::{Common, Reading};
 use super::settings::MongodbSettings;
 
 /// A server being read.

@@ -4,7 +4,8 @@ use kronos_core::{Error, RestoreOutcome, Result};
 
 use super::building::Building;
 use super::journal;
-use super::restore::{Inner, locked};
+use super::locked::locked;
+use super::restore::Inner;
 use super::swap::Swap;
 use super::users::{self, Wanted};
 

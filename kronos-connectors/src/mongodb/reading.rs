@@ -1,7 +1,7 @@
 //! What is read into one stream, and what all streams of a dump have in common.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +13,7 @@ use super::catalog;
 use super::changes::{Feed, Follower};
 use super::connect::Server;
 use super::content::Documents;
+use super::locked::locked;
 use super::pace::Pace;
 use super::plan::Part;
 use super::replay::{Chosen, Copied, Rehearsal};
@@ -112,10 +113,6 @@ impl Reading {
         locked(&self.dump.warnings).extend(rehearsal.finish()?);
         Ok(log.entries)
     }
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Common {

@@ -12,10 +12,11 @@ use super::changes::Feed;
 use super::connect::Server;
 use super::content::Documents;
 use super::error::{corrupt, internal};
+use super::locked::locked;
 use super::names;
 use super::plan::Form;
 use super::replay::{Copied, Counts, IndexChange, Replay, Replayed, ViewChange};
-use super::restore::{Inner, locked, same};
+use super::restore::{Inner, same};
 
 /// Applies all that a stream holds.
 pub(super) async fn apply(inner: &Inner, feed: Feed, mut stream: Stream, end: StreamEnd) -> Result<()> {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use kronos_core::{
@@ -19,6 +19,7 @@ use super::error::{cancelled, corrupt, internal};
 use super::export::Export;
 use super::insert::Inserter;
 use super::journal::{self, Held};
+use super::locked::locked;
 use super::plan::{Content, Form, Part};
 use super::replayed;
 use super::settings::{Check, MongodbSettings};
@@ -123,10 +124,6 @@ fn token(run: &RunContext) -> String {
     let mut bytes = [0; 8];
     run.entropy.fill(&mut bytes);
     format!("{:016x}", u64::from_be_bytes(bytes))
-}
-
-pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]

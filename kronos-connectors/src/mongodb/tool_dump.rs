@@ -13,10 +13,11 @@ use super::begin::{Begun, read_users};
 use super::catalog;
 use super::connect::{Kind, Server};
 use super::error::{if_allowed, internal};
+use super::locked::locked;
 use super::names::qualified;
 use super::pace::Pace;
 use super::plan::{Archived, Content, is_excluded};
-use super::reading::{Common, Reading, Task, locked};
+use super::reading::{Common, Reading, Task};
 use super::settings::{Changes, MongodbSettings};
 use super::tools::{Tool, find};
 

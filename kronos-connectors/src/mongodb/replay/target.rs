@@ -5,6 +5,7 @@ use kronos_core::{Error, ErrorKind, Result};
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
+use super::super::catalog::number;
 use super::super::connect::Server;
 use super::super::error::{corrupt, failed, has_code, of_server, silent};
 use super::super::insert::has_empty_time;
@@ -42,11 +43,8 @@ impl Target {
         }
         let none = Document::new();
         let options = found.get_document("options").unwrap_or(&none);
-        let size = options.get("size").and_then(|size| {
-            size.as_i64().or_else(|| size.as_i32().map(i64::from)).and_then(|size| u64::try_from(size).ok())
-        });
-        let is_capped = options.get_bool("capped").unwrap_or_default();
-        let capped = is_capped.then_some(size.unwrap_or(u64::MAX));
+        let size = options.get("size").map_or(u64::MAX, |size| number(Some(size)));
+        let capped = options.get_bool("capped").unwrap_or_default().then_some(size);
         Ok(Some(Kind { capped, has_collation: options.contains_key("collation") }))
     }
 
@@ -82,10 +80,9 @@ impl Target {
             };
             let all = batch.iter().map(one).collect::<Result<Vec<_>>>()?;
             let answer = self.write("delete", name, "deletes", &all, false).await?;
-            deleted +=
-                answer.get("n").and_then(|n| n.as_i64().or_else(|| n.as_i32().map(i64::from))).unwrap_or_default();
+            deleted += number(answer.get("n"));
         }
-        u64::try_from(deleted).map_err(|_| wrong())
+        Ok(deleted)
     }
 
     /// Inserts documents, one after another where their order is theirs.
@@ -107,7 +104,7 @@ impl Target {
         update.push(b"q", Value { kind: DOCUMENT, bytes: &filter });
         update.push(b"u", Value { kind: DOCUMENT, bytes: new });
         let answer = self.write("update", name, "updates", &[update.finish()?], true).await?;
-        Ok(answer.get("n").is_some_and(|n| n.as_i32() == Some(1) || n.as_i64() == Some(1)))
+        Ok(number(answer.get("n")) == 1)
     }
 
     async fn write(&self, verb: &str, name: &Name, list: &str, all: &[Vec<u8>], in_order: bool) -> Result<Document> {

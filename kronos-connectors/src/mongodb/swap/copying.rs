@@ -3,7 +3,8 @@
 use kronos_core::{Error, ErrorKind, Result};
 use mongodb::bson::{Bson, doc};
 
-use super::super::building::{drop_collection, indexes, lasting, sum_of};
+use super::super::building::{drop_collection, indexes, lasting};
+use super::super::comparing::sum_of;
 use super::super::connect::Server;
 use super::super::insert::Inserter;
 use super::super::plan::{Order, Part};
