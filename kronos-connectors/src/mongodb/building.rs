@@ -13,6 +13,7 @@ use super::connect::Server;
 use super::content::Sum;
 use super::error::{NO_NAMESPACE, corrupt, has_code, internal};
 use super::locked::locked;
+use super::long_command::Twice;
 use super::names::{self, qualified};
 use super::plan::Form;
 use super::target::{Planned, is_named};
@@ -228,7 +229,7 @@ pub(super) async fn indexes(server: &Server, database: &str, collection: &str, e
         return Ok(());
     }
     let ask = doc! { "createIndexes": collection, "indexes": wanted, "writeConcern": { "w": "majority" } };
-    server.long_command(database, "make indexes", ask).await?;
+    server.long_command(database, "make indexes", ask, Twice::Same).await?;
     let there = catalog::indexes(server, database, collection).await?;
     match entry.indexes.iter().find(|index| !there.iter().any(|other| name_of(other) == name_of(index))) {
         None => Ok(()),

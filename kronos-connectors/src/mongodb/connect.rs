@@ -143,20 +143,6 @@ impl Server {
         command(&self.database(database), what, ask, self.wait).await
     }
 
-    /// Runs one that may take as long as it likes, such as one that makes an index, as long as the
-    /// server answers something else meanwhile.
-    pub(super) async fn long_command(&self, database: &str, what: &'static str, ask: Document) -> Result<Document> {
-        let database = self.database(database);
-        let mut running = std::pin::pin!(database.run_command(ask).into_future());
-        loop {
-            if let Ok(done) = tokio::time::timeout(self.wait, &mut running).await {
-                let done = done.map_err(|e| failed(&e, what))?;
-                return is_written(&done, what).map(|()| done);
-            }
-            self.command("admin", what, doc! { "ping": 1 }).await?;
-        }
-    }
-
     /// Runs a command that is there as bytes already, and may write.
     pub(super) async fn raw(&self, database: &str, what: &'static str, ask: RawDocumentBuf) -> Result<Document> {
         let done = tokio::time::timeout(self.wait, self.database(database).run_raw_command(ask)).await;

@@ -24,6 +24,7 @@ mod inspect;
 mod journal;
 mod json;
 mod locked;
+mod long_command;
 mod names;
 mod pace;
 mod placing;

@@ -12,7 +12,11 @@ use crate::proxy::{Proxy, Trouble, scattered};
 use crate::server::{Server, assert_same, back_up, bring_back, on, repository};
 
 pub(crate) fn trials() -> Vec<Trial> {
-    vec![on("network::cut_at_random", random_cuts), on("network::a_restore_that_is_cut_at_each_step", cut_steps)]
+    vec![
+        on("network::cut_at_random", random_cuts),
+        on("network::a_restore_that_is_cut_at_each_step", cut_steps),
+        on("network::an_index_whose_answer_is_lost", lost_index),
+    ]
 }
 
 /// What a network that was lost may lead to.
@@ -119,4 +123,24 @@ async fn cut_steps(server: Server) {
             assert_nothing_beside(&target, &what).await;
         }
     }
+}
+
+/// The connection over which an index is made is cut: the restore goes on over others.
+async fn lost_index(server: Server) {
+    let source = new(&server).await;
+    let repository = repository().await;
+    back_up(&repository, &source.source()).await.unwrap();
+    let cut = Proxy::after_words(server.port(), Trouble::One, &["createIndexes"]);
+    let (what, port) = ("cut", cut.port);
+    let target = server.new_database();
+    let to = target.with(|settings| {
+        settings.hosts = vec![format!("127.0.0.1:{port}")];
+        settings.read_timeout = Duration::from_secs(2);
+    });
+    let begun = Instant::now();
+    bring_back(&repository, &to, &RestoreOptions::new()).await.unwrap_or_else(|e| panic!("{what}: {e:?}"));
+    assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", begun.elapsed());
+    assert_same(&target.all().await, &source.all().await, what);
+    assert_nothing_beside(&target, what).await;
+    assert!(cut.has_begun());
 }

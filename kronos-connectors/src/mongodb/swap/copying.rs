@@ -7,6 +7,7 @@ use super::super::building::{drop_collection, indexes, lasting};
 use super::super::comparing::sum_of;
 use super::super::connect::Server;
 use super::super::insert::Inserter;
+use super::super::long_command::Twice;
 use super::super::plan::{Order, Part};
 use super::super::read_documents::{Sink, read};
 use super::Swap;
@@ -28,7 +29,8 @@ impl Swap {
         } else {
             let all = vec![doc! { "q": {}, "limit": 0 }];
             let ask = doc! { "delete": name, "deletes": all, "writeConcern": { "w": "majority" } };
-            server.long_command(database, "empty a collection", ask).await?;
+            // The second one might delete what is written after the first.
+            server.long_command(database, "empty a collection", ask, Twice::Never).await?;
         }
         let to = step.form.place(name);
         let part = Part {
