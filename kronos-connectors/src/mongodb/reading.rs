@@ -138,7 +138,7 @@ impl Common {
         Ok(())
     }
 
-    fn rehearsal(&self, expected: &Expected) -> Rehearsal {
+    pub(super) fn rehearsal(&self, expected: &Expected) -> Rehearsal {
         let doubtful = locked(&self.doubtful);
         let is_doubtful =
             |database: &str, collection: &str| doubtful.contains(&(database.to_owned(), collection.to_owned()));

@@ -54,7 +54,8 @@ impl<'a> Applying<'a> {
         inner.prepare().await?;
         // What was copied is compared before anything is changed.
         inner.compare().await?;
-        let mut replay = Replay::new(&inner.server, feed, place(inner));
+        let databases = inner.buildings.iter().map(|building| building.planned.from.clone()).collect();
+        let mut replay = Replay::new(&inner.server, feed, databases, place(inner));
         for building in inner.buildings.iter() {
             for made in building.made().iter().filter(|made| made.how != How::View) {
                 // A backup in which it could not be told which one was read is none: see `rehearsal`.

@@ -1,6 +1,7 @@
 //! A backup by MongoDB's own program: a run and a stream for each database, or one for the whole of a
 //! replica set, which then brings its changes along. Users and roles are read as always.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, OnceLock};
 
 use bytes::BytesMut;
@@ -11,13 +12,15 @@ use tokio::io::AsyncReadExt;
 use super::archive::{Archive, Described, Found};
 use super::begin::{Begun, read_users};
 use super::catalog;
+use super::changes::Feed;
 use super::connect::{Kind, Server};
 use super::error::{if_allowed, internal};
 use super::locked::locked;
 use super::names::qualified;
 use super::pace::Pace;
 use super::plan::{Archived, Content, is_excluded};
-use super::reading::{Common, Reading, Task};
+use super::reading::{Common, Expected, Reading, Task};
+use super::replay::{Chosen, Copied};
 use super::settings::{Changes, MongodbSettings};
 use super::tools::{Tool, find};
 
@@ -134,6 +137,19 @@ async fn of_database(
     Ok((info, Program { tool: tool.clone(), settings: settings.clone(), arguments, databases: vec![database] }))
 }
 
+impl Program {
+    /// What the changes that it brings along, if any, are about.
+    fn expected(&self, described: &[Described]) -> Expected {
+        let databases = self.databases.iter().map(|database| database.name.clone()).collect();
+        // Changes come of a whole replica set only.
+        let chosen = Chosen { databases, left_out: BTreeSet::new(), all_but: Some(Vec::new()) };
+        let copied = described.iter().filter(|one| !one.entry.is_view());
+        // Which collection it read is not told.
+        let copied = copied.map(|one| Copied::new(&one.database, &one.form.place(&one.entry.name), None)).collect();
+        Expected { feed: Feed::Oplog, chosen, copied }
+    }
+}
+
 impl Reading {
     /// Sends what the program writes; gives the number of documents. Only if it ended well and its
     /// archive is whole, the stream does; and only if a restore will understand it.
@@ -142,7 +158,7 @@ impl Reading {
         command.args(&program.arguments);
         let mut running = program.tool.start(command, file, &program.settings)?;
         let mut output = running.child.stdout.take().ok_or_else(|| internal("a program without an output"))?;
-        let (mut archive, mut count, mut last) = (Archive::new(), 0, None);
+        let (mut archive, mut count, mut last, mut rehearsal) = (Archive::new(), 0, None, None);
         let mut piece = BytesMut::with_capacity(PIECE);
         let broken = |e| Error::new(ErrorKind::Io, "a program's output could not be read").with_source(e);
         loop {
@@ -156,9 +172,15 @@ impl Reading {
                 match found {
                     Found::Collections(described) => {
                         self.compare(program, &described);
+                        rehearsal = Some(self.dump.rehearsal(&program.expected(&described)));
                     }
                     Found::Document(..) => count += 1,
-                    Found::Change(entry) => last = Some(entry),
+                    Found::Change(entry) => {
+                        if let Some(rehearsal) = &mut rehearsal {
+                            rehearsal.entry(&entry)?;
+                        }
+                        last = Some(entry);
+                    }
                     Found::End(_) => {}
                 }
             }
@@ -171,6 +193,9 @@ impl Reading {
         }
         running.ended().await?;
         archive.finish().map_err(|e| strange(program, &e))?;
+        if let Some(rehearsal) = rehearsal {
+            locked(&self.dump.warnings).extend(rehearsal.finish()?);
+        }
         let moment = last.as_ref().and_then(|entry| RawDocument::from_bytes(entry).ok()?.get_timestamp("ts").ok());
         if let Some(moment) = moment {
             // There is but one stream that has changes.

@@ -178,7 +178,7 @@ async fn with_changes(server: Server) {
         entry
     };
     let index = doc! { "createIndexes": "late", "v": 2, "key": { "x": 1 }, "name": "by x" };
-    let changes = [
+    let mut changes = vec![
         entry(1, "i", "t", doc! { "o": { "_id": 1000, "body": "new" } }),
         entry(2, "u", "t", doc! { "o2": { "_id": 5 }, "o": { "$v": 2, "diff": { "u": { "body": "changed" } } } }),
         entry(3, "d", "t", doc! { "o": { "_id": 6 } }),
@@ -192,9 +192,18 @@ async fn with_changes(server: Server) {
     (settings.method, settings.changes) = (Method::Tool, Changes::Oplog);
     settings.tools = vec![stand_in.path().to_owned()];
     let repository = repository().await;
-    let backup = back_up(&repository, &MongodbSource::new(settings).unwrap()).await.unwrap();
+    let backup = back_up(&repository, &MongodbSource::new(settings.clone()).unwrap()).await.unwrap();
     assert!(stand_in.said("arguments").lines().any(|line| line == "--oplog"));
     assert_eq!(backup.position.as_deref(), Some("9:7"));
+    // What no restore could apply makes the backup fail, unless it is about another database.
+    for (ns, is_refused) in [("other.$cmd".to_owned(), false), (format!("{}.$cmd", source.name), true)] {
+        changes.push(entry(8, "c", "$cmd", doc! { "ns": ns, "o": { "conjure": "t" } }));
+        let stand_in = StandIn::new(&archive_with(&source, &changes).await, 0);
+        settings.tools = vec![stand_in.path().to_owned()];
+        let done = back_up(&repository, &MongodbSource::new(settings.clone()).unwrap()).await;
+        assert_eq!(done.err().map(|error| error.kind()), is_refused.then_some(ErrorKind::Unsupported));
+        changes.pop();
+    }
     let target = server.new_database();
     let mut options = RestoreOptions::new();
     options.only = vec![source.name.clone()];

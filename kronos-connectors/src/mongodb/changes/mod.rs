@@ -20,6 +20,8 @@ mod rolled_over;
 mod shared;
 mod spool;
 mod streams;
+mod transaction;
+mod wanted;
 
 use std::time::Duration;
 

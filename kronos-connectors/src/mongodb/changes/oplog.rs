@@ -1,5 +1,6 @@
 //! The oplog, read by a tailable cursor. It begins with the oldest transaction that is open, since
-//! such a one is told from its first entry on and happens with its last.
+//! such a one is told from its first entry on and happens with its last; and begins again further back
+//! where one turns up that began before.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use futures::StreamExt as _;
 use futures::future::BoxFuture;
 use kronos_core::{Error, ErrorKind, Result};
 use mongodb::Client;
-use mongodb::bson::{Document, RawDocument, Timestamp, doc};
+use mongodb::bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use mongodb::options::CursorType;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
@@ -16,7 +17,8 @@ use super::super::error::{corrupt, failed};
 use super::moment::Member;
 use super::shared::{Fate, Shared, number};
 use super::spool::Spool;
-use super::{PATIENCE, Scope, entry, late, rolled_over};
+use super::wanted::is_wanted;
+use super::{PATIENCE, Scope, entry, late, rolled_over, transaction};
 
 const WHAT: &str = "follow the oplog";
 const WAIT: Duration = Duration::from_millis(500);
@@ -40,6 +42,8 @@ struct Follow {
     began: Instant,
     shared: Arc<Shared>,
     cursor: RawBatchCursor,
+    /// The first entry.
+    from: u64,
     /// The last entry that was seen, which a new cursor must begin with.
     last: u64,
     /// The next one must be this: nothing between was thrown away.
@@ -53,7 +57,6 @@ pub(super) async fn start(
     scope: &Scope,
     shared: &Arc<Shared>,
 ) -> Result<Vec<BoxFuture<'static, Result<Spool>>>> {
-    // First what is open, then the moment: what opens in between is later than it.
     let open = oldest_open(client).await?;
     let settled = Member::ask(client).await?.settled();
     let settled = settled.ok_or_else(|| corrupt("the server does not tell what its majority has"))?;
@@ -65,7 +68,8 @@ pub(super) async fn start(
     let cursor = cursor(client, from).await.map_err(|e| failed(&e, WHAT))?;
     let (client, scope, shared) = (client.clone(), scope.clone(), Arc::clone(shared));
     let (began, spool) = (Instant::now(), Spool::default());
-    let mut follow = Follow { client, scope, began, shared, cursor, last: number(from), is_expected: true, spool };
+    let from = number(from);
+    let mut follow = Follow { client, scope, began, shared, cursor, from, last: from, is_expected: true, spool };
     let until = Instant::now() + PATIENCE;
     while follow.is_expected {
         if Instant::now() > until {
@@ -83,6 +87,13 @@ async fn last_entry(client: &Client, until: Timestamp) -> Result<Option<Timestam
     let found = found.projection(doc! { "ts": 1 }).await.map_err(|e| failed(&e, WHAT))?;
     let moment = |entry: Document| entry.get_timestamp("ts");
     found.map(moment).transpose().map_err(|_| corrupt("the server tells a change without its time"))
+}
+
+/// The entry of a moment.
+async fn entry_of(client: &Client, moment: Timestamp) -> Result<Option<RawDocumentBuf>> {
+    let oplog = client.database("local").collection::<RawDocumentBuf>("oplog.rs");
+    let found = oplog.find_one(doc! { "ts": moment }).await;
+    found.map_err(|e| failed(&e, "look for the beginning of a transaction"))
 }
 
 /// Where the oldest transaction began that is prepared or in progress.
@@ -119,7 +130,12 @@ impl Follow {
         let mut tries = 0;
         loop {
             let mut error = match self.cursor.next().await {
-                Some(Ok(batch)) => return self.take(batch.as_raw_document()).await,
+                Some(Ok(batch)) => {
+                    return match self.take(batch.as_raw_document()).await? {
+                        None => Ok(()),
+                        Some(part) => self.begin_again(part).await,
+                    };
+                }
                 Some(Err(error)) => Some(error),
                 // A cursor that found nothing at first is closed at once.
                 None => None,
@@ -147,7 +163,8 @@ impl Follow {
         }
     }
 
-    async fn take(&mut self, answer: &RawDocument) -> Result<()> {
+    /// Keeps what is wanted of a batch; gives a part of a transaction that is older than all that was read.
+    async fn take(&mut self, answer: &RawDocument) -> Result<Option<Timestamp>> {
         for entry in entry::batch(answer)? {
             let moment = entry::moment(entry, "ts")?;
             if self.is_expected {
@@ -160,15 +177,27 @@ impl Follow {
                     continue;
                 }
             }
+            if let Some(part) = transaction::before(entry).filter(|part| number(*part) < self.from) {
+                return Ok(Some(part));
+            }
             if self.shared.take(moment) == Fate::Beyond {
                 self.last = moment;
-                return Ok(());
+                return Ok(None);
             }
             if is_wanted(entry, &self.scope)? {
                 self.spool.append(entry.as_bytes()).await?;
             }
             self.last = moment;
         }
+        Ok(None)
+    }
+
+    /// Follows it from the beginning of a transaction on, of which this is a part.
+    async fn begin_again(&mut self, part: Timestamp) -> Result<()> {
+        let from = transaction::beginning(part, |moment| entry_of(&self.client, moment)).await?;
+        self.cursor = cursor(&self.client, from).await.map_err(|e| failed(&e, WHAT))?;
+        (self.from, self.last, self.is_expected) = (number(from), number(from), true);
+        self.spool = Spool::default();
         Ok(())
     }
 }
@@ -181,20 +210,6 @@ async fn lost(client: Client, took: Duration, error: &mongodb::error::Error) -> 
         }
         _ => failed(error, WHAT),
     }
-}
-
-/// Documents of the databases that are followed, and every command: those of transactions stand
-/// under another name, and renaming reaches across. Not what only tells that time passes.
-fn is_wanted(entry: &RawDocument, scope: &Scope) -> Result<bool> {
-    let wrong = |_| corrupt("an entry of the oplog cannot be read");
-    Ok(match entry.get_str("op").map_err(wrong)? {
-        "n" => false,
-        "c" => true,
-        _ => {
-            let namespace = entry.get_str("ns").map_err(wrong)?;
-            scope.has(namespace.split_once('.').map_or(namespace, |(database, _)| database))
-        }
-    })
 }
 
 async fn cursor(client: &Client, from: Timestamp) -> mongodb::error::Result<RawBatchCursor> {
@@ -217,21 +232,5 @@ fn can_go_on(error: &mongodb::error::Error) -> bool {
         // The cursor is gone, or the server is no longer the primary one.
         Driver::Command(refused) => matches!(refused.code, 43 | 91 | 189 | 237 | 10107 | 11600 | 11602 | 13435 | 13436),
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use mongodb::bson::rawdoc;
-
-    use super::*;
-
-    #[test]
-    fn commands_and_what_is_followed_are_kept() {
-        let scope = Scope { databases: Some(vec!["shop".to_owned()]), only_in_oplog: false };
-        let wanted = |op: &str, ns: &str, scope: &Scope| is_wanted(&rawdoc! { "op": op, "ns": ns }, scope).unwrap();
-        assert!(wanted("i", "shop.a.b", &scope) && wanted("c", "admin.$cmd", &scope));
-        assert!(!wanted("i", "other.a", &scope) && !wanted("n", "", &scope) && !wanted("u", "shopping.a", &scope));
-        assert!(wanted("i", "other.a", &Scope::default()) && !wanted("i", "config.transactions", &Scope::default()));
     }
 }

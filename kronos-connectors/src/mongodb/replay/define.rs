@@ -4,7 +4,7 @@ use kronos_core::{Error, ErrorKind, Result};
 
 use super::capped::Capped;
 use super::identities::Renamed;
-use super::operation::{Definition, Name, Write, check_options};
+use super::operation::{Definition, Name, Write, check_options, odd_view};
 use super::raw::{self, Builder, OwnedValue, Value};
 use super::{Counts, IndexChange, Replay, ViewChange};
 
@@ -196,13 +196,7 @@ impl Replay {
                     self.outcome.views.push(ViewChange::Set { database, view, options: options.finish()? });
                 }
             }
-            Write::Diff(_) | Write::Update(_) => {
-                return Err(Error::new(
-                    ErrorKind::Unsupported,
-                    "a view was changed during the backup in a way that Kronos cannot apply",
-                )
-                .with("view", view));
-            }
+            Write::Diff(_) | Write::Update(_) => return Err(odd_view(name)),
         }
         Ok(())
     }

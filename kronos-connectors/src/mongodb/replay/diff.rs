@@ -1,8 +1,8 @@
 //! Applies an update of the oplog, `{$v: 2, diff: …}`, to a document.
 //!
 //! In a diff, `d` names fields that went away, `u` holds those with a new value, `i` those that are
-//! new, `s` and the field's name a diff of a document or array inside. A diff of an array has `a:
-//! true`, `l` for its new length, and `u` or `s` with the place.
+//! new, `b` new ends of binaries, `s` and the field's name a diff of a document or array inside. A diff
+//! of an array has `a: true`, `l` for its new length, and `u` or `s` with the place.
 //!
 //! An entry may be older than the document it is applied to. What it says of a place that is no
 //! longer what it was is then written over by a later entry, so that anything may be put there; this
@@ -14,39 +14,115 @@ use std::collections::BTreeMap;
 use kronos_core::{Error, ErrorKind, Result};
 
 use super::super::error::corrupt;
-use super::raw::{self, Builder, Value};
+use super::raw::{self, Builder, Field, OwnedValue, Value};
+use super::tail::Tail;
 
-/// What a diff says of one field.
+/// Documents are not nested deeper than the server lets them.
+const DEEPEST: usize = 200;
+
+/// What a diff says of one field, or of one place in an array.
+#[derive(Debug)]
 enum Change<'a> {
     Delete,
     Update(Value<'a>),
     Insert,
     Inside(&'a [u8]),
+    Tail(Tail<'a>),
+}
+
+/// A diff of a document.
+#[derive(Debug, Default)]
+struct Parts<'a> {
+    changes: BTreeMap<&'a [u8], Change<'a>>,
+    /// What goes to the end where it is not there, in this order.
+    new: Vec<Field<'a>>,
+}
+
+/// A diff of an array.
+#[derive(Debug, Default)]
+struct ArrayParts<'a> {
+    length: Option<usize>,
+    changes: BTreeMap<usize, Change<'a>>,
+}
+
+impl<'a> Parts<'a> {
+    fn read(diff: &'a [u8]) -> Result<Self> {
+        let mut parts = Self::default();
+        for section in raw::fields(diff)? {
+            let inner = section.value.document().ok_or_else(|| unknown(section.name))?;
+            match section.name {
+                b"d" => raw::fields(inner)?.iter().try_for_each(|field| parts.note(field.name, Change::Delete))?,
+                b"u" | b"i" => {
+                    for field in raw::fields(inner)? {
+                        let is_new = section.name == b"i";
+                        parts.note(field.name, if is_new { Change::Insert } else { Change::Update(field.value) })?;
+                        parts.new.push(field);
+                    }
+                }
+                b"b" => {
+                    for field in raw::fields(inner)? {
+                        parts.note(field.name, Change::Tail(Tail::read(field.value)?))?;
+                    }
+                }
+                [b's', name @ ..] => parts.note(name, Change::Inside(inner))?,
+                other => return Err(unknown(other)),
+            }
+        }
+        Ok(parts)
+    }
+
+    fn note(&mut self, name: &'a [u8], change: Change<'a>) -> Result<()> {
+        match self.changes.insert(name, change) {
+            None => Ok(()),
+            Some(_) => Err(corrupt("an update names a field twice")),
+        }
+    }
+}
+
+impl<'a> ArrayParts<'a> {
+    fn read(diff: &'a [u8]) -> Result<Self> {
+        let mut parts = Self::default();
+        for field in raw::fields(diff)? {
+            match field.name {
+                b"a" => {}
+                b"l" => parts.length = Some(field.value.index().ok_or_else(|| unknown(field.name))?),
+                [kind @ (b'u' | b's'), place @ ..] => {
+                    let place = std::str::from_utf8(place).ok().and_then(|place| place.parse::<usize>().ok());
+                    let place = place.ok_or_else(|| unknown(field.name))?;
+                    let inside = || field.value.document().ok_or_else(|| unknown(field.name));
+                    let change = if *kind == b's' { Change::Inside(inside()?) } else { Change::Update(field.value) };
+                    parts.changes.insert(place, change);
+                }
+                other => return Err(unknown(other)),
+            }
+        }
+        Ok(parts)
+    }
+}
+
+fn is_of_array(diff: &[u8]) -> Result<bool> {
+    Ok(raw::find(diff, "a")?.is_some_and(Value::is_true))
+}
+
+/// Whether a diff can be applied, whatever it will be applied to.
+pub(super) fn check(diff: &[u8]) -> Result<()> {
+    check_parts(Parts::read(diff)?.changes.values(), 1)
+}
+
+fn check_parts<'a>(mut changes: impl Iterator<Item = &'a Change<'a>>, depth: usize) -> Result<()> {
+    if depth > DEEPEST {
+        return Err(corrupt("an update of the oplog is nested too deep"));
+    }
+    changes.try_for_each(|change| match change {
+        Change::Inside(diff) if is_of_array(diff)? => check_parts(ArrayParts::read(diff)?.changes.values(), depth + 1),
+        Change::Inside(diff) => check_parts(Parts::read(diff)?.changes.values(), depth + 1),
+        _ => Ok(()),
+    })
 }
 
 /// The document after the update.
 pub(super) fn apply(document: &[u8], diff: &[u8]) -> Result<Vec<u8>> {
-    let mut changes: BTreeMap<&[u8], Change<'_>> = BTreeMap::new();
-    let mut new = Vec::new();
-    let mut note = |name, change| match changes.insert(name, change) {
-        None => Ok(()),
-        Some(_) => Err(corrupt("an update names a field twice")),
-    };
-    for section in raw::fields(diff)? {
-        let inner = section.value.document().ok_or_else(|| unknown(section.name));
-        match section.name {
-            b"d" => raw::fields(inner?)?.iter().try_for_each(|field| note(field.name, Change::Delete))?,
-            b"u" | b"i" => {
-                for field in raw::fields(inner?)? {
-                    let is_new = section.name == b"i";
-                    note(field.name, if is_new { Change::Insert } else { Change::Update(field.value) })?;
-                    new.push(field);
-                }
-            }
-            [b's', name @ ..] => note(name, Change::Inside(inner?))?,
-            other => return Err(unknown(other)),
-        }
-    }
+    let Parts { changes, new } = Parts::read(diff)?;
     let (mut built, mut written) = (Builder::new(), Vec::new());
     for field in raw::fields(document)? {
         match changes.get(field.name) {
@@ -57,6 +133,10 @@ pub(super) fn apply(document: &[u8], diff: &[u8]) -> Result<Vec<u8>> {
                 written.push(field.name);
             }
             Some(Change::Inside(diff)) => push_inside(&mut built, field.name, Some(field.value), diff)?,
+            Some(Change::Tail(tail)) => {
+                let after = tail.apply(field.value)?;
+                built.push(field.name, after.as_ref().map_or(Value::NULL, OwnedValue::get));
+            }
         }
     }
     new.iter().filter(|field| !written.contains(&field.name)).for_each(|field| built.push(field.name, field.value));
@@ -65,9 +145,8 @@ pub(super) fn apply(document: &[u8], diff: &[u8]) -> Result<Vec<u8>> {
 
 /// A value after a diff of what is inside it; `null` where it is not what it was.
 fn push_inside(built: &mut Builder, name: &[u8], value: Option<Value<'_>>, diff: &[u8]) -> Result<()> {
-    let is_of_array = raw::find(diff, "a")?.is_some_and(Value::is_true);
     let changed = match value {
-        Some(value) if is_of_array => value.array().map(|array| apply_to_array(array, diff)).transpose()?,
+        Some(value) if is_of_array(diff)? => value.array().map(|array| apply_to_array(array, diff)).transpose()?,
         Some(value) => value.document().map(|document| apply(document, diff)).transpose()?,
         None => None,
     };
@@ -79,21 +158,7 @@ fn push_inside(built: &mut Builder, name: &[u8], value: Option<Value<'_>>, diff:
 }
 
 fn apply_to_array(array: &[u8], diff: &[u8]) -> Result<Vec<u8>> {
-    let (mut length, mut changes) = (None, BTreeMap::new());
-    for field in raw::fields(diff)? {
-        match field.name {
-            b"a" => {}
-            b"l" => length = Some(field.value.index().ok_or_else(|| unknown(field.name))?),
-            [kind @ (b'u' | b's'), place @ ..] => {
-                let place = std::str::from_utf8(place).ok().and_then(|place| place.parse::<usize>().ok());
-                let place = place.ok_or_else(|| unknown(field.name))?;
-                let inside = || field.value.document().ok_or_else(|| unknown(field.name));
-                let change = if *kind == b's' { Change::Inside(inside()?) } else { Change::Update(field.value) };
-                changes.insert(place, change);
-            }
-            other => return Err(unknown(other)),
-        }
-    }
+    let ArrayParts { length, changes } = ArrayParts::read(diff)?;
     let before = raw::fields(array)?;
     let needed = changes.last_key_value().map_or(0, |(place, _)| place + 1);
     let length = length.map_or(before.len().max(needed), |length| length.max(needed));
@@ -118,6 +183,7 @@ pub(super) fn check_size(built: &Builder) -> Result<()> {
 fn unknown(section: &[u8]) -> Error {
     Error::new(ErrorKind::Unsupported, "an update of the oplog has a part that Kronos does not know")
         .with("part", String::from_utf8_lossy(section))
+        .with("hint", "run the backup again with `changes = \"change-stream\"`")
 }
 
 #[cfg(test)]
@@ -175,5 +241,20 @@ mod tests {
         assert!(after(doc! {}, doc! { "q": { "a": 1 } }).unwrap_err().to_string().contains("part: q"));
         assert!(after(doc! { "b": [1] }, doc! { "sb": { "a": true, "l": 2_000_000_000 } }).is_err());
         assert!(after(doc! {}, doc! { "u": { "a": 1 }, "d": { "a": false } }).is_err());
+        // Before there is a document that it would be applied to.
+        let checked = |diff: Document| check(&diff.to_vec().unwrap());
+        for strange in [
+            doc! { "q": 1 },
+            doc! { "u": 1 },
+            doc! { "sa": { "q": 1 } },
+            doc! { "sa": { "a": true, "s0": { "q": 1 } } },
+            doc! { "sa": { "a": true, "ux": 1 } },
+            doc! { "sa": { "a": true, "d": {} } },
+        ] {
+            assert!(checked(strange.clone()).is_err(), "{strange}");
+        }
+        let deep = (0..300).fold(doc! { "u": { "a": 1 } }, |inner, _| doc! { "sa": inner });
+        assert!(checked(deep).is_err());
+        checked(doc! { "d": { "a": false }, "sb": { "a": true, "l": 1, "s0": { "b": {}, "u": { "c": 1 } } } }).unwrap();
     }
 }

@@ -4,12 +4,22 @@ use kronos_core::{Error, ErrorKind, Result};
 
 use super::super::error::corrupt;
 use super::fields::Update;
-use super::operation::{Action, Definition, Name, Operation, Write};
+use super::operation::{Action, Definition, Name, Operation, Wants, Write, unknown};
 use super::raw::{self, Builder, OwnedValue, Value};
 
-/// What happened, of a change event.
-pub(super) fn read(event: &[u8]) -> Result<Vec<Operation>> {
+/// What happened, of a change event. One that concerns only databases that are not wanted is not looked
+/// into.
+pub(super) fn read(event: &[u8], wants: Wants<'_>) -> Result<Vec<Operation>> {
     let kind = raw::find(event, "operationType")?.and_then(Value::text).ok_or_else(|| lacks("operationType"))?;
+    // Of no database: the events before it are of one moment, by which they are kept together.
+    if kind == "endOfTransaction" {
+        return Ok(Vec::new());
+    }
+    let (of, to) = (database(event, "ns")?.ok_or_else(|| lacks("ns.db"))?, database(event, "to")?);
+    let is_wanted = wants(of, kind == "create");
+    if !is_wanted && !to.is_some_and(|to| wants(to, false)) {
+        return Ok(Vec::new());
+    }
     let action = match kind {
         "insert" => write(event, Write::Insert(document(event)?))?,
         "replace" => write(event, Write::Replace(document(event)?))?,
@@ -41,20 +51,20 @@ pub(super) fn read(event: &[u8]) -> Result<Vec<Operation>> {
         | "abortIndexBuild" => {
             return Ok(Vec::new());
         }
-        other => {
-            return Err(Error::new(ErrorKind::Unsupported, "a change is of a kind that Kronos does not know")
-                .with("kind", other));
-        }
+        other => return Err(unknown(other, of)),
     };
     Ok(vec![one(event, action)?])
+}
+
+fn database<'a>(event: &'a [u8], field: &str) -> Result<Option<&'a str>> {
+    let name = raw::find(event, field)?.and_then(Value::document);
+    Ok(name.map(|name| raw::find(name, "db")).transpose()?.flatten().and_then(Value::text))
 }
 
 fn one(event: &[u8], action: Action) -> Result<Operation> {
     let name = match &action {
         Action::Define(Definition::DropDatabase) => {
-            let ns = raw::find(event, "ns")?.and_then(Value::document).ok_or_else(|| lacks("ns"))?;
-            let database = raw::find(ns, "db")?.and_then(Value::text).ok_or_else(|| lacks("ns.db"))?;
-            Name::new(database, "")
+            Name::new(database(event, "ns")?.ok_or_else(|| lacks("ns.db"))?, "")
         }
         _ => name(event, "ns")?,
     };
@@ -142,7 +152,7 @@ mod tests {
 
     #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
     fn of(event: Document) -> Result<Vec<Operation>> {
-        read(&event.to_vec().unwrap())
+        read(&event.to_vec().unwrap(), &mut |database, _| database == "shop")
     }
 
     #[test]
@@ -168,5 +178,21 @@ mod tests {
         assert!(of(doc! { "operationType": "shardCollection", "ns": ns.clone() }).unwrap().is_empty());
         assert!(of(doc! { "operationType": "conjure", "ns": ns.clone() }).unwrap_err().to_string().contains("conjure"));
         assert!(of(doc! { "operationType": "insert", "ns": ns, "documentKey": { "_id": 7 } }).is_err());
+    }
+
+    #[test]
+    fn what_happens_elsewhere_need_not_be_understood() {
+        let other = doc! { "db": "other", "coll": "a" };
+        for kind in ["conjure", "insert", "create"] {
+            let series = doc! { "timeseries": { "timeField": "t" } };
+            let event = doc! { "operationType": kind, "ns": other.clone(), "operationDescription": series };
+            assert!(of(event).unwrap().is_empty(), "{kind}");
+        }
+        // Into a database that is wanted.
+        let to = doc! { "db": "shop", "coll": "a" };
+        assert_eq!(of(doc! { "operationType": "rename", "ns": other, "to": to }).unwrap().len(), 1);
+        let end = doc! { "operationType": "endOfTransaction", "lsid": { "id": "s" }, "txnNumber": 1_i64 };
+        assert!(of(end).unwrap().is_empty());
+        assert!(of(doc! { "operationType": "drop" }).is_err());
     }
 }

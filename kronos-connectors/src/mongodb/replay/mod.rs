@@ -13,6 +13,7 @@
 //!   what has taken it away. So wrong values are only there for a while. Fields keep their order with
 //!   the oplog, whose entries tell new fields from others. Change events do not: where a field was
 //!   removed and set again, its place among others may differ, and a warning says so.
+//! - New ends of binaries: see [`tail`].
 //! - An update of a document that is not there was followed by a delete, or the document is not
 //!   there for another reason, and then the backup is wrong. So one that is still missing in the end
 //!   is an error.
@@ -28,6 +29,7 @@
 //! Indexes and views come after the data, so their changes are handed to the caller.
 
 mod capped;
+mod commands;
 #[cfg(test)]
 mod converges;
 mod define;
@@ -42,10 +44,13 @@ mod operation;
 mod oplog;
 mod outcome;
 mod raw;
+#[cfg(test)]
+mod recorded;
 mod rehearsal;
+mod tail;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use kronos_core::{Error, ErrorKind, Result};
@@ -75,6 +80,7 @@ type Place = dyn Fn(&str, &str) -> Option<(String, String)> + Send + Sync;
 pub(super) struct Replay {
     target: Target,
     feed: Feed,
+    databases: BTreeSet<String>,
     place: Box<Place>,
     oplog: Oplog,
     identities: Identities,
@@ -94,17 +100,19 @@ impl fmt::Debug for Replay {
 }
 
 impl Replay {
-    /// `place` says where a collection of the source lies in the target; `None`: it is not chosen.
-    /// The buckets of a time series are asked for by the name of the series, and so are never asked
+    /// `databases` of the source are those of which something is chosen. `place` says where a collection of
+    /// the source lies in the target; `None`: it is not chosen. The buckets of a time series are asked for by the name of the series, and so are never asked
     /// for by their own.
     pub(super) fn new(
         target: &Server,
         feed: Feed,
+        databases: BTreeSet<String>,
         place: impl Fn(&str, &str) -> Option<(String, String)> + Send + Sync + 'static,
     ) -> Self {
         Self {
             target: Target { server: target.clone() },
             feed,
+            databases,
             place: Box::new(place),
             oplog: Oplog::default(),
             identities: Identities::default(),
@@ -130,9 +138,10 @@ impl Replay {
     /// The next entry.
     pub(super) async fn apply(&mut self, entry: &RawDocument) -> Result<()> {
         self.outcome.entries += 1;
+        let mut wants = |database: &str, _| self.databases.contains(database);
         let operations = match self.feed {
-            Feed::ChangeStream => events::read(entry.as_bytes())?,
-            Feed::Oplog => self.oplog.read(entry.as_bytes())?,
+            Feed::ChangeStream => events::read(entry.as_bytes(), &mut wants)?,
+            Feed::Oplog => self.oplog.read(entry.as_bytes(), &mut wants)?,
         };
         for operation in operations {
             self.perform(operation).await?;

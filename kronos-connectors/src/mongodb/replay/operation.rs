@@ -36,6 +36,10 @@ impl std::fmt::Display for Name {
     }
 }
 
+/// Asked of an entry before it is looked into: whether something of this database is wanted. The second
+/// is whether a collection is made in it.
+pub(super) type Wants<'a> = &'a mut dyn FnMut(&str, bool) -> bool;
+
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Operation {
@@ -89,6 +93,21 @@ impl Write {
     pub(super) fn is_relative(&self) -> bool {
         matches!(self, Self::Diff(_) | Self::Update(_))
     }
+}
+
+/// A kind of change of which it is not known what comes of it.
+pub(super) fn unknown(kind: &str, place: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Unsupported, "a change is of a kind that Kronos does not know")
+        .with("kind", kind)
+        .with("of", place)
+        .with("hint", "run the backup again when nothing of this kind happens, or with the other one of `changes = \"oplog\"` and `changes = \"change-stream\"`")
+}
+
+/// A view was changed by a difference, which no server writes down.
+pub(super) fn odd_view(name: &Name) -> Error {
+    Error::new(ErrorKind::Unsupported, "a view was changed during the backup in a way that Kronos cannot apply")
+        .with("database", &name.database)
+        .with("hint", "run the backup again")
 }
 
 /// Options that `collMod` sets and that a restore could not follow: documents would go while it is made.

@@ -3,14 +3,19 @@
 //! A transaction is one or several entries with `applyOps`, all but the last marked `partialTxn`, or
 //! the last marked `prepare` and followed by `commitTransaction` or `abortTransaction`. It happens
 //! as a whole with the entry that commits it; one that is not committed by the end has not happened.
+//!
+//! What concerns only other databases than those that are wanted is not looked into: a server may tell
+//! of them whatever it likes.
 
 use std::collections::HashMap;
 
 use kronos_core::{Error, ErrorKind, Result};
 
 use super::super::error::corrupt;
+use super::commands;
+use super::diff;
 use super::events;
-use super::operation::{Action, Definition, Name, Operation, Write};
+use super::operation::{Action, Name, Operation, Wants, Write, unknown};
 use super::raw::{self, OwnedValue, Value};
 
 /// Deeper `applyOps` are not made by a server.
@@ -26,10 +31,10 @@ pub(super) struct Oplog {
 }
 
 /// The fields of an entry.
-struct Entry<'a> {
-    op: &'a str,
-    ns: &'a str,
-    o: &'a [u8],
+pub(super) struct Entry<'a> {
+    pub(super) op: &'a str,
+    pub(super) ns: &'a str,
+    pub(super) o: &'a [u8],
     o2: Option<&'a [u8]>,
     uuid: Option<Vec<u8>>,
 }
@@ -46,21 +51,54 @@ impl<'a> Entry<'a> {
         })
     }
 
-    fn operation(&self, name: Name, action: Action) -> Operation {
+    pub(super) fn operation(&self, name: Name, action: Action) -> Operation {
         Operation { name, uuid: self.uuid.clone(), action }
     }
+
+    pub(super) fn database(&self) -> &'a str {
+        of_namespace(self.ns)
+    }
+
+    /// What a command is, and what of.
+    pub(super) fn command(&self) -> Result<raw::Field<'a>> {
+        raw::fields(self.o)?.first().copied().ok_or_else(|| lacks("o"))
+    }
+
+    /// Whether it is about a database that is wanted.
+    fn is_wanted(&self, wants: Wants<'_>) -> Result<bool> {
+        if self.op != "c" {
+            return Ok(wants(self.database(), false));
+        }
+        let command = self.command()?;
+        Ok(match command.name {
+            // They stand in a database of the server, and those in them are asked one by one.
+            b"applyOps" | b"commitTransaction" | b"abortTransaction" => true,
+            b"renameCollection" => {
+                let to = raw::find(self.o, "to")?.and_then(Value::text);
+                let is_wanted = |name: Option<&str>| name.is_some_and(|name| wants(of_namespace(name), false));
+                [command.value.text(), to].map(is_wanted).contains(&true)
+            }
+            kind => wants(self.database(), kind == b"create"),
+        })
+    }
+}
+
+fn of_namespace(namespace: &str) -> &str {
+    namespace.split_once('.').map_or(namespace, |(database, _)| database)
 }
 
 impl Oplog {
     /// What happens with this entry.
-    pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Vec<Operation>> {
+    pub(super) fn read(&mut self, bytes: &[u8], wants: Wants<'_>) -> Result<Vec<Operation>> {
         let entry = Entry::read(bytes)?;
-        if entry.op != "c" {
-            return single(&entry, 0);
+        if !entry.is_wanted(wants)? {
+            return Ok(Vec::new());
         }
-        let first = raw::fields(entry.o)?.first().map(|field| field.name.to_vec()).unwrap_or_default();
-        match first.as_slice() {
-            b"applyOps" => self.apply_ops(bytes, &entry),
+        if entry.op != "c" {
+            return single(&entry, 0, wants);
+        }
+        match entry.command()?.name {
+            b"applyOps" => self.apply_ops(bytes, &entry, wants),
             b"commitTransaction" => {
                 let key = key(bytes)?.ok_or_else(|| lacks("lsid"))?;
                 self.open.remove(&key).ok_or_else(began_before)
@@ -71,14 +109,15 @@ impl Oplog {
                 }
                 Ok(Vec::new())
             }
-            _ => single(&entry, 0),
+            _ => single(&entry, 0, wants),
         }
     }
 
-    fn apply_ops(&mut self, bytes: &[u8], entry: &Entry<'_>) -> Result<Vec<Operation>> {
-        let inner = inner(entry.o, 0)?;
+    fn apply_ops(&mut self, bytes: &[u8], entry: &Entry<'_>, wants: Wants<'_>) -> Result<Vec<Operation>> {
+        let inner = inner(entry.o, 0, wants)?;
         let is = |name| raw::find(entry.o, name).map(|value| value.is_some_and(Value::is_true));
         let (is_partial, is_prepared) = (is("partialTxn")?, is("prepare")?);
+        // Many writes of one statement are told together as well, and are no transaction.
         let Some(key) = key(bytes)? else { return Ok(inner) };
         // Several writes of a retryable statement look like it, but each entry stands alone.
         let is_statement = raw::find(bytes, "multiOpType")?.and_then(Value::number) == Some(1);
@@ -109,7 +148,7 @@ fn key(bytes: &[u8]) -> Result<Option<Key>> {
 }
 
 /// The operations in an `applyOps`.
-fn inner(o: &[u8], depth: usize) -> Result<Vec<Operation>> {
+pub(super) fn inner(o: &[u8], depth: usize, wants: Wants<'_>) -> Result<Vec<Operation>> {
     if depth > DEEPEST {
         return Err(corrupt("entries of the oplog are nested too deep"));
     }
@@ -117,78 +156,41 @@ fn inner(o: &[u8], depth: usize) -> Result<Vec<Operation>> {
     let mut operations = Vec::new();
     for field in raw::fields(all)? {
         let entry = Entry::read(field.value.document().ok_or_else(|| lacks("applyOps"))?)?;
-        operations.extend(single(&entry, depth)?);
+        if entry.is_wanted(wants)? {
+            operations.extend(single(&entry, depth, wants)?);
+        }
     }
     Ok(operations)
 }
 
 /// An entry that stands alone.
-fn single(entry: &Entry<'_>, depth: usize) -> Result<Vec<Operation>> {
+fn single(entry: &Entry<'_>, depth: usize, wants: Wants<'_>) -> Result<Vec<Operation>> {
     let (id, write) = match entry.op {
         "n" => return Ok(Vec::new()),
-        "c" => return command(entry, depth),
+        "c" => return commands::read(entry, depth, wants),
         "i" => (events::id(entry.o)?, Write::Insert(entry.o.to_vec())),
         "u" => (events::id(entry.o2.ok_or_else(|| lacks("o2"))?)?, update(entry)?),
         "d" => (events::id(entry.o)?, Write::Delete),
-        other => return Err(unknown(other)),
+        other => return Err(unknown(other, entry.ns)),
     };
     Ok(vec![entry.operation(Name::parse(entry.ns)?, Action::Write { id, write })])
 }
 
 fn update(entry: &Entry<'_>) -> Result<Write> {
     let version = raw::find(entry.o, "$v")?.and_then(Value::number);
-    let diff = raw::find(entry.o, "diff")?.and_then(Value::document);
-    match (version, diff) {
-        (Some(2), Some(diff)) => Ok(Write::Diff(diff.to_vec())),
+    let told = raw::find(entry.o, "diff")?.and_then(Value::document);
+    match (version, told) {
+        (Some(2), Some(told)) => {
+            diff::check(told).map_err(|e| e.with("collection", entry.ns))?;
+            Ok(Write::Diff(told.to_vec()))
+        }
         // A whole document has its _id; one of operators has none.
         (None, _) if raw::find(entry.o, "_id")?.is_some() => Ok(Write::Replace(entry.o.to_vec())),
         _ => {
             Err(Error::new(ErrorKind::Unsupported, "an update of the oplog is in a form that servers before 5.0 wrote")
-                .with("collection", entry.ns))
+                .with("collection", entry.ns)
+                .with("hint", "run the backup again with `changes = \"change-stream\"`"))
         }
-    }
-}
-
-fn command(entry: &Entry<'_>, depth: usize) -> Result<Vec<Operation>> {
-    let first = raw::fields(entry.o)?.first().copied().ok_or_else(|| lacks("o"))?;
-    let kind = String::from_utf8_lossy(first.name).into_owned();
-    let database = entry.ns.split_once('.').map_or(entry.ns, |(database, _)| database);
-    let named = || first.value.text().map(|collection| Name::new(database, collection)).ok_or_else(|| lacks("o"));
-    let one = |definition| Ok(vec![entry.operation(named()?, Action::Define(definition))]);
-    match kind.as_str() {
-        "applyOps" => inner(entry.o, depth + 1),
-        "create" => {
-            let options = events::options(Some(entry.o), &["create"])?;
-            let is_view = raw::find(&options, "viewOn")?.is_some();
-            one(if is_view { Definition::View(options) } else { Definition::Create(options) })
-        }
-        "drop" => one(Definition::Drop),
-        "dropDatabase" => Ok(vec![entry.operation(Name::new(database, ""), Action::Define(Definition::DropDatabase))]),
-        "renameCollection" => {
-            let from = Name::parse(first.value.text().ok_or_else(|| lacks("o"))?)?;
-            let to = raw::find(entry.o, "to")?.and_then(Value::text).ok_or_else(|| lacks("o.to"))?;
-            Ok(vec![entry.operation(from, Action::Define(Definition::Rename { to: Name::parse(to)? }))])
-        }
-        "createIndexes" => {
-            for field in ["key", "name"] {
-                raw::find(entry.o, field)?.ok_or_else(|| lacks("o.key or o.name"))?;
-            }
-            one(Definition::CreateIndexes(vec![events::options(Some(entry.o), &["createIndexes"])?]))
-        }
-        "commitIndexBuild" => {
-            let all = raw::find(entry.o, "indexes")?.and_then(Value::array).ok_or_else(|| lacks("o.indexes"))?;
-            let index =
-                |field: raw::Field<'_>| field.value.document().map(<[u8]>::to_vec).ok_or_else(|| lacks("o.indexes"));
-            one(Definition::CreateIndexes(raw::fields(all)?.into_iter().map(index).collect::<Result<_>>()?))
-        }
-        "dropIndexes" | "deleteIndexes" => {
-            let index = raw::find(entry.o, "index")?.and_then(Value::text).ok_or_else(|| lacks("o.index"))?;
-            one(Definition::DropIndex(index.to_owned()))
-        }
-        "collMod" => one(Definition::Modify(events::options(Some(entry.o), &["collMod"])?)),
-        // An index that is begun is none yet.
-        "startIndexBuild" | "abortIndexBuild" => Ok(Vec::new()),
-        other => Err(unknown(other)),
     }
 }
 
@@ -196,92 +198,6 @@ fn began_before() -> Error {
     corrupt("a transaction among the changes began before the first of them")
 }
 
-fn unknown(kind: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, "a change is of a kind that Kronos does not know").with("kind", kind)
-}
-
-fn lacks(field: &'static str) -> Error {
+pub(super) fn lacks(field: &'static str) -> Error {
     corrupt("an entry of the oplog is not whole").with("lacks", field)
-}
-
-#[cfg(test)]
-mod tests {
-    use mongodb::bson::{Document, Timestamp, doc};
-
-    use super::*;
-
-    fn insert(id: i32) -> Document {
-        doc! { "op": "i", "ns": "shop.a", "o": { "_id": id } }
-    }
-
-    fn transaction(number: i64, before: u32, o: Document) -> Document {
-        let before = doc! { "ts": Timestamp { time: before, increment: 0 }, "t": -1_i64 };
-        doc! { "lsid": { "id": "s" }, "txnNumber": number, "op": "c", "ns": "admin.$cmd", "prevOpTime": before, "o": o }
-    }
-
-    #[allow(clippy::needless_pass_by_value, reason = "what a test makes in place")]
-    fn ids(oplog: &mut Oplog, entry: Document) -> Vec<i64> {
-        let all = oplog.read(&entry.to_vec().unwrap()).unwrap().into_iter();
-        all.filter_map(|operation| match operation.action {
-            Action::Write { id, .. } => id.get().number(),
-            Action::Define(_) => None,
-        })
-        .collect()
-    }
-
-    #[test]
-    fn transactions_happen_whole_when_they_are_committed() {
-        let mut oplog = Oplog::default();
-        let log = &mut oplog;
-        assert!(ids(log, transaction(1, 0, doc! { "applyOps": [insert(1)], "partialTxn": true })).is_empty());
-        assert_eq!(ids(log, transaction(2, 0, doc! { "applyOps": [insert(9)] })), [9]);
-        assert!(ids(log, transaction(1, 5, doc! { "applyOps": [insert(2)], "partialTxn": true })).is_empty());
-        assert_eq!(ids(log, transaction(1, 6, doc! { "applyOps": [insert(3)], "count": 3_i64 })), [1, 2, 3]);
-        for end in ["commitTransaction", "abortTransaction"] {
-            assert!(ids(log, transaction(3, 0, doc! { "applyOps": [insert(4)], "partialTxn": true })).is_empty());
-            assert!(ids(log, transaction(3, 7, doc! { "applyOps": [insert(5)], "prepare": true })).is_empty());
-            let expected: &[i64] = if end == "commitTransaction" { &[4, 5] } else { &[] };
-            assert_eq!(ids(log, transaction(3, 8, doc! { end: 1 })), expected);
-        }
-        assert!(log.open.is_empty());
-        assert!(log.read(&transaction(4, 8, doc! { "applyOps": [insert(5)] }).to_vec().unwrap()).is_err());
-        assert!(log.read(&transaction(4, 8, doc! { "commitTransaction": 1 }).to_vec().unwrap()).is_err());
-        // Of a retryable statement, whose entries are chained as well.
-        let mut statement = transaction(5, 8, doc! { "applyOps": [insert(6), insert(7)] });
-        statement.insert("multiOpType", 1);
-        assert_eq!(ids(log, statement), [6, 7]);
-    }
-
-    #[test]
-    fn entries_say_what_happened() {
-        let read = |entry: Document| Oplog::default().read(&entry.to_vec().unwrap());
-        let define = |o: Document| read(doc! { "op": "c", "ns": "shop.$cmd", "o": o }).unwrap().remove(0);
-        let diff =
-            read(doc! { "op": "u", "ns": "shop.a", "o2": { "_id": 1 }, "o": { "$v": 2, "diff": { "u": { "a": 1 } } } })
-                .unwrap();
-        assert!(matches!(&diff[0].action, Action::Write { write: Write::Diff(_), .. }));
-        let whole = read(doc! { "op": "u", "ns": "shop.a", "o2": { "_id": 1 }, "o": { "_id": 1, "a": 1 } }).unwrap();
-        assert!(matches!(&whole[0].action, Action::Write { write: Write::Replace(_), .. }));
-        assert!(
-            read(doc! { "op": "u", "ns": "shop.a", "o2": { "_id": 1 }, "o": { "$v": 1, "$set": { "a": 1 } } }).is_err()
-        );
-        assert!(read(doc! { "op": "xi", "ns": "shop.a", "o": {} }).is_err());
-        let create = define(doc! { "create": "a", "idIndex": { "v": 2 }, "capped": true });
-        assert_eq!(create.action, Action::Define(Definition::Create(doc! { "capped": true }.to_vec().unwrap())));
-        let rename = define(doc! { "renameCollection": "shop.a.b", "to": "shop.c", "dropTarget": true });
-        assert_eq!(
-            (rename.name, rename.action),
-            (Name::new("shop", "a.b"), Action::Define(Definition::Rename { to: Name::new("shop", "c") }))
-        );
-        let built = define(doc! { "commitIndexBuild": "a", "indexes": [{ "v": 2, "key": { "x": 1 }, "name": "x_1" }] });
-        assert!(matches!(built.action, Action::Define(Definition::CreateIndexes(all)) if all.len() == 1));
-        assert_eq!(
-            define(doc! { "dropIndexes": "a", "index": "x_1" }).action,
-            Action::Define(Definition::DropIndex("x_1".to_owned()))
-        );
-        let nested = read(
-            doc! { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": [insert(1), { "op": "c", "ns": "admin.$cmd", "o": { "applyOps": [insert(2)] } }] } },
-        );
-        assert_eq!(nested.unwrap().len(), 2);
-    }
 }

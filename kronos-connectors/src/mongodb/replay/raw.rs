@@ -12,6 +12,7 @@ pub(super) const DOUBLE: u8 = 0x01;
 pub(super) const STRING: u8 = 0x02;
 pub(super) const DOCUMENT: u8 = 0x03;
 pub(super) const ARRAY: u8 = 0x04;
+pub(super) const BINARY: u8 = 0x05;
 pub(super) const BOOLEAN: u8 = 0x08;
 pub(super) const NULL: u8 = 0x0a;
 pub(super) const INT32: u8 = 0x10;
@@ -53,6 +54,12 @@ impl<'a> Value<'a> {
 
     pub(super) fn array(self) -> Option<&'a [u8]> {
         (self.kind == ARRAY).then_some(self.bytes)
+    }
+
+    /// Subtype and bytes of a binary.
+    pub(super) fn binary(self) -> Option<(u8, &'a [u8])> {
+        let (subtype, bytes) = self.bytes.get(4..)?.split_first()?;
+        (self.kind == BINARY).then_some((*subtype, bytes))
     }
 
     pub(super) fn text(self) -> Option<&'a str> {

@@ -10,7 +10,7 @@ use super::super::error::corrupt;
 use super::super::names;
 use super::events;
 use super::identities::{Identities, Renamed};
-use super::operation::{Action, Definition, Name, Operation, check_options};
+use super::operation::{Action, Definition, Name, Operation, check_options, odd_view};
 use super::oplog::Oplog;
 
 /// A collection that is copied.
@@ -81,20 +81,27 @@ impl Rehearsal {
 
     /// The next entry, as its bytes.
     pub(in super::super) fn entry(&mut self, entry: &[u8]) -> Result<()> {
+        let (chosen, lacking) = (&self.chosen, &mut self.lacking);
+        let mut wants = |database: &str, is_made: bool| {
+            if is_made && chosen.lacks(database) {
+                lacking.insert(database.to_owned());
+            }
+            chosen.databases.iter().any(|known| known == database)
+        };
         let operations = match self.feed {
-            Feed::ChangeStream => events::read(entry)?,
-            Feed::Oplog => self.oplog.read(entry)?,
+            Feed::ChangeStream => events::read(entry, &mut wants)?,
+            Feed::Oplog => self.oplog.read(entry, &mut wants)?,
         };
         operations.into_iter().try_for_each(|operation| self.perform(operation))
     }
 
     fn perform(&mut self, Operation { name, uuid, action }: Operation) -> Result<()> {
         let uuid = uuid.as_deref();
-        if let Action::Define(Definition::Create(_)) = action
-            && self.chosen.lacks(&name.database)
+        if let Action::Write { write, .. } = &action
+            && name.collection == "system.views"
+            && write.is_relative()
         {
-            self.lacking.insert(name.database);
-            return Ok(());
+            return Err(odd_view(&name));
         }
         if let Action::Define(Definition::Rename { to }) = &action {
             return self.rename(&name, to, uuid);
@@ -238,7 +245,9 @@ mod tests {
     #[test]
     fn a_database_that_comes_too_late_is_told_of() {
         let other = |name: &str| {
-            let mut create = create("x", 1);
+            // Of a kind that could not be followed.
+            let series = doc! { "operationDescription": { "timeseries": { "timeField": "t" } } };
+            let mut create = event("create", "x", 1, series);
             create.insert("ns", doc! { "db": name, "coll": "x" });
             create
         };
