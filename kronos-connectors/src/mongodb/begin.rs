@@ -109,16 +109,9 @@ async fn follow(
     server: &Server,
     chosen: &[String],
 ) -> Result<(Option<Follower>, Option<String>)> {
-    let mut only_in_oplog = false;
-    for database in chosen {
-        let ask = doc! { "listCollections": 1, "cursor": {} };
-        for one in server.list(database, "look for time series", ask).await? {
-            let is_series = one.get_document("options").is_ok_and(|options| options.contains_key("timeseries"));
-            only_in_oplog |= is_series || one.get_str("name").is_ok_and(|name| name == names::FUNCTIONS);
-        }
-    }
-    let databases = (!settings.databases.is_empty()).then(|| chosen.to_vec());
-    let follower = Follower::start(&server.client, settings.changes, Scope { databases, only_in_oplog }).await?;
+    let scope = scope(settings, server, chosen).await?;
+    let only_in_oplog = scope.only_in_oplog;
+    let follower = Follower::start(&server.client, settings.changes, scope).await?;
     let what = "what is written during the backup may be in it or not";
     let warning = match (&follower, &server.kind) {
         (None, Kind::Standalone) => Some(format!("a standalone server keeps no log of changes: {what}")),
@@ -129,6 +122,20 @@ async fn follow(
         _ => None,
     };
     Ok((follower, warning))
+}
+
+/// What is followed.
+pub(super) async fn scope(settings: &MongodbSettings, server: &Server, chosen: &[String]) -> Result<Scope> {
+    let mut only_in_oplog = false;
+    for database in chosen {
+        let ask = doc! { "listCollections": 1, "cursor": {} };
+        for one in server.list(database, "look for time series", ask).await? {
+            let is_series = one.get_document("options").is_ok_and(|options| options.contains_key("timeseries"));
+            only_in_oplog |= is_series || one.get_str("name").is_ok_and(|name| name == names::FUNCTIONS);
+        }
+    }
+    let databases = (!settings.databases.is_empty()).then(|| chosen.to_vec());
+    Ok(Scope { databases, only_in_oplog })
 }
 
 /// The databases to be backed up, and what is told of the others.

@@ -138,7 +138,9 @@ fn of_code(code: i32) -> (ErrorKind, Retry) {
 
 fn hint(code: i32) -> Option<&'static str> {
     match code {
-        13 => Some("the roles `backup` and `restore` of the database admin are made for this"),
+        13 => Some(
+            "a backup needs the role `backup` of admin; a restore `restore`, `readWriteAnyDatabase` and `dbAdminAnyDatabase`",
+        ),
         136 => Some("a capped collection was written faster than it was read; run it again"),
         _ => None,
     }

@@ -1,13 +1,14 @@
 //! What can be known before a backup: which rights are missing, and what of the server makes a backup
 //! worse than it could be.
 
-use kronos_core::{Preflight, Result};
+use kronos_core::{ErrorKind, Preflight, Result};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::begin::chosen;
+use super::begin::{chosen, scope};
+use super::changes::{self, Feed};
 use super::connect::{Kind, Server};
 use super::error::if_allowed;
-use super::settings::{Changes, MongodbSettings};
+use super::settings::{Changes, Method, MongodbSettings};
 
 /// A log of changes that holds less than this is soon rolled over.
 const SHORT: u64 = 24 * 3600;
@@ -28,13 +29,19 @@ pub(super) async fn preflight(settings: &MongodbSettings) -> Result<Preflight> {
         Kind::Standalone => found.notes.push(
             "a standalone server keeps no log of changes: what is written during a backup may be in it or not; a replica set of one member is enough to change that".to_owned(),
         ),
-        Kind::Mongos => found.notes.push(
-            "through mongos each shard is read by itself; how collections are spread over shards is not part of a backup".to_owned(),
-        ),
+        Kind::Mongos => {
+            found.notes.push(
+                "through mongos each shard is read by itself; how collections are spread over shards is not part of a backup".to_owned(),
+            );
+            followed(settings, &server, &databases, &mut found).await?;
+        }
         Kind::ReplicaSet(_) if settings.changes == Changes::None => {
             found.notes.push("changes = none: what is written during a backup may be in it or not".to_owned());
         }
-        Kind::ReplicaSet(_) => window(&server, &mut found).await?,
+        Kind::ReplicaSet(_) => {
+            window(&server, &mut found).await?;
+            followed(settings, &server, &databases, &mut found).await?;
+        }
     }
     server.close().await;
     Ok(found)
@@ -117,8 +124,38 @@ async fn window(server: &Server, found: &mut Preflight) -> Result<()> {
                 seconds / 60
             ));
         }
-    } else {
-        found.notes.push("the oplog cannot be read: changes are followed by change streams".to_owned());
+    }
+    Ok(())
+}
+
+/// By what changes will be followed, if they can be.
+async fn followed(
+    settings: &MongodbSettings,
+    server: &Server,
+    databases: &[String],
+    found: &mut Preflight,
+) -> Result<()> {
+    // mongodump takes them along itself.
+    if settings.method == Method::Tool {
+        return Ok(());
+    }
+    let scope = scope(settings, server, databases).await?;
+    match changes::outlook(&server.client, settings.changes, &scope).await {
+        Ok(Some((_, false))) => {
+            found.missing.push(format!("the user may not follow what is written during a backup: {}", changes::NEEDED));
+        }
+        Ok(Some((Feed::Oplog, true))) => found.notes.push("changes are followed by the oplog".to_owned()),
+        Ok(Some((Feed::ChangeStream, true))) => {
+            found.notes.push("changes are followed by change streams".to_owned());
+            if scope.only_in_oplog {
+                found.notes.push(
+                    "change streams do not tell of time series and of stored functions, and the oplog is not read: what is written to these during a backup may be in it or not".to_owned(),
+                );
+            }
+        }
+        Ok(None) => {}
+        Err(error) if error.kind() == ErrorKind::Unsupported => found.missing.push(error.to_string()),
+        Err(error) => return Err(error),
     }
     Ok(())
 }

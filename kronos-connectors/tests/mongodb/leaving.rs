@@ -32,7 +32,7 @@ pub(crate) fn trials() -> Vec<Trial> {
 }
 
 /// Open cursors and connections, as the server counts them.
-async fn counts(server: &Server) -> (i64, i64) {
+pub(crate) async fn counts(server: &Server) -> (i64, i64) {
     let status = server.client.database("admin").run_command(doc! { "serverStatus": 1 }).await.unwrap();
     let whole = |of: &Document, name: &str| of.get_i64(name).or_else(|_| of.get_i32(name).map(i64::from)).unwrap();
     let cursors = status.get_document("metrics").and_then(|metrics| metrics.get_document("cursor"));

@@ -13,13 +13,17 @@ mod network;
 mod parts;
 #[path = "../common/proxy.rs"]
 mod proxy;
+mod rights;
 mod sample;
 mod server;
+mod sessions;
 mod tool;
+mod wire;
 
 use libtest_mimic::Arguments;
 
 fn main() {
+    sessions::be_endless();
     let all = [
         conformance::trials(),
         export::trials(),
@@ -30,7 +34,10 @@ fn main() {
         moments::trials(),
         network::trials(),
         parts::trials(),
+        rights::trials(),
         tool::trials(),
+        // They leave much in the oplog, which the test server then reads slowly.
+        sessions::trials(),
     ];
     let mut arguments = Arguments::from_args();
     // Some look at everything that the server has.

@@ -10,6 +10,7 @@ use libtest_mimic::Trial;
 use crate::failures::{assert_nothing_beside, large, new, old};
 use crate::proxy::{Proxy, Trouble, scattered};
 use crate::server::{Server, assert_same, back_up, bring_back, on, repository};
+use crate::wire::{Heard, Wire};
 
 pub(crate) fn trials() -> Vec<Trial> {
     vec![
@@ -125,22 +126,24 @@ async fn cut_steps(server: Server) {
     }
 }
 
-/// The connection over which an index is made is cut: the restore goes on over others.
+/// The connection over which an index is made is cut, or falls silent: the restore goes on over others.
 async fn lost_index(server: Server) {
     let source = new(&server).await;
     let repository = repository().await;
     back_up(&repository, &source.source()).await.unwrap();
     let cut = Proxy::after_words(server.port(), Trouble::One, &["createIndexes"]);
-    let (what, port) = ("cut", cut.port);
-    let target = server.new_database();
-    let to = target.with(|settings| {
-        settings.hosts = vec![format!("127.0.0.1:{port}")];
-        settings.read_timeout = Duration::from_secs(2);
-    });
-    let begun = Instant::now();
-    bring_back(&repository, &to, &RestoreOptions::new()).await.unwrap_or_else(|e| panic!("{what}: {e:?}"));
-    assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", begun.elapsed());
-    assert_same(&target.all().await, &source.all().await, what);
-    assert_nothing_beside(&target, what).await;
-    assert!(cut.has_begun());
+    let silent = Wire::losing(server.port(), |command| command.contains_key("createIndexes"));
+    for (what, port) in [("cut", cut.port), ("silent", silent.port)] {
+        let target = server.new_database();
+        let to = target.with(|settings| {
+            settings.hosts = vec![format!("127.0.0.1:{port}")];
+            settings.read_timeout = Duration::from_secs(2);
+        });
+        let begun = Instant::now();
+        bring_back(&repository, &to, &RestoreOptions::new()).await.unwrap_or_else(|e| panic!("{what}: {e:?}"));
+        assert!(begun.elapsed() < PATIENCE, "{what}: {:?}", begun.elapsed());
+        assert_same(&target.all().await, &source.all().await, what);
+        assert_nothing_beside(&target, what).await;
+    }
+    assert!(cut.has_begun() && silent.heard(Heard::has_lost));
 }

@@ -90,6 +90,38 @@ impl Drop for Task {
     }
 }
 
+/// Which feed it will be, and the member that was asked; `None`: nothing is wanted, or `Auto` on a
+/// standalone server.
+async fn choose(client: &Client, wanted: Changes, scope: &Scope) -> Result<Option<(Member, Feed)>> {
+    let member = match wanted {
+        Changes::None => return Ok(None),
+        _ => Member::ask(client).await?,
+    };
+    let feed = match (wanted, member.role) {
+        (Changes::Auto, Role::Standalone) => return Ok(None),
+        (_, Role::Standalone) => return Err(unsupported("a standalone server has no log of changes")),
+        (Changes::Oplog, Role::Router) => return Err(unsupported("mongos shows no oplog")),
+        (Changes::Oplog, _) => Feed::Oplog,
+        (Changes::Auto, Role::ReplicaSet) if oplog::is_readable(client).await? => {
+            // The role `backup` may read the oplog, and open no change stream.
+            let takes_oplog = scope.only_in_oplog || !streams::are_allowed(client, &member, scope).await?;
+            if takes_oplog { Feed::Oplog } else { Feed::ChangeStream }
+        }
+        _ => Feed::ChangeStream,
+    };
+    Ok(Some((member, feed)))
+}
+
+/// Which feed a backup would follow, and whether the user may; `None`: it would follow nothing.
+pub(super) async fn outlook(client: &Client, wanted: Changes, scope: &Scope) -> Result<Option<(Feed, bool)>> {
+    let Some((member, feed)) = choose(client, wanted, scope).await? else { return Ok(None) };
+    let is_allowed = match feed {
+        Feed::Oplog => oplog::is_readable(client).await?,
+        Feed::ChangeStream => streams::are_allowed(client, &member, scope).await?,
+    };
+    Ok(Some((feed, is_allowed)))
+}
+
 impl Follower {
     /// Returns once it is certain that everything from the moment before it was called on will be
     /// delivered; to be called before the first read. `None`: nothing is wanted, or `Auto` on a
@@ -102,25 +134,13 @@ impl Follower {
     }
 
     async fn begin(client: &Client, wanted: Changes, scope: Scope) -> Result<Option<Self>> {
-        let member = match wanted {
-            Changes::None => return Ok(None),
-            _ => Member::ask(client).await?,
-        };
-        let feed = match (wanted, member.role) {
-            (Changes::Auto, Role::Standalone) => return Ok(None),
-            (_, Role::Standalone) => return Err(unsupported("a standalone server has no log of changes")),
-            (Changes::Oplog, Role::Router) => return Err(unsupported("mongos shows no oplog")),
-            (Changes::Oplog, _) => Feed::Oplog,
-            (Changes::Auto, Role::ReplicaSet) if scope.only_in_oplog && oplog::is_readable(client).await? => {
-                Feed::Oplog
-            }
-            _ => Feed::ChangeStream,
-        };
+        let Some((member, feed)) = choose(client, wanted, &scope).await? else { return Ok(None) };
         let shared = std::sync::Arc::new(Shared::default());
         let tasks = match feed {
-            Feed::Oplog => oplog::start(client, &scope, &shared).await?,
-            Feed::ChangeStream => streams::start(client, &member, &scope, &shared).await?,
+            Feed::Oplog => oplog::start(client, &scope, &shared).await,
+            Feed::ChangeStream => streams::start(client, &member, &scope, &shared).await,
         };
+        let tasks = tasks.map_err(refused)?;
         let tasks = tasks.into_iter().map(|task| Task(tokio::spawn(task))).collect();
         Ok(Some(Self { client: client.clone(), feed, shared, tasks }))
     }
@@ -184,6 +204,19 @@ impl ChangeLog {
 
 fn unsupported(message: &str) -> Error {
     Error::new(ErrorKind::Unsupported, message).with("option", "changes")
+}
+
+/// What is needed to follow, for people.
+pub(super) const NEEDED: &str = "of a replica set the role `backup` of admin is enough, elsewhere `readAnyDatabase` is needed as well; \
+     `changes = \"none\"` does without";
+
+fn refused(error: Error) -> Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return error;
+    }
+    Error::new(ErrorKind::PermissionDenied, "the user may not follow what is written during the backup")
+        .with("hint", NEEDED)
+        .with_source(error)
 }
 
 fn late() -> Error {

@@ -13,7 +13,7 @@ use mongodb::bson::{Document, RawDocument, RawDocumentBuf, Timestamp, doc};
 use mongodb::options::CursorType;
 use mongodb::raw_batch_cursor::RawBatchCursor;
 
-use super::super::error::{corrupt, failed};
+use super::super::error::{corrupt, failed, if_allowed};
 use super::moment::Member;
 use super::shared::{Fate, Shared, number};
 use super::spool::Spool;
@@ -26,14 +26,17 @@ const TRIES: u32 = 5;
 /// The cursor is behind what the oplog still has.
 const POSITION_LOST: i32 = 136;
 
-/// Whether this user may read it.
+/// Whether this user may read it, and what tells where it must begin.
 pub(super) async fn is_readable(client: &Client) -> Result<bool> {
-    let oplog = client.database("local").collection::<Document>("oplog.rs");
-    match oplog.find_one(doc! {}).projection(doc! { "ts": 1 }).await.map_err(|e| failed(&e, "look into the oplog")) {
-        Ok(entry) => Ok(entry.is_some()),
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
-        Err(error) => Err(error),
-    }
+    let is_there = |database: &str, collection: &str| {
+        let collection = client.database(database).collection::<Document>(collection);
+        async move {
+            let first = collection.find_one(doc! {}).projection(doc! { "_id": 1 }).await;
+            if_allowed(first.map_err(|e| failed(&e, "look into the oplog")))
+        }
+    };
+    let has_entries = is_there("local", "oplog.rs").await?.is_some_and(|first| first.is_some());
+    Ok(has_entries && is_there("config", "transactions").await?.is_some())
 }
 
 struct Follow {

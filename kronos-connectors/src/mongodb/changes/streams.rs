@@ -48,6 +48,30 @@ struct Follow {
     spool: Spool,
 }
 
+/// Whether this user may open them.
+pub(super) async fn are_allowed(client: &Client, member: &Member, scope: &Scope) -> Result<bool> {
+    match open(client, member, scope, &Arc::default()).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the streams: one, or one for each database.
+async fn open(client: &Client, member: &Member, scope: &Scope, shared: &Arc<Shared>) -> Result<Vec<Follow>> {
+    let from = member.now()?;
+    match (Follow::open(client, "admin", scope, member, from, shared).await, &scope.databases) {
+        (Err(error), Some(databases)) if error.kind() == ErrorKind::PermissionDenied => {
+            let mut streams = Vec::new();
+            for database in databases {
+                streams.push(Follow::open(client, database, scope, member, from, shared).await?);
+            }
+            Ok(streams)
+        }
+        (stream, _) => Ok(vec![stream?]),
+    }
+}
+
 /// Opens the streams, and waits until each shows that it has got to the moment from which they are.
 pub(super) async fn start(
     client: &Client,
@@ -55,23 +79,13 @@ pub(super) async fn start(
     scope: &Scope,
     shared: &Arc<Shared>,
 ) -> Result<Vec<BoxFuture<'static, Result<Spool>>>> {
-    let from = member.now()?;
-    let places = match (Follow::open(client, "admin", scope, member, from, shared).await, &scope.databases) {
-        (Err(error), Some(databases)) if error.kind() == ErrorKind::PermissionDenied => {
-            let mut streams = Vec::new();
-            for database in databases {
-                streams.push(Follow::open(client, database, scope, member, from, shared).await?);
-            }
-            streams
-        }
-        (stream, _) => vec![stream?],
-    };
+    let streams = open(client, member, scope, shared).await?;
     poke(client).await;
     let mut tasks: Vec<BoxFuture<'static, Result<Spool>>> = Vec::new();
-    for mut stream in places {
+    for mut stream in streams {
         let until = Instant::now() + PATIENCE;
         // What is read from now on is not older: a stream tells only what the majority has.
-        while stream.reached < number(from) {
+        while stream.reached < number(stream.from) {
             if Instant::now() > until {
                 return Err(late().with("database", &stream.database));
             }

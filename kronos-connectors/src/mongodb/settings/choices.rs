@@ -52,7 +52,8 @@ pub struct Tls {
 /// From where what is written during a backup is known, so that it becomes one point in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Changes {
-    /// The oplog where it can be read, else change streams; nothing on a server that has neither.
+    /// Of a replica set the oplog where it may be read and there is something of which only it tells, or
+    /// where the user may not open change streams; else change streams. Nothing on a standalone server.
     #[default]
     Auto,
     /// Change streams, or the backup fails.
