@@ -86,7 +86,7 @@ async fn meanwhile<F: Future<Output = ()>>(
         }
     });
     let deed = async {
-        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(Duration::from_secs(60)));
+        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(Duration::from_mins(1)));
         heard.await.unwrap().expect("there were not so many reads");
         deed().await;
         go_on.send(()).unwrap();
