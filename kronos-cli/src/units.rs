@@ -3,17 +3,7 @@
 use std::time::Duration;
 
 use kronos_core::Timestamp;
-
-/// A size with three digits and a binary unit.
-pub(crate) fn bytes(n: u64) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut value, mut unit) = (n as f64, 0);
-    while value >= 1023.95 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{n} B") } else { format!("{value:.1} {}", UNITS[unit]) }
-}
+pub(crate) use kronos_service::words::{bytes, count};
 
 /// A time span in its two largest units.
 pub(crate) fn duration(d: Duration) -> String {
@@ -34,11 +24,6 @@ pub(crate) fn time(t: Timestamp) -> String {
         Some(seconds) => format!("{}Z", seconds.replace('T', " ")),
         None => text,
     }
-}
-
-/// A count with its noun: `1 backup`, `2 backups`.
-pub(crate) fn count(n: u64, noun: &str) -> String {
-    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
 /// Reads `90s`, `15m`, `48h`, `7d`, `2w`.

@@ -40,6 +40,13 @@ pub fn causes(error: &Error) -> Vec<String> {
     causes
 }
 
+/// The error and its causes in one line.
+pub(crate) fn in_full(error: &Error) -> String {
+    let mut lines = vec![line(error)];
+    lines.extend(causes(error));
+    lines.join(": ")
+}
+
 /// An error as reports hold it: without secrets, and without its type.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {

@@ -31,9 +31,10 @@ use std::collections::BTreeMap;
 use kronos_core::{Error, ErrorKind, Result};
 
 pub use self::settings::{Hook, HookCommand, HookSettings};
+use crate::audit::name_of;
 use crate::config::Environment;
-use crate::failure::{causes, line};
-use crate::report::{Ended, Operation, RunReport};
+use crate::failure::in_full;
+use crate::report::{Ended, RunReport};
 
 /// What every hook gets of the environment; the rest only by name.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -77,13 +78,8 @@ impl Hooks {
         let (name, hook) =
             if has_failed { ("on_failure", &self.settings.on_failure) } else { ("after", &self.settings.after) };
         let Some(hook) = hook else { return };
-        if let Err(error) = self.run(hook, name, outcome(report.ended), report).await {
-            let mut warning = line(&error);
-            for cause in causes(&error) {
-                warning.push_str(": ");
-                warning.push_str(&cause);
-            }
-            report.warnings.push(warning);
+        if let Err(error) = self.run(hook, name, &name_of(report.ended), report).await {
+            report.warnings.push(in_full(&error));
         }
     }
 
@@ -95,7 +91,7 @@ impl Hooks {
         for (variable, value) in [
             ("KRONOS_JOB", report.job.as_str()),
             ("KRONOS_RUN", &run),
-            ("KRONOS_OPERATION", operation(report.operation)),
+            ("KRONOS_OPERATION", &name_of(report.operation)),
             ("KRONOS_OUTCOME", outcome),
             ("KRONOS_HOOK", name),
         ] {
@@ -109,23 +105,3 @@ impl Hooks {
 
 /// A shorter value, such as `1`, is no secret, and to hide it would hide much else.
 const SHORTEST_SECRET: usize = 6;
-
-fn operation(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Backup => "backup",
-        Operation::Restore => "restore",
-        Operation::Verify => "verify",
-        Operation::Prune => "prune",
-        Operation::CatchUp => "catch-up",
-    }
-}
-
-fn outcome(ended: Ended) -> &'static str {
-    match ended {
-        Ended::Succeeded => "succeeded",
-        Ended::Warnings => "warnings",
-        Ended::Nothing => "nothing",
-        Ended::Failed => "failed",
-        Ended::Cancelled => "cancelled",
-    }
-}

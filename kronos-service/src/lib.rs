@@ -34,7 +34,7 @@ mod report;
 mod run;
 pub mod schedule;
 pub mod store;
-mod words;
+pub mod words;
 
 pub use config::{
     Config, Database, Encryption, Environment, Format, Job, JobLimits, JobMethod, JobSource, Keep, PasswordFrom, Pool,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A size with three digits and a binary unit.
-pub(crate) fn bytes(n: u64) -> String {
+pub fn bytes(n: u64) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut value, mut unit) = (n as f64, 0);
     while value >= 1023.95 && unit + 1 < UNITS.len() {
@@ -30,7 +30,7 @@ fn two(large: u64, unit: &str, small: u64, smaller: &str) -> String {
 }
 
 /// A count with its noun: `1 run`, `2 runs`.
-pub(crate) fn count(n: u64, noun: &str) -> String {
+pub fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 

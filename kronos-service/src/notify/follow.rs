@@ -7,7 +7,7 @@ use kronos_core::{Error, ErrorKind, Result};
 
 use super::news::News;
 use super::notifier::{Delivery, Notifier};
-use crate::failure::{causes, line};
+use crate::failure::in_full;
 use crate::report::RunReport;
 use crate::run::Follower;
 
@@ -50,13 +50,4 @@ fn outcome(told: &Result<()>, delivery: &Delivery) -> Result<()> {
         lines.extend(delivery.unkept.as_ref().map(in_full));
     }
     if lines.is_empty() { Ok(()) } else { Err(Error::new(ErrorKind::ConnectionFailed, lines.join("; "))) }
-}
-
-fn in_full(error: &Error) -> String {
-    let mut text = line(error);
-    for cause in causes(error) {
-        text.push_str(": ");
-        text.push_str(&cause);
-    }
-    text
 }

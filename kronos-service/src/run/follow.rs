@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use kronos_core::{Error, ErrorKind, Event, Id, Observer, Result, RunContext, Timestamp};
+use kronos_core::{ErrorKind, Event, Id, Observer, Result, RunContext, Timestamp};
 
 use crate::daemon::RunRequest;
-use crate::failure::{Failure, causes, line};
+use crate::failure::{Failure, in_full};
 use crate::logs::{LogObserver, run_span};
 use crate::report::{Ended, Operation, RunReport, Trigger};
 
@@ -134,14 +134,8 @@ fn settle(report: &mut RunReport, done: &Result<()>) {
 
 fn untold(told: Result<()>, follower: &dyn Follower, run: &RunContext) {
     if let Err(error) = told {
-        run.emit(&Event::Warning { message: format!("{}: {}", follower.name(), told_of(&error)) });
+        run.emit(&Event::Warning { message: format!("{}: {}", follower.name(), in_full(&error)) });
     }
-}
-
-fn told_of(error: &Error) -> String {
-    let mut lines = vec![line(error)];
-    lines.extend(causes(error));
-    lines.join(": ")
 }
 
 /// Hears the warnings of a run on their way.

@@ -102,18 +102,20 @@ async fn run(jobs: &dyn Jobs, job: &str, request: RunRequest) -> RunReport {
     run.cancel = request.cancel.clone();
     let frame = Frame::of(job, &request);
     let followers = jobs.followers(job);
-    match (request.operation, jobs.backup(job)) {
-        (Operation::Backup, Ok(task)) => task.run_in(&frame, followers, jobs, &run).await.report,
-        (operation, task) => {
-            let mut following = frame.begin(followers, &run).await;
-            let ended = match (operation, task) {
-                (Operation::CatchUp, _) => catch_up(jobs, job, &following.context, &mut following.report).await,
-                (_, Err(error)) => Err(error),
-                (_, Ok(_)) => Err(Error::new(ErrorKind::Unsupported, "the daemon does not do this by itself")),
-            };
-            following.end(&ended).await
-        }
-    }
+    let unready = match request.operation {
+        Operation::Backup => match jobs.backup(job) {
+            Ok(task) => return task.run_in(&frame, followers, jobs, &run).await.report,
+            Err(error) => Some(error),
+        },
+        Operation::CatchUp => None,
+        _ => Some(Error::new(ErrorKind::Unsupported, "the daemon does not do this by itself")),
+    };
+    let mut following = frame.begin(followers, &run).await;
+    let ended = match unready {
+        Some(error) => Err(error),
+        None => catch_up(jobs, job, &following.context, &mut following.report).await,
+    };
+    following.end(&ended).await
 }
 
 async fn catch_up(jobs: &dyn Jobs, job: &str, run: &RunContext, report: &mut RunReport) -> Result<()> {

@@ -4,7 +4,7 @@ use kronos_core::{Error, ErrorKind, Event, Id, Repository, Result, RunContext};
 
 use super::places::{Place, Places, StorageChoice};
 use super::result::{Outcome, StorageResult};
-use crate::failure::{Failure, causes, line};
+use crate::failure::{Failure, in_full, line};
 use crate::mask::mask;
 
 /// One storage, and what has become of it so far.
@@ -93,9 +93,7 @@ impl<'a> Storages<'a> {
     }
 
     pub(super) fn lost(&self, storage: &str, error: &Error) {
-        let mut lines = vec![line(error)];
-        lines.extend(causes(error));
-        self.run.emit(&Event::StorageLost { storage: mask(storage), error: lines.join(": ") });
+        self.run.emit(&Event::StorageLost { storage: mask(storage), error: in_full(error) });
     }
 
     pub(super) fn note(&self, message: String) {
