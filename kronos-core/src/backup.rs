@@ -146,6 +146,7 @@ pub async fn backup_to(
         kind: target.kind(kind),
         parent: target.parent,
         started,
+        finished: None,
         read_in_full: target
             .base
             .as_ref()

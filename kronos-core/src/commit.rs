@@ -73,6 +73,8 @@ pub(crate) struct Draft {
     pub kind: BackupKind,
     pub parent: Option<Id>,
     pub started: Timestamp,
+    /// Absent when that is now.
+    pub finished: Option<Timestamp>,
     pub read_in_full: Timestamp,
     pub tags: BTreeMap<String, String>,
     /// What is to be said beside what the dump said.
@@ -126,7 +128,7 @@ pub(crate) async fn commit(
         kind: draft.kind,
         parent: draft.parent,
         started: draft.started,
-        finished: run.now(),
+        finished: draft.finished.unwrap_or_else(|| run.now()),
         read_in_full: draft.read_in_full,
         root: root_ref,
         streams: root.streams.len() as u64,

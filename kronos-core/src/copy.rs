@@ -174,6 +174,7 @@ async fn copy_one(
         kind: from.kind,
         parent: None,
         started: from.started,
+        finished: Some(from.finished),
         read_in_full: from.read_in_full,
         tags: from.tags.clone(),
         warnings: from.warnings.clone(),

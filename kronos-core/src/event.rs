@@ -39,6 +39,13 @@ pub enum Event {
         /// Bytes sent to or fetched from the storage.
         stored: u64,
     },
+    /// All that was read is stored, or known to be there.
+    Chunked {
+        /// Chunks that were cut, those of streams taken over unread apart.
+        chunks: u64,
+        /// Those of them that at least one storage lacked.
+        new: u64,
+    },
     /// Something failed and is tried again.
     Retrying {
         /// What is tried.

@@ -15,7 +15,7 @@ macro_rules! hex_bytes {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+                f.write_str(&hex::encode(self.0))
             }
         }
 
@@ -31,12 +31,7 @@ macro_rules! hex_bytes {
             fn from_str(text: &str) -> Result<Self, Error> {
                 let bad = || Error::new(ErrorKind::Config, concat!("not ", $shown)).with("text", text);
                 let mut bytes = [0; $len];
-                if text.len() != 2 * $len || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-                    return Err(bad());
-                }
-                for (i, byte) in bytes.iter_mut().enumerate() {
-                    *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).map_err(|_| bad())?;
-                }
+                hex::decode_to_slice(text, &mut bytes).map_err(|_| bad())?;
                 Ok(Self(bytes))
             }
         }

@@ -98,14 +98,15 @@ pub use error::{Error, ErrorKind, Result, Retry};
 pub use event::{Event, Observer};
 pub use forget::{forget, hold, mark_verified, release};
 pub use id::{Digest, Id};
-pub use list::{BackupDetails, Listing, find_backup, list, show};
+pub use list::{BackupDetails, Listing, find_backup, list, no_such_job, show};
 pub use manifest::{BackupInfo, StreamSummary};
 pub use pattern::matches;
 pub use probe::{ConditionalPut, ProbeReport, probe};
 pub use prune::{PruneOptions, PruneReport, prune};
 pub use registry::{Registry, SourceSettings, StorageSettings, nearest};
 pub use repository::{
-    ChunkerParameters, Credentials, KeyInfo, Mode, Protection, Repository, RepositoryIdentity, generate_identity,
+    ChunkerParameters, Credentials, KeyInfo, Mode, Origin, Protection, Repository, RepositoryIdentity,
+    generate_identity,
 };
 pub use restore::{RestoreOptions, RestorePlan, RestoreReport, plan_restore, restore};
 pub use retention::{Retention, Verdict};

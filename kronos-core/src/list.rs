@@ -60,19 +60,22 @@ pub(crate) async fn open(repository: &Repository, name: &str, run: &RunContext) 
     Ok((job, state))
 }
 
+/// The error for a job that is not among those of the repository; names the one that may be meant.
+pub fn no_such_job(job: &str, jobs: &[String]) -> Error {
+    let error = Error::new(ErrorKind::NotFound, "the repository has no such job").with("job", job);
+    match crate::nearest(job, jobs.iter().map(String::as_str)) {
+        Some(near) => error.with("did you mean", near),
+        None => error,
+    }
+}
+
 /// Finds the one backup that `text` names: an id, a unique prefix of one, `latest`, `latest~2`,
 /// or a time (the newest backup begun by then); each may follow a job's name and a slash.
 pub async fn find_backup(repository: &Repository, text: &str, run: &RunContext) -> Result<BackupInfo> {
     let jobs = repository.jobs(run).await?;
     let (job, what) = match text.rsplit_once('/') {
         Some((job, what)) if jobs.iter().any(|j| j == job) => (Some(job), what),
-        Some((job, _)) => {
-            let mut error = Error::new(ErrorKind::NotFound, "the repository has no such job").with("job", job);
-            if let Some(near) = crate::nearest(job, jobs.iter().map(String::as_str)) {
-                error = error.with("did you mean", near);
-            }
-            return Err(error);
-        }
+        Some((job, _)) => return Err(no_such_job(job, &jobs)),
         None => (None, text),
     };
     let listing = list(repository, job, run).await?;

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::connector::Engine;
 use crate::id::Id;
+use crate::repository::entry::Origin;
 use crate::repository::state::Record;
 use crate::strategy::BackupKind;
 use crate::stream::{Phase, StreamInfo};
@@ -17,6 +18,8 @@ use crate::time::Timestamp;
 pub struct BackupInfo {
     /// Its id.
     pub id: Id,
+    /// Where it first came from: a copy has an id of its own.
+    pub origin: Origin,
     /// Its job.
     pub job: String,
     /// The engine it came from.
@@ -61,6 +64,7 @@ impl BackupInfo {
         let m = record.manifest.clone();
         Self {
             id: m.backup,
+            origin: m.origin,
             job: job.to_owned(),
             engine: m.engine,
             kind: m.kind,

@@ -69,6 +69,25 @@ pub struct RestorePlan {
     pub target: TargetReport,
 }
 
+impl RestorePlan {
+    /// The error that keeps a restore into `target` from being begun: an obstacle, or something that is
+    /// there and is not to be replaced.
+    pub fn check(&self, target: &str, options: &RestoreOptions) -> Result<()> {
+        let found = &self.target;
+        if let Some(obstacle) = found.obstacles.first() {
+            let full = found.free.is_some_and(|free| free < found.needed);
+            let kind = if full { ErrorKind::StorageFull } else { ErrorKind::Config };
+            return Err(Error::new(kind, obstacle).with("target", target));
+        }
+        if !found.existing.is_empty() && !options.replace {
+            return Err(
+                Error::new(ErrorKind::AlreadyExists, "the target exists").with("target", found.existing.join(", "))
+            );
+        }
+        Ok(())
+    }
+}
+
 /// What a restore did.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
@@ -105,14 +124,7 @@ pub async fn restore(
 ) -> Result<RestoreReport> {
     run.emit(&Event::Started { operation: "restore", subject: backup.id.to_string() });
     let (prepared, plan) = prepare(repository, backup, target, options, run).await?;
-    if let Some(obstacle) = plan.target.obstacles.first() {
-        return Err(obstacle_error(&plan, obstacle).with("target", target.describe()));
-    }
-    if !plan.target.existing.is_empty() && !options.replace {
-        return Err(
-            Error::new(ErrorKind::AlreadyExists, "the target exists").with("target", plan.target.existing.join(", "))
-        );
-    }
+    plan.check(&target.describe(), options)?;
     let bytes = prepared.streams.iter().map(|s| s.end.length).sum();
     run.emit(&Event::Estimated { bytes });
     let fetcher = Fetcher::of_root(&prepared.job, &prepared.root, run);
@@ -127,11 +139,6 @@ pub async fn restore(
     let rows = prepared.streams.iter().filter_map(|s| s.end.rows).reduce(|a, b| a + b);
     run.emit(&Event::Finished { operation: "restore", at: run.now() });
     Ok(RestoreReport { backup: backup.clone(), bytes, rows, outcome })
-}
-
-fn obstacle_error(plan: &RestorePlan, obstacle: &str) -> Error {
-    let full = plan.target.free.is_some_and(|free| free < plan.target.needed);
-    Error::new(if full { ErrorKind::StorageFull } else { ErrorKind::Config }, obstacle)
 }
 
 struct Prepared {

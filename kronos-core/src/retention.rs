@@ -149,6 +149,7 @@ mod tests {
         let time = Timestamp::parse(text).unwrap();
         BackupInfo {
             id: Id([n; 16]),
+            origin: crate::Origin { repository: Id([0; 16]), backup: Id([n; 16]) },
             job: "a".into(),
             engine: Engine::SQLITE,
             kind: BackupKind::Full,

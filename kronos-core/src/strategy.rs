@@ -114,7 +114,7 @@ impl Strategy for Incremental {
             return fall_back("the engine has no incremental backups");
         }
         let Some(full) = newest_full(history) else {
-            return fall_back("there is no full backup yet");
+            return fall_back(NO_FULL);
         };
         if is_due(full, self.full_every, now) {
             return fall_back("the newest full backup is old enough for the next");
@@ -143,7 +143,7 @@ impl Strategy for Differential {
             return fall_back("the engine has no differential backups");
         }
         match newest_full(history) {
-            None => fall_back("there is no full backup yet"),
+            None => fall_back(NO_FULL),
             Some(full) if is_due(full, self.full_every, now) => {
                 fall_back("the newest full backup is old enough for the next")
             }
@@ -151,6 +151,8 @@ impl Strategy for Differential {
         }
     }
 }
+
+const NO_FULL: &str = "there is no good full backup to follow";
 
 fn fall_back(reason: &str) -> Plan {
     Plan::Full { reason: Some(reason.to_owned()) }

@@ -222,11 +222,17 @@ async fn copies_keep_their_origin_and_are_made_once() {
         source.set("b", noise(n, 3_000));
         back_up(&from, &source).await;
     }
+    let times = async |of: &Repository| -> Vec<_> {
+        let listing = list(of, Some("shop"), &run).await.unwrap();
+        listing.backups.iter().map(|backup| (backup.origin, backup.started, backup.finished)).collect()
+    };
+    let made = times(&from).await;
     for to in [&like, &apart] {
         let report = copy(&from, to, "shop", &[], &run).await.unwrap();
         assert_eq!((report.copied.len(), report.present, report.failed.len()), (3, 0, 0));
         assert!(report.copied[2].bytes_stored < 10_000, "only what is new goes over");
         assert_restores(to, &report.copied[2], &source).await;
+        assert_eq!(times(to).await, made, "a copy knows its original and is as old");
         forget(to, &report.copied[0], &run).await.unwrap();
         let report = copy(&from, to, "shop", &[], &run).await.unwrap();
         assert_eq!((report.copied.len(), report.present), (0, 3), "also what was forgotten stays away");

@@ -65,6 +65,8 @@ impl Making<'_> {
             done = work => done?,
             never = self.keep_announcing(run) => match never {},
         };
+        let (chunks, new) = intake.counted();
+        run.emit(&Event::Chunked { chunks, new });
         let mut sealed = Each::new();
         for (member, stored) in stored {
             let here = streams.iter_mut().filter_map(|(id, each)| Some((*id, each.remove(&member)?))).collect();

@@ -23,8 +23,8 @@ pub enum Text {
     Table(TableName),
 }
 
-/// A statement with what it needs to run.
-#[derive(Debug, Clone)]
+/// A statement with what it needs to run. What must never be shown belongs into its parameters.
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Query {
     /// What to run.
@@ -110,6 +110,21 @@ impl Query {
     }
 }
 
+/// Without the values of its parameters, which may be secrets.
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("text", &self.text)
+            .field("parameters", &self.parameters.len())
+            .field("database", &self.database)
+            .field("page", &self.page)
+            .field("timeout", &self.timeout)
+            .field("write", &self.write)
+            .field("confirmed", &self.confirmed)
+            .finish()
+    }
+}
+
 /// A column of a result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ResultColumn {
@@ -161,5 +176,16 @@ impl Stream for RowStream {
 impl fmt::Debug for RowStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RowStream").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_parameters_are_not_shown() {
+        let shown = format!("{:?}", Query::new("SELECT $1").bind("s3cret"));
+        assert!(shown.contains("SELECT $1") && shown.contains("parameters: 1") && !shown.contains("s3cret"), "{shown}");
     }
 }

@@ -55,7 +55,7 @@ impl Serialize for Value {
             Self::Float(value) if value.is_finite() => serializer.serialize_f64(*value),
             Self::Float(value) => Tagged::Float(value.to_string()).serialize(serializer),
             Self::Text(value) => serializer.serialize_str(value),
-            Self::Bytes(value) => Tagged::Hex(hex(value)).serialize(serializer),
+            Self::Bytes(value) => Tagged::Hex(hex::encode(value)).serialize(serializer),
             Self::Json(text) => match serde_json::value::RawValue::from_string(text.clone()) {
                 Ok(json) => json.serialize(serializer),
                 Err(_) => serializer.serialize_str(text),
@@ -69,11 +69,6 @@ impl Serialize for Value {
 enum Tagged {
     Hex(String),
     Float(String),
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 impl From<bool> for Value {

@@ -3,6 +3,7 @@
 //! this is done once, and what they lack is sent to each.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
@@ -82,6 +83,8 @@ pub(crate) struct Intake {
     pub(super) compressors: Arc<Compressors>,
     pub(super) packing: Mutex<Packing>,
     pub(super) in_flight: Arc<Semaphore>,
+    chunks: AtomicU64,
+    new_chunks: AtomicU64,
 }
 
 /// Ends the tasks of an intake that is given up: they hold it alive otherwise.
@@ -149,6 +152,8 @@ impl Intake {
             compressors: Arc::default(),
             packing: Mutex::default(),
             in_flight: Arc::new(Semaphore::new(run.limits.threads * 2 + 2)),
+            chunks: AtomicU64::new(0),
+            new_chunks: AtomicU64::new(0),
         });
         Ok((intake.clone(), AbortOnDrop(intake)))
     }
@@ -211,9 +216,11 @@ impl Intake {
         let length = u32::try_from(chunk.len()).map_err(|_| Error::internal("a chunk is larger than 4 GiB"))?;
         places.clear();
         let lacking = self.look_up(id, length, places)?;
+        self.chunks.fetch_add(1, Ordering::Relaxed);
         if lacking.is_empty() {
             return Ok(());
         }
+        self.new_chunks.fetch_add(1, Ordering::Relaxed);
         let set = self.set_for(lacking);
         let mut building = match open.blocks.remove(&set) {
             Some(building) => building,
@@ -235,6 +242,11 @@ impl Intake {
             open.blocks.insert(set, building);
             Ok(())
         }
+    }
+
+    /// How many chunks there were so far, and how many of them somebody lacked.
+    pub(crate) fn counted(&self) -> (u64, u64) {
+        (self.chunks.load(Ordering::Relaxed), self.new_chunks.load(Ordering::Relaxed))
     }
 
     /// Gives back the blocks that are not full, for others to fill.

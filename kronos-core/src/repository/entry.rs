@@ -16,8 +16,10 @@ use super::seal::{self, Place};
 
 /// Where a backup first came from; a copy keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Origin {
+pub struct Origin {
+    /// The repository.
     pub repository: Id,
+    /// The backup's id there.
     pub backup: Id,
 }
 

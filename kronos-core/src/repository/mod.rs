@@ -29,6 +29,7 @@ use crate::run::RunContext;
 use crate::secret::Secret;
 use crate::storage::{Key, PutOutcome, Storage, StorageExt};
 
+pub use entry::Origin;
 pub use header::{ChunkerParameters, Mode};
 pub use keys::{Credentials, Protection, generate_identity};
 pub(crate) use log::{Decide, Decision, IN_DOUBT, checkpoint_numbers};
