@@ -153,6 +153,9 @@ impl Storage for Local {
             let removed = removed.fold(Ok(()), Result::and);
             // Also of what was gone: an earlier removal may not have been made durable.
             let parents: BTreeMap<_, &PathBuf> = paths.iter().map(|path| (path.parent(), path)).collect();
+            for path in parents.values() {
+                directories.leave_probe(path);
+            }
             let synced = parents.values().map(|path| directories.sync_parent(path)).fold(Ok(()), Result::and);
             removed.and(synced)
         })

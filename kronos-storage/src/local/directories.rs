@@ -80,6 +80,15 @@ impl Directories {
         self.durable().clear();
     }
 
+    /// Removes the directory of `path` if it is that of a probe and empty. Only those: each has a name that
+    /// nobody else has, while one that others made anew might not be on the disk when they rely on it.
+    pub(super) fn leave_probe(&self, path: &Path) {
+        if let Some(directory) = path.parent().filter(|directory| directory.parent() == Some(&self.root.join("probe")))
+        {
+            let _ = std::fs::remove_dir(directory);
+        }
+    }
+
     /// Makes what was changed in the directory of `path` durable.
     pub(super) fn sync_parent(&self, path: &Path) -> Result<()> {
         let parent = path.parent().unwrap_or(&self.root);

@@ -25,7 +25,7 @@ pub enum Fate {
     StallInAnswer,
     /// The answer is cut off half way.
     Truncate,
-    /// The answer comes twice.
+    /// The server hears of it twice, as some proxies send again what they had sent; this is its second answer.
     Twice,
     /// The server never hears of it; this is the answer: status, further headers, body.
     Answer(u16, &'static str, &'static str),
@@ -166,17 +166,10 @@ async fn serve(
             }
             _ => {}
         }
-        let mut server = TcpStream::connect(upstream).await?;
-        server.write_all(&request.head).await?;
-        server.write_all(&request.body).await?;
-        let mut rest = Vec::new();
-        let answer = loop {
-            let Some(answer) = read(&mut server, &mut rest, seen.method == "HEAD").await? else { return Ok(()) };
-            // Go on, says the server, and the answer itself comes then.
-            if !answer.head.starts_with(b"HTTP/1.1 100") {
-                break answer;
-            }
-        };
+        if fate == Fate::Twice {
+            ask(upstream, &request, &seen).await?;
+        }
+        let Some(answer) = ask(upstream, &request, &seen).await? else { return Ok(()) };
         match fate {
             Fate::Lost => return Ok(()),
             Fate::Truncate | Fate::StallInAnswer => {
@@ -189,14 +182,25 @@ async fn serve(
                 }
                 return Ok(());
             }
-            Fate::Twice => {
-                client.write_all(&answer.head).await?;
-                client.write_all(&answer.body).await?;
-            }
             _ => {}
         }
         client.write_all(&answer.head).await?;
         client.write_all(&answer.body).await?;
+    }
+}
+
+/// What the server says to a request, unless it hangs up.
+async fn ask(upstream: &str, request: &Message, seen: &Seen) -> std::io::Result<Option<Message>> {
+    let mut server = TcpStream::connect(upstream).await?;
+    server.write_all(&request.head).await?;
+    server.write_all(&request.body).await?;
+    let mut rest = Vec::new();
+    loop {
+        let answer = read(&mut server, &mut rest, seen.method == "HEAD").await?;
+        // Go on, says the server, and the answer itself comes then.
+        if answer.as_ref().is_none_or(|answer| !answer.head.starts_with(b"HTTP/1.1 100")) {
+            return Ok(answer);
+        }
     }
 }
 
