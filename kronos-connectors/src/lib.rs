@@ -31,6 +31,8 @@ pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+#[cfg(any(feature = "inspect", feature = "mongodb", feature = "mysql", feature = "postgres"))]
+mod hidden;
 mod programs;
 #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres"))]
 mod servers;

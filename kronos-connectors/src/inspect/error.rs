@@ -1,4 +1,6 @@
-//! Errors that the pools of all engines have.
+//! Errors that the pools of all engines have, and how long they wait.
+
+use std::time::Duration;
 
 use kronos_core::inspect::PoolSettings;
 use kronos_core::{Error, ErrorKind, Retry};
@@ -28,4 +30,17 @@ pub(crate) fn used_up() -> Error {
 pub(crate) fn of_kind(error: &Error, kind: ErrorKind, message: &str) -> Error {
     let same = Error::new(kind, message).with_retry(error.retry());
     error.contexts().fold(same, |same, (key, value)| same.with(key, value))
+}
+
+/// How long a connection out of a pool is waited for to say something: there is time for another one.
+pub(crate) fn patience(bounds: &PoolSettings) -> Duration {
+    bounds.acquire_timeout / 4
+}
+
+/// Nothing was heard of the server.
+pub(crate) fn unanswered(server: impl std::fmt::Display, after: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, "the server did not answer in time")
+        .with("server", server)
+        .with("after", format!("{:.1} s", after.as_secs_f64()))
+        .with_retry(Retry::Later)
 }

@@ -9,15 +9,17 @@ mod count;
 mod error;
 mod forward;
 mod page;
+mod permitted;
 mod rows;
 mod running;
 mod safety;
 mod service;
+mod settle;
 mod transaction;
 
 pub(crate) use backend::{Backend, Browse, Connection, Control, Ran, Statement, Stop};
 pub(crate) use count::{Count, One};
-pub(crate) use error::{TO_WRITE, closed, exhausted, of_kind, used_up};
+pub(crate) use error::{TO_WRITE, closed, exhausted, of_kind, patience, unanswered, used_up};
 pub(crate) use forward::{Holds, inspect_by_what_it_holds};
 pub(crate) use page::{part_in_sql, place_in_sql, whole_in_sql};
 pub(crate) use rows::Rows;

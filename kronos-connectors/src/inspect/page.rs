@@ -103,11 +103,7 @@ fn of_json(value: serde_json::Value) -> Option<Value> {
             .map(Value::Int)
             .or_else(|| number.as_u64().map(Value::UInt))
             .or_else(|| number.as_f64().map(Value::Float)),
-        Json::Object(object) => {
-            let digits = object.get("hex")?.as_str()?;
-            let pair = |at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok();
-            (0..digits.len()).step_by(2).map(pair).collect::<Option<Vec<u8>>>().map(Value::Bytes)
-        }
+        Json::Object(object) => hex::decode(object.get("hex")?.as_str()?).ok().map(Value::Bytes),
         Json::Null | Json::Array(_) => None,
     }
 }

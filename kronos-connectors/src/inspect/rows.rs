@@ -1,9 +1,12 @@
 //! The way of rows from the task that reads them to whoever asked for them: a bounded number ahead.
 
 use futures::Stream;
+use futures::future::BoxFuture;
 use kronos_core::Result;
 use kronos_core::inspect::{ResultColumn, Value};
 use tokio::sync::mpsc;
+
+use super::running::Wait;
 
 /// Rows that wait for a slow reader.
 const AHEAD: usize = 64;
@@ -88,17 +91,17 @@ impl Received {
     /// All rows, and what `end` says when they are over.
     pub(super) fn stream(
         self,
+        wait: Wait,
         end: impl Future<Output = Result<()>> + Send + 'static,
     ) -> impl Stream<Item = Result<Vec<Value>>> + Send + 'static {
-        let end: futures::future::BoxFuture<'static, Result<()>> = Box::pin(end);
-        futures::stream::unfold((self.0, Some(end)), |(mut rows, end)| async move {
-            match rows.recv().await {
-                Some(Item::Row(row)) => Some((Ok(row), (rows, end))),
-                Some(Item::Columns(_)) => Some((Ok(Vec::new()), (rows, end))),
-                None => match end?.await {
-                    Ok(()) => None,
-                    Err(error) => Some((Err(error), (rows, None))),
-                },
+        let end: BoxFuture<'static, Result<()>> = Box::pin(end);
+        futures::stream::unfold(Some((self.0, end)), move |going_on| async move {
+            let (mut rows, end) = going_on?;
+            match wait.on(async { Ok(rows.recv().await) }).await {
+                Ok(Some(Item::Row(row))) => Some((Ok(row), Some((rows, end)))),
+                Ok(Some(Item::Columns(_))) => Some((Ok(Vec::new()), Some((rows, end)))),
+                Ok(None) => wait.on(end).await.err().map(|error| (Err(error), None)),
+                Err(error) => Some((Err(error), None)),
             }
         })
     }

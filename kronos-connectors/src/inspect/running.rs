@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kronos_core::{Error, ErrorKind, Result};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::backend::{Connection, Stop};
@@ -14,6 +14,9 @@ use super::backend::{Connection, Stop};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// When one that goes on is stopped again.
 const AGAIN: Duration = Duration::from_millis(200);
+/// How much longer than its limit a statement is waited for. What has not ended by then, as nothing is
+/// heard of the server, is ended by its task, and nobody waits for that.
+pub(super) const GRACE: Duration = Duration::from_secs(1);
 
 /// What became of work on a connection.
 #[derive(Debug)]
@@ -72,6 +75,28 @@ pub(super) async fn stopped(stop: &dyn Stop) -> Result<()> {
 fn timed_out(limit: Duration) -> Error {
     Error::new(ErrorKind::Timeout, "the statement took too long and was cancelled")
         .with("after", format!("{:.1} s", limit.as_secs_f64()))
+}
+
+/// How long whoever asked waits for a statement: a little beyond its limit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wait {
+    limit: Duration,
+    /// Nothing where the clock has no such moment.
+    until: Option<Instant>,
+}
+
+impl Wait {
+    /// From now on.
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, until: Instant::now().checked_add(limit.saturating_add(GRACE)) }
+    }
+
+    /// What is there already is had even when the time is over.
+    pub(super) async fn on<T>(self, ended: impl Future<Output = Result<T>>) -> Result<T> {
+        let Some(until) = self.until else { return ended.await };
+        let unheard = |_| Err(timed_out(self.limit).with("note", "the server has not said that it has ended"));
+        timeout_at(until, ended).await.unwrap_or_else(unheard)
+    }
 }
 
 /// The server's own limit says the same as ours, whichever came first.

@@ -4,20 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::TryStreamExt;
 use kronos_core::inspect::{
     Database, Effect, Health, Inspect, PoolStatistics, Query, QueryResult, ResultColumn, RowCount, RowStream, Schema,
-    Scope, Severity, Table, TableInfo, TableName, Text, Transaction, Value, Verdict,
+    Scope, Table, TableInfo, TableName, Text, Transaction, Value, Verdict,
 };
-use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result, Retry};
+use kronos_core::{ConnectionReport, Engine, Error, ErrorKind, Result};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, Browse, Connection, Control, Ran, Statement};
+use super::error::unanswered;
 use super::page::{self, Paged};
+use super::permitted::{kept, permitted};
 use super::rows::{Received, Rows, Taken};
-use super::running::{Outcome, joined, start, stopped, supervised};
+use super::running::{GRACE, Outcome, Wait, joined, start, stopped, supervised};
 use super::safety;
+use super::settle::{settle, uncertain};
 use super::transaction::Held;
 
 /// An engine behind the one interface.
@@ -40,6 +43,14 @@ impl<B: Backend> Service<B> {
         Self { backend: Arc::new(backend), health: Mutex::new(None) }
     }
 
+    /// A connection. Also where one after the other is found to be dead, it is not waited for much longer
+    /// than it may take.
+    async fn acquire(&self, database: Option<&str>) -> Result<B::Connection> {
+        let limit = self.backend.settings().acquire_timeout;
+        let late = |_| Err(unanswered(self.backend.describe(), limit));
+        tokio::time::timeout(limit.saturating_add(GRACE), self.backend.acquire(database)).await.unwrap_or_else(late)
+    }
+
     /// Does some reading of catalogs on a connection of its own, within the time for a statement.
     async fn with<T: Send + 'static>(
         &self,
@@ -48,7 +59,7 @@ impl<B: Backend> Service<B> {
         + Send
         + 'static,
     ) -> Result<T> {
-        let mut connection = self.backend.acquire(database).await?;
+        let mut connection = self.acquire(database).await?;
         let (backend, limit) = (self.backend.clone(), self.backend.settings().query_timeout);
         let (task, _guard) = start(move |gone| {
             Box::pin(async move {
@@ -65,7 +76,7 @@ impl<B: Backend> Service<B> {
                 settle(connection, outcome).await
             })
         });
-        joined(task).await
+        Wait::new(limit).on(joined(task)).await
     }
 
     /// Begins to run a statement.
@@ -92,7 +103,7 @@ impl<B: Backend> Service<B> {
                         connection.close().await;
                         Ok(None)
                     }
-                    other => settle(connection, other).await.map(|_| None).map_err(|error| uncertain(error, write)),
+                    other => settle(connection, other).await.map(|_| None),
                 }
             })
         });
@@ -111,10 +122,14 @@ impl<B: Backend> Service<B> {
         query: &Query,
         keep: bool,
     ) -> Result<(Taken, Option<u64>)> {
+        let wait = Wait::new(self.limit(query));
         let Running { rows, task, guard: _guard } = self.run(connection, paged.statement, query, keep);
-        let taken = rows.take(paged.skip, paged.take).await;
-        let affected = joined(task).await?;
-        Ok((taken, affected))
+        let ended = async {
+            let taken = rows.take(paged.skip, paged.take).await;
+            let affected = joined(task).await?;
+            Ok((taken, affected))
+        };
+        wait.on(ended).await.map_err(|error| uncertain(error, query.write))
     }
 
     async fn statement(&self, text: &str, query: &Query) -> Result<QueryResult> {
@@ -123,7 +138,7 @@ impl<B: Backend> Service<B> {
         let (keep, changes) = (kept(&read.verdict), read.verdict.effect >= Effect::Writes);
         let wanted = query.page.total && read.limitable;
         let total = if wanted { Some(self.total(&read.body, query).await?) } else { None };
-        let connection = self.backend.acquire(query.database.as_deref()).await?;
+        let connection = self.acquire(query.database.as_deref()).await?;
         let (taken, affected) = self.one_page(connection, paged, query, keep).await?;
         Ok(result(taken, affected.filter(|_| query.write && changes), query, total, |_, _| None))
     }
@@ -132,7 +147,7 @@ impl<B: Backend> Service<B> {
     async fn total(&self, body: &str, query: &Query) -> Result<u64> {
         let text = format!("SELECT count(*) FROM (\n{body}\n) AS kronos_rows");
         let statement = Statement { text, parameters: query.parameters.clone() };
-        let connection = self.backend.acquire(query.database.as_deref()).await?;
+        let connection = self.acquire(query.database.as_deref()).await?;
         let (taken, _) = self.one_page(connection, Paged { statement, skip: 0, take: 1 }, query, true).await?;
         let count = taken.rows.first().and_then(|row| row.first()).and_then(Value::as_i64);
         count
@@ -158,7 +173,7 @@ impl<B: Backend> Service<B> {
         let statement = self.backend.whole(&browse, query.page.after.as_deref())?;
         let total = if query.page.total { Some(self.count(database, table).await?) } else { None };
         let paged = page::of_rows(self.backend.as_ref(), statement, &query.page)?;
-        let connection = self.backend.acquire(database).await?;
+        let connection = self.acquire(database).await?;
         let (taken, _) = self.one_page(connection, paged, query, true).await?;
         let place = |columns: &[ResultColumn], row: &[Value]| self.backend.place(columns, &browse.key, row);
         Ok(result(taken, None, query, total, place))
@@ -185,72 +200,6 @@ async fn single<C: Connection>(
         Ran::Enough => Ok(Ran::Enough),
         whole @ Ran::Whole(_) => connection.control(Control::Rollback).await.map(|()| whole),
     }
-}
-
-/// What was lost on its way may have been done: a statement that writes is not for trying again.
-pub(super) fn uncertain(error: Error, write: bool) -> Error {
-    let unknown = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Timeout | ErrorKind::Cancelled);
-    if write && unknown {
-        return error.with_retry(Retry::Never).with("note", "whether the statement was carried out is not known");
-    }
-    error
-}
-
-/// Gives a connection back if it is in order.
-pub(super) async fn settle<C: Connection, T>(mut connection: C, outcome: Outcome<T>) -> Result<T> {
-    match outcome {
-        Outcome::Ended(Ok(done)) => {
-            connection.give_back().await;
-            Ok(done)
-        }
-        Outcome::Ended(Err(error)) => {
-            let lost = matches!(error.kind(), ErrorKind::ConnectionFailed | ErrorKind::Internal);
-            let undone = if lost { false } else { ended(&mut connection).await };
-            if undone {
-                connection.give_back().await;
-            } else {
-                connection.close().await;
-            }
-            Err(error)
-        }
-        Outcome::Stopped(error) => {
-            connection.close().await;
-            Err(error)
-        }
-    }
-}
-
-/// Undoes what may be left of a transaction.
-async fn ended<C: Connection>(connection: &mut C) -> bool {
-    let undo = connection.control(Control::Rollback);
-    matches!(tokio::time::timeout(Duration::from_secs(5), undo).await, Ok(Ok(())))
-}
-
-/// A statement that may run, or why it may not.
-pub(super) fn permitted<B: Backend>(backend: &B, text: &str, query: &Query, write: bool) -> Result<safety::Statement> {
-    let read = backend.read(text);
-    let refused = |message: &str| Error::new(ErrorKind::InvalidQuery, message);
-    if read.verdict.statements != 1 {
-        return Err(refused("one statement at a time").with("statements", read.verdict.statements));
-    }
-    if read.controls_transaction {
-        return Err(refused("a statement by itself cannot begin or end a transaction")
-            .with("hint", "`begin` of the service gives one"));
-    }
-    if read.verdict.requires_confirmation && !query.confirmed {
-        return Err(refused("the statement needs a confirmation")
-            .with("severity", format!("{:?}", read.verdict.severity).to_lowercase())
-            .with("because", &read.verdict));
-    }
-    if !write && !backend.guards() && read.verdict.effect > Effect::Session {
-        return Err(Error::new(ErrorKind::PermissionDenied, "the session only reads").with("hint", super::TO_WRITE));
-    }
-    Ok(read)
-}
-
-/// Whether a connection is as it was after such a statement.
-fn kept(verdict: &Verdict) -> bool {
-    matches!(verdict.effect, Effect::Reads | Effect::Writes | Effect::Defines) && verdict.severity <= Severity::Low
 }
 
 /// What was taken, as a page; `place` tells where it ended.
@@ -356,11 +305,13 @@ impl<B: Backend> Inspect for Service<B> {
             }
             _ => return Err(Error::new(ErrorKind::Unsupported, "this kind of query is not known")),
         };
-        let connection = self.backend.acquire(database.as_deref()).await?;
+        let connection = self.acquire(database.as_deref()).await?;
+        let (wait, write) = (Wait::new(self.limit(query)), query.write);
         let Running { mut rows, task, guard } = self.run(connection, statement, query, keep);
-        let Some(columns) = rows.columns().await else {
+        let unknown = move |error| uncertain(error, write);
+        let Some(columns) = wait.on(async { Ok(rows.columns().await) }).await.map_err(unknown)? else {
             // It has none, or failed before it had them.
-            joined(task).await?;
+            wait.on(joined(task)).await.map_err(unknown)?;
             return Ok(RowStream::new(Vec::new(), futures::stream::empty()));
         };
         let end = async move {
@@ -368,22 +319,27 @@ impl<B: Backend> Inspect for Service<B> {
             drop(guard);
             ended
         };
-        Ok(RowStream::new(columns, rows.stream(end)))
+        Ok(RowStream::new(columns, rows.stream(wait, end).map_err(unknown)))
     }
 
     async fn begin(&self, database: Option<&str>, write: bool) -> Result<Box<dyn Transaction>> {
         let limit = self.backend.settings().query_timeout;
-        let mut connection = self.backend.acquire(database).await?;
-        let gone = CancellationToken::new();
-        let begun = supervised(&mut connection, limit, &gone, |connection| {
-            Box::pin(async move { connection.begin(write).await })
+        let mut connection = self.acquire(database).await?;
+        let (task, _guard) = start(move |gone| {
+            Box::pin(async move {
+                let begun = supervised(&mut connection, limit, &gone, |connection| {
+                    Box::pin(async move { connection.begin(write).await })
+                });
+                match begun.await {
+                    Outcome::Ended(Ok(())) => Ok(connection),
+                    other => settle(connection, other)
+                        .await
+                        .and_then(|()| Err(Error::new(ErrorKind::Internal, "a transaction was begun and not kept"))),
+                }
+            })
         });
-        match begun.await {
-            Outcome::Ended(Ok(())) => Ok(Box::new(Held::new(connection, self.backend.clone(), write, limit))),
-            other => settle(connection, other)
-                .await
-                .and_then(|()| Err(Error::new(ErrorKind::Internal, "a transaction was begun and not kept"))),
-        }
+        let connection = Wait::new(limit).on(joined(task)).await?;
+        Ok(Box::new(Held::new(connection, self.backend.clone(), write, limit)))
     }
 
     async fn health(&self) -> Health {
@@ -410,7 +366,7 @@ impl<B: Backend> Inspect for Service<B> {
 impl<B: Backend> Service<B> {
     /// How long the server takes for nothing at all.
     pub(crate) async fn round_trip(&self) -> Result<Duration> {
-        let mut connection = self.backend.acquire(None).await?;
+        let mut connection = self.acquire(None).await?;
         let limit = self.backend.settings().query_timeout;
         let begun = Instant::now();
         let (task, _guard) = start(move |gone| {
@@ -422,6 +378,6 @@ impl<B: Backend> Service<B> {
                 settle(connection, outcome).await
             })
         });
-        joined(task).await.map(|()| begun.elapsed())
+        Wait::new(limit).on(joined(task)).await.map(|()| begun.elapsed())
     }
 }

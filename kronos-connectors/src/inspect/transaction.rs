@@ -10,9 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::backend::{Backend, Connection, Control, Ran, Statement};
 use super::page;
+use super::permitted::permitted;
 use super::rows::Rows;
-use super::running::{Outcome, joined, start, supervised};
-use super::service::{permitted, settle, uncertain};
+use super::running::{Outcome, Wait, joined, start, supervised};
+use super::settle::{settle, uncertain};
 
 /// The held connection. It is away while a statement runs on it.
 #[derive(Debug)]
@@ -55,28 +56,32 @@ impl<B: Backend> Held<B> {
                 }
             })
         });
-        let (connection, done) = joined(task).await?;
+        let (connection, done) = Wait::new(limit).on(joined(task)).await?;
         self.connection = Some(connection);
         done
     }
 
     async fn end(mut self, control: Control) -> Result<()> {
-        let limit = self.limit;
+        let (limit, keeps) = (self.limit, self.write && matches!(control, Control::Commit));
         let ended = self.run(limit, move |connection| Box::pin(connection.control(control))).await;
-        if let Some(connection) = self.connection.take() {
-            return settle(connection, Outcome::Ended(ended)).await;
-        }
-        ended
+        let ended = match self.connection.take() {
+            Some(connection) => settle(connection, Outcome::Ended(ended)).await,
+            None => ended,
+        };
+        ended.map_err(|error| uncertain(error, keeps))
     }
 
     async fn mark(&mut self, control: Control) -> Result<()> {
         let marked = self.run(self.limit, move |connection| Box::pin(connection.control(control))).await;
-        marked.map_err(|error| self.noted(error))
+        marked.map_err(|error| self.told(error))
     }
 
-    /// Without its connection, the transaction is over.
-    fn noted(&self, error: Error) -> Error {
-        if self.connection.is_none() { error.with("note", "the transaction is undone") } else { error }
+    /// What became of the transaction, if its connection is gone.
+    fn told(&self, error: Error) -> Error {
+        match self.connection {
+            None if error.kind() != ErrorKind::InvalidQuery => error.with("note", "the transaction is undone"),
+            _ => error,
+        }
     }
 }
 
@@ -107,8 +112,10 @@ impl<B: Backend> Transaction for Held<B> {
                 connection.run(&statement, &mut rows).await
             })
         });
-        let (ran, taken) = tokio::join!(ran, received.take(paged.skip, paged.take));
-        let affected = match ran.map_err(|error| self.noted(error))? {
+        let both = async { Ok(tokio::join!(ran, received.take(paged.skip, paged.take))) };
+        let ended = Wait::new(limit).on(both).await.and_then(|(ran, taken)| ran.map(|ran| (ran, taken)));
+        let (ran, taken) = ended.map_err(|error| self.told(error))?;
+        let affected = match ran {
             Ran::Whole(affected) => affected,
             Ran::Enough => None,
         };
@@ -128,8 +135,7 @@ impl<B: Backend> Transaction for Held<B> {
     }
 
     async fn commit(self: Box<Self>) -> Result<()> {
-        let write = self.write;
-        self.end(Control::Commit).await.map_err(|error| uncertain(error, write))
+        self.end(Control::Commit).await
     }
 
     async fn rollback(self: Box<Self>) -> Result<()> {

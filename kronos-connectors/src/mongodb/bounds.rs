@@ -149,15 +149,12 @@ fn value(place: i128, is_id: bool) -> Option<Bson> {
 /// A bound for an attribute.
 pub(super) fn text(bound: &Document) -> Result<String> {
     let raw = RawDocumentBuf::try_from(bound).map_err(|e| unusable().with_source(e))?;
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    Ok(raw.as_bytes().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    Ok(hex::encode(raw.as_bytes()))
 }
 
 /// The reverse.
 pub(super) fn of_text(text: &str) -> Result<Document> {
-    let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(16)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0).ok_or_else(unusable)?;
-    let bytes = digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap_or_default()).collect();
+    let bytes = hex::decode(text).map_err(|_| unusable())?;
     let raw = RawDocumentBuf::from_bytes(bytes).map_err(|_| unusable())?;
     Document::try_from(raw).map_err(|_| unusable())
 }

@@ -5,7 +5,7 @@ use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::options::{AuthMechanism, ClientOptions, Credential, ReadConcern, ServerAddress, TlsOptions};
 use mongodb::{Client, Database};
 
-use super::error::{failed, silent};
+use super::error::{failed, is_lost, silent};
 use super::settings::{MongodbSettings, TlsMode};
 
 /// How many connections the driver may have at a time; each stream needs one.
@@ -149,8 +149,16 @@ impl Server {
         done.map_err(|_| silent(self.wait, what))?.map_err(|e| failed(&e, what))
     }
 
-    /// All of what a command lists.
+    /// All of what a command lists. It only reads: when its connection is lost, it is asked once more over
+    /// another.
     pub(super) async fn list(&self, database: &str, what: &'static str, ask: Document) -> Result<Vec<Document>> {
+        match self.list_once(database, what, ask.clone()).await {
+            Err(error) if is_lost(&error) => self.list_once(database, what, ask).await,
+            listed => listed,
+        }
+    }
+
+    async fn list_once(&self, database: &str, what: &'static str, ask: Document) -> Result<Vec<Document>> {
         use futures::TryStreamExt;
         let read = async {
             let found = self.database(database).run_cursor_command(ask).await.map_err(|e| failed(&e, what))?;

@@ -3,6 +3,7 @@
 use kronos_core::{Error, ErrorKind, Result, Retry};
 use mongodb::error::ErrorKind as Driver;
 
+use crate::hidden::without_values;
 pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
@@ -56,8 +57,12 @@ pub(super) fn failed(error: &mongodb::error::Error, what: &'static str) -> Error
 /// What the server has refused. Its message may show a value of a key, which is the user's.
 pub(super) fn of_server(code: i32, name: &str, message: &str, what: &'static str) -> Error {
     let (kind, retry) = of_code(code);
-    let shown = if is_about_data(code) { "the server refused a document" } else { message };
-    let mut error = Error::new(kind, one_line(shown)).with("while", what).with("code", code).with_retry(retry);
+    let shown = match code {
+        _ if is_about_data(code) => "the server refused a document".to_owned(),
+        _ if is_about_names(code) => message.to_owned(),
+        _ => without_values(message),
+    };
+    let mut error = Error::new(kind, one_line(&shown)).with("while", what).with("code", code).with_retry(retry);
     if !name.is_empty() {
         error = error.with("name", name);
     }
@@ -116,6 +121,12 @@ fn is_about_data(code: i32) -> bool {
     matches!(code, 2 | 121 | 11000 | 11001 | 10334 | 17280)
 }
 
+/// What is between quotes in these messages is the name of a database, a collection, an index, an option, a
+/// command or a stage.
+fn is_about_names(code: i32) -> bool {
+    matches!(code, 13 | 26 | 27 | 48 | 59 | 67 | 68 | 72 | 73 | 85 | 86 | 166 | 40324)
+}
+
 /// Kinds by the codes of the server.
 fn of_code(code: i32) -> (ErrorKind, Retry) {
     let kind = match code {
@@ -163,5 +174,8 @@ mod tests {
     fn values_stay_out_of_messages() {
         let refused = of_server(11000, "DuplicateKey", "E11000 dup key: { mail: \"me@example.org\" }", "insert");
         assert!(!refused.to_string().contains("example.org"), "{refused}");
+        let number = of_server(241, "ConversionFailure", "Failed to parse number 's3cret' in $convert", "read");
+        assert_eq!(number.message(), "Failed to parse number '…' in $convert");
+        assert_eq!(of_server(59, "CommandNotFound", "no such command: 'x'", "run").message(), "no such command: 'x'");
     }
 }

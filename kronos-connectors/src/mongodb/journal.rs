@@ -69,8 +69,10 @@ pub(super) struct Remains {
     pub steps: Vec<Document>,
 }
 
+/// On the disk of a majority before the next step. By itself a majority does not say so on a standalone
+/// server, nor where `writeConcernMajorityJournalDefault` is off.
 fn majority() -> Document {
-    doc! { "w": "majority" }
+    doc! { "w": "majority", "j": true }
 }
 
 /// A journal, and who writes it: the restore that began it, or the one that settles what that one left.

@@ -341,7 +341,7 @@ fn options_of(create: &str) -> Result<String> {
 pub(super) fn token(run: &kronos_core::RunContext) -> String {
     let mut bytes = [0; 8];
     run.entropy.fill(&mut bytes);
-    super::names::hex(&bytes)
+    hex::encode(bytes)
 }
 
 /// How many rows a table has.

@@ -3,6 +3,7 @@
 use kronos_core::{Error, ErrorKind, Retry};
 use mysql_async::{DriverError, IoError};
 
+use crate::hidden::{near, without_values};
 pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 
 /// An error of the driver while doing `what`.
@@ -77,13 +78,22 @@ pub(super) fn corrupt(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Corrupt, message)
 }
 
-/// Messages about values begin with the value, which is the user's.
+/// Messages about values have them between quotes, before whatever they are for; those about a statement
+/// that was not understood have the rest of it.
 pub(super) fn without_data(code: u16, message: &str) -> String {
-    let is_about_data = matches!(code, 1062 | 1264 | 1265 | 1292 | 1366 | 1406 | 1416);
-    match (message.find('\''), message.rfind("' for ")) {
-        (Some(begin), Some(end)) if is_about_data && begin < end => {
-            format!("{}'…{}", &message[..begin], &message[end..])
-        }
+    match code {
+        1064 | 1149 => match message.split_once(" near '") {
+            Some((_, rest)) => {
+                let line = rest.rsplit_once("' at line ").map(|(_, line)| format!(" at line {line}"));
+                format!("the statement has a syntax error{}{}", near(rest), line.unwrap_or_default())
+            }
+            None => "the statement has a syntax error".to_owned(),
+        },
+        1062 | 1264 | 1265 | 1292 | 1366 | 1406 | 1416 => match message.rsplit_once("' for ") {
+            Some((about, what)) => format!("{} for {what}", without_values(&format!("{about}'"))),
+            None => without_values(message),
+        },
+        1231 | 1300 | 1367 | 1411 | 1525 | 1526 | 1690 | 3140 | 3141 | 3156 => without_values(message),
         _ => message.to_owned(),
     }
 }
@@ -141,6 +151,13 @@ mod tests {
     fn values_stay_out_of_messages() {
         let shown = failed(server(1062, "Duplicate entry 'a'b@x.org' for key 'PRIMARY'"), "write rows").to_string();
         assert!(shown.contains("for key 'PRIMARY'") && !shown.contains("x.org"), "{shown}");
+        let syntax = "You have an error in your SQL syntax; check the manual that corresponds to your MariaDB server \
+            version for the right syntax to use near 'FRM t WHERE a = 's3cret'' at line 1";
+        assert_eq!(without_data(1064, syntax), "the statement has a syntax error near \"FRM\" at line 1");
+        assert_eq!(
+            without_data(1292, "Truncated incorrect DOUBLE value: 's3cret'"),
+            "Truncated incorrect DOUBLE value: '…'"
+        );
     }
 
     #[test]

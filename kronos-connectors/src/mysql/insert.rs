@@ -4,7 +4,7 @@ use kronos_core::Result;
 
 use super::error::corrupt;
 use super::lines;
-use super::names::{hex, idents};
+use super::names::idents;
 use super::plan::{Form, Rows};
 
 /// A statement has about so many bytes.
@@ -75,7 +75,7 @@ impl<'a> Inserts<'a> {
 
 fn value(field: Option<&[u8]>, form: Form) -> String {
     let Some(bytes) = field else { return "NULL".to_owned() };
-    let text = if bytes.is_empty() { "''".to_owned() } else { format!("0x{}", hex(bytes)) };
+    let text = if bytes.is_empty() { "''".to_owned() } else { format!("0x{}", hex::encode(bytes)) };
     match form {
         // As text it would be taken for the name of a member.
         Form::Number if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit) => {

@@ -24,19 +24,13 @@ pub(super) fn idents<'a>(names: impl IntoIterator<Item = &'a String>) -> String 
 
 /// A string in SQL, for every `sql_mode`: as its bytes in UTF-8.
 pub(super) fn literal(text: &str) -> String {
-    if text.is_empty() { "''".to_owned() } else { format!("_utf8mb4 0x{}", hex(text.as_bytes())) }
+    if text.is_empty() { "''".to_owned() } else { format!("_utf8mb4 0x{}", hex::encode(text)) }
 }
 
 /// A string in SQL for places that take nothing but a plain one. The session's `sql_mode` has no
 /// `NO_BACKSLASH_ESCAPES`.
 pub(super) fn plain_literal(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
-}
-
-/// Two hexadecimal digits for each byte.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// As people write it: quoted only where it must be. Two names never become the same.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::catalog;
 use super::connect::Session;
 use super::error::{corrupt, has_code, internal};
-use super::names::{hex, ident, literal, qualified, shown};
+use super::names::{ident, literal, qualified, shown};
 
 /// What an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,16 +62,14 @@ pub(super) enum Text {
 
 impl Text {
     pub(super) fn of(bytes: Vec<u8>) -> Self {
-        String::from_utf8(bytes).map_or_else(|e| Self::Bytes { hex: hex(e.as_bytes()) }, Self::Plain)
+        String::from_utf8(bytes).map_or_else(|e| Self::Bytes { hex: hex::encode(e.as_bytes()) }, Self::Plain)
     }
 
     pub(super) fn bytes(&self) -> Result<Vec<u8>> {
         match self {
             Self::Plain(text) => Ok(text.clone().into_bytes()),
             Self::Bytes { hex } => {
-                let byte = |at: usize| hex.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
-                let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-                bytes.ok_or_else(|| corrupt("a statement of the backup is not hexadecimal"))
+                hex::decode(hex).map_err(|_| corrupt("a statement of the backup is not hexadecimal"))
             }
         }
     }

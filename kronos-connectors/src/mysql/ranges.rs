@@ -6,7 +6,7 @@ use kronos_core::Result;
 
 use super::catalog::{KeyColumn, Table};
 use super::connect::Session;
-use super::names::{hex, idents, qualified};
+use super::names::{idents, qualified};
 use super::plan::{Bound, Range};
 
 /// A table has at most about so many ranges.
@@ -150,7 +150,7 @@ fn understood(column: &KeyColumn, bytes: Vec<u8>) -> Option<Value> {
 fn bound(value: &Value, column: &KeyColumn) -> Bound {
     match value {
         Value::Number(number) => Bound::Number(*number),
-        Value::Bytes(bytes) => Bound::Text(hex(bytes), column.charset.clone()),
+        Value::Bytes(bytes) => Bound::Text(hex::encode(bytes), column.charset.clone()),
     }
 }
 

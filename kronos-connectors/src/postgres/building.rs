@@ -14,7 +14,7 @@ use crate::servers::program::Running;
 use super::catalog;
 use super::connect::Session;
 use super::error::internal;
-use super::names::{conninfo, hex, ident, literal, shown};
+use super::names::{conninfo, ident, literal, shown};
 use super::own_sql::{database_word, fit, renamed, take_option};
 use super::settings::PostgresSettings;
 use super::statements::{statements, words};
@@ -447,7 +447,7 @@ pub(super) fn temporary(settings: &PostgresSettings) -> Result<NamedTempFile> {
 pub(super) fn token(run: &kronos_core::RunContext) -> String {
     let mut bytes = [0; 4];
     run.entropy.fill(&mut bytes);
-    hex(&bytes)
+    hex::encode(bytes)
 }
 
 #[cfg(test)]

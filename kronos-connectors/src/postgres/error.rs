@@ -2,6 +2,7 @@
 
 use kronos_core::{Error, ErrorKind, Retry};
 
+use crate::hidden::{near, without_values};
 pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
 pub(super) use crate::servers::files::io;
 
@@ -11,16 +12,16 @@ pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
         sqlx::Error::Database(database) => {
             let code = database.code().unwrap_or_default().into_owned();
             let (kind, retry) = of_state(&code);
-            let mut mapped = Error::new(kind, one_line(database.message())).with("while", what);
+            let mut mapped = Error::new(kind, one_line(&without_data(&code, database.message()))).with("while", what);
             if !code.is_empty() {
                 mapped = mapped.with("sqlstate", &code);
             }
             if let Some(server) = database.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-                // Not the line of a COPY that failed: it has the user's data in it.
-                if let Some(detail) = server.detail().filter(|_| !code.starts_with("23")) {
+                // Not the line of a COPY that failed, nor a row: it has the user's data in it.
+                if let Some(detail) = server.detail().filter(|_| !is_about_data(&code)) {
                     mapped = mapped.with("detail", one_line(detail));
                 }
-                if let Some(hint) = server.hint() {
+                if let Some(hint) = server.hint().filter(|_| !is_about_data(&code)) {
                     mapped = mapped.with("server hint", one_line(hint));
                 }
             }
@@ -53,6 +54,19 @@ pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {
         other => Error::new(ErrorKind::QueryFailed, "the driver failed")
             .with("while", what)
             .with("driver", one_line(&other.to_string())),
+    }
+}
+
+/// Errors about values, rows that break a rule, and rows that a view would not show.
+fn is_about_data(code: &str) -> bool {
+    ["22", "23", "44"].iter().any(|class| code.starts_with(class))
+}
+
+fn without_data(code: &str, message: &str) -> String {
+    match message.split_once(" at or near \"") {
+        Some((what, rest)) if code == "42601" => format!("{what}{}", near(rest)),
+        _ if code.starts_with("22") => without_values(message),
+        _ => message.to_owned(),
     }
 }
 
@@ -96,6 +110,15 @@ mod tests {
         assert_eq!(of_state("08006"), (ErrorKind::ConnectionFailed, Retry::Later));
         assert_eq!(of_state("40001"), (ErrorKind::QueryFailed, Retry::Later));
         assert_eq!(of_state("42P01"), (ErrorKind::QueryFailed, Retry::Never));
+    }
+
+    #[test]
+    fn values_stay_out_of_messages() {
+        let wrong = without_data("22P02", "invalid input syntax for type integer: \"s3cret\"");
+        assert_eq!(wrong, "invalid input syntax for type integer: \"…\"");
+        let syntax = |rest: &str| without_data("42601", &format!("syntax error at or near \"{rest}\""));
+        assert_eq!((syntax("FRM"), syntax("'s3cret'")), ("syntax error near \"FRM\"".into(), "syntax error".into()));
+        assert_eq!(without_data("42703", "column \"a\" does not exist"), "column \"a\" does not exist");
     }
 
     #[test]

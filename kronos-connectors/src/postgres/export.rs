@@ -13,7 +13,7 @@ use crate::servers::files;
 
 use super::error::{internal, io};
 use super::large_objects::{Frames, Meta};
-use super::names::{hex, ident, literal, qualified};
+use super::names::{ident, literal, qualified};
 use super::plan::{Content, Rows, Sequence};
 use super::restore::{same, spool, text};
 use super::settings::PostgresSettings;
@@ -247,7 +247,7 @@ async fn large_objects(
                         }
                         Some(_) if bytes.is_empty() => (String::new(), None),
                         Some(place) => {
-                            let hex = hex(&bytes);
+                            let hex = hex::encode(&bytes);
                             let text = format!("SELECT pg_catalog.lo_put({number}, {place}, '\\x{hex}');\n");
                             (text, Some(place + bytes.len()))
                         }

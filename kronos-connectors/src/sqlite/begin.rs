@@ -29,6 +29,12 @@ pub(super) fn begin(
     let mut outline = Outline { server_version: Some(rusqlite::version().to_owned()), ..Outline::default() };
     let files = chosen(settings.source_files()?, &request.exclude, &mut outline.warnings);
 
+    for name in request.previous.iter().flat_map(|previous| previous.streams.keys()) {
+        if files.iter().all(|(there, _)| there != name) {
+            outline.warnings.push(format!("{name} was in the backup before this one, and is not in it any more"));
+        }
+    }
+
     let mut opened = Vec::with_capacity(files.len());
     for (name, path) in files {
         let database = Database::open(&path)?;

@@ -117,7 +117,7 @@ impl SqliteSettings {
             return Err(config("the name of the machine is empty"));
         }
         match &self.place {
-            SqlitePlace::Directory { path, .. } if path.as_os_str().is_empty() => Err(config("the directory is empty")),
+            SqlitePlace::Directory { path, .. } if path.as_os_str().is_empty() => Err(config("no path was given")),
             // A directory alone is a good target.
             SqlitePlace::Directory { files, .. } if files.is_empty() => Ok(()),
             _ => self.source_files().map(drop),

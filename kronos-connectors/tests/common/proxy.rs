@@ -21,6 +21,8 @@ pub enum Trouble {
     Silent,
     /// No connection is ever heard of again, and the server learns of nothing.
     Vanished,
+    /// The connections that there are when it is told to begin are never heard of again; new ones work.
+    Forgotten,
     /// Nothing: the test does something at this moment.
     Nothing,
 }
@@ -134,6 +136,19 @@ impl Proxy {
         Self { port, shared }
     }
 
+    /// Nothing until it is told to begin; each piece of what passes waits for so long.
+    pub fn until_told(server: u16, trouble: Trouble, delay: Duration) -> Self {
+        Self::new(server, trouble, i64::MAX, &[], None, delay)
+    }
+
+    /// Tells the trouble to begin.
+    pub fn begin(&self) {
+        self.shared.has_begun.store(true, Ordering::Release);
+        if matches!(self.shared.trouble, Trouble::Cut | Trouble::Gone) {
+            self.shared.cut();
+        }
+    }
+
     /// Whether it has come to what was to happen.
     pub fn has_begun(&self) -> bool {
         self.shared.has_begun()
@@ -183,11 +198,17 @@ impl Shared {
 
     fn pump(&self, is_client: bool, mut from: TcpStream, mut into: TcpStream) {
         let mut bytes = vec![0; 64 << 10];
+        let is_new = self.has_begun();
         while let Ok(read @ 1..) = from.read(&mut bytes) {
             if !self.delay.is_zero() {
                 std::thread::sleep(self.delay);
             }
-            if self.trouble == Trouble::Vanished && self.has_begun() {
+            let is_lost = match self.trouble {
+                Trouble::Vanished => true,
+                Trouble::Forgotten => !is_new,
+                _ => false,
+            };
+            if is_lost && self.has_begun() {
                 return self.wait_for_the_end();
             }
             if self.is_last(is_client, &bytes[..read]) && !self.has_begun.swap(true, Ordering::AcqRel) {
@@ -202,7 +223,7 @@ impl Shared {
                 match self.trouble {
                     Trouble::One => break,
                     Trouble::Cut | Trouble::Gone => return self.cut(),
-                    Trouble::Silent | Trouble::Vanished => return self.wait_for_the_end(),
+                    Trouble::Silent | Trouble::Vanished | Trouble::Forgotten => return self.wait_for_the_end(),
                     Trouble::Nothing => continue,
                 }
             }

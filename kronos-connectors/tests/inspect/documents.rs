@@ -12,6 +12,7 @@ use kronos_core::{ErrorKind, Secret, SourceSettings};
 use libtest_mimic::{Failed, Trial};
 
 use crate::engines::pool;
+use crate::secrets::Said;
 
 /// A database of its own, and the service that looks into it.
 struct Shop {
@@ -80,30 +81,31 @@ impl Shop {
 }
 
 pub(crate) fn trials() -> Vec<Trial> {
-    let there = std::env::var("KRONOS_TEST_MONGODB_URL").is_ok();
     let required = std::env::var_os("KRONOS_TEST_REQUIRE").is_some();
-    let trial = |name: &str, case: fn() -> futures::future::BoxFuture<'static, ()>| {
-        let name = format!("mongodb::{name}");
+    let on = |variable: &'static str, name: &str, case: fn() -> futures::future::BoxFuture<'static, ()>| {
+        let (there, name) = (std::env::var_os(variable).is_some(), format!("mongodb::{name}"));
         if !there && !required {
             return Trial::test(format!("{name} (no server: scripts/servers)"), || Ok(())).with_ignored_flag(true);
         }
         Trial::test(name, move || {
             if !there {
-                return Err(Failed::from("KRONOS_TEST_MONGODB_URL is not set: scripts/servers"));
+                return Err(Failed::from(format!("{variable} is not set: scripts/servers")));
             }
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             runtime.block_on(async { tokio::time::timeout(Duration::from_mins(1), case()).await.expect("it hangs") });
             Ok(())
         })
     };
+    let trial = |name: &str, case| on("KRONOS_TEST_MONGODB_URL", name, case);
     vec![
         trial("collections_are_tables", || Box::pin(collections())),
         trial("commands", || Box::pin(commands())),
         trial("what_writes_is_refused", || Box::pin(reading())),
         trial("pages_by_id_of_every_type", || Box::pin(pages())),
         trial("exhaustion_and_health", || Box::pin(exhaustion())),
+        trial("connections_have_an_age", || Box::pin(age())),
         trial("a_slow_command_is_ended", || Box::pin(slow())),
-        trial("secrets_and_logins", || Box::pin(secrets())),
+        on("KRONOS_TEST_MONGODBAUTH_URL", "secrets_and_logins", || Box::pin(secrets())),
     ]
 }
 
@@ -267,27 +269,97 @@ async fn slow() {
     shop.remove().await;
 }
 
+/// Where the server sees the connection.
+async fn place(database: &AnyDatabase) -> String {
+    let told = database.execute_query(&Query::new(r#"{"whatsmyuri": 1}"#)).await.unwrap();
+    serde_json::to_string(&told.rows).unwrap()
+}
+
+/// The driver knows no limit of age; the pool keeps it.
+async fn age() {
+    let mut bounds = pool();
+    (bounds.min_connections, bounds.max_lifetime) = (0, Duration::from_secs(3));
+    let shop = Shop::open(bounds);
+    let begun = Instant::now();
+    let young = [place(&shop.database).await, place(&shop.database).await];
+    assert!(begun.elapsed() > Duration::from_secs(2) || young[0] == young[1], "{young:?}");
+    let held = shop.database.begin(None, false).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let new = place(&shop.database).await;
+    assert!(!young.contains(&new), "{new} is as old as {young:?}");
+    // Whoever has one of the old ones keeps it.
+    held.rollback().await.unwrap();
+    for _ in 0..100 {
+        if shop.database.pool().size <= 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(shop.database.pool().size <= 1, "the old ones are still there: {:?}", shop.database.pool());
+    shop.database.close().await;
+}
+
 async fn secrets() {
-    let (Ok(url), Ok(user), Ok(password)) = (
-        std::env::var("KRONOS_TEST_MONGODBAUTH_URL"),
-        std::env::var("KRONOS_TEST_MONGODBAUTH_USER"),
-        std::env::var("KRONOS_TEST_MONGODBAUTH_PASSWORD"),
-    ) else {
-        assert!(std::env::var_os("KRONOS_TEST_REQUIRE").is_none(), "KRONOS_TEST_MONGODBAUTH_URL: scripts/servers");
-        return;
-    };
+    let [url, user, password] =
+        ["URL", "USER", "PASSWORD"].map(|what| std::env::var(format!("KRONOS_TEST_MONGODBAUTH_{what}")).unwrap());
+    let mut said = Said::default();
+    said.known_secret(&password);
+    let (wrong, text) = (said.secret(), said.secret());
     let mut settings = Shop::open(pool()).settings;
     settings.host = Some(address(&url));
     settings.user = Some(user);
     settings.password = Some(Secret::new(&password));
     let database = AnyDatabase::open("mongodb", &settings, pool()).unwrap();
     database.execute_query(&Query::new(r#"{"ping": 1}"#)).await.unwrap();
-    let transaction = database.begin(None, false).await.unwrap();
-    let error = database.execute_query(&Query::new("{").confirmed()).await.unwrap_err();
-    let shown = format!("{database:?} {transaction:?} {error:?} {}", database.describe());
-    assert!(!shown.contains(&password), "the password is shown");
-    settings.password = Some(Secret::new("wrong"));
+    said.debug("a database", &database);
+    said.debug("a database", &database.describe());
+    said.debug("a transaction", &database.begin(None, false).await.unwrap());
+    said.debug("settings", &settings);
+    said.debug("settings", &kronos_connectors::mongodb::MongodbSettings::from_source(&settings).unwrap());
+    said.debug("a source", &kronos_connectors::mongodb::MongodbSource::from_source(&settings).unwrap());
+    for command in [
+        r#"{"find": "orders", "filter": {"a": "?"}"#,
+        r#"{"find": "orders", "filter": {"a": ?}}"#,
+        r#"{"find": "orders", "filter": {"_id": {"$oid": "?"}}}"#,
+        r#"{"find": "orders", "filter": {"a": {"$date": "?"}}}"#,
+        r#"{"find": "orders", "filter": {"a": {"$no": "?"}}}"#,
+        r#"{"find": "orders", "filter": "?"}"#,
+        r#"{"find": "orders", "sort": {"a": "?"}}"#,
+        r#"{"aggregate": "orders", "pipeline": [{"$no": "?"}], "cursor": {}}"#,
+        r#"{"aggregate": "orders", "pipeline": [{"$project": {"a": {"$toInt": "?"}}}], "cursor": {}}"#,
+        r#"{"aggregate": "orders", "pipeline": "?", "cursor": {}}"#,
+        r#"{"insert": "orders", "documents": [{"_id": "?"}, {"_id": "?"}]}"#,
+        r#"{"update": "orders", "updates": [{"q": {"_id": "?"}, "u": {"$no": "?"}}]}"#,
+        r#"{"noSuchCommand": "?"}"#,
+        r#"{"createUser": "nobody", "pwd": "?", "roles": "?"}"#,
+    ] {
+        let text = command.replace('?', &text);
+        said.debug(command, &database.judge(&text));
+        for query in [Query::new(&text), Query::new(&text).confirmed(), Query::new(&text).confirmed().writing()] {
+            let done = database.execute_query(&query).await;
+            said.outcome(command, done);
+        }
+    }
+    database.execute_query(&Query::new(r#"{"dropDatabase": 1}"#).confirmed().writing()).await.unwrap();
+    settings.password = Some(Secret::new(&wrong));
     let refused = AnyDatabase::open("mongodb", &settings, pool()).unwrap();
-    let error = refused.execute_query(&Query::new(r#"{"ping": 1}"#)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Authentication, "{error:?}");
+    said.debug("a wrong password", &refused);
+    let done = refused.execute_query(&Query::new(r#"{"ping": 1}"#)).await;
+    assert_eq!(said.outcome("a wrong password", done), Some(ErrorKind::Authentication));
+    said.debug("a wrong password", &refused.health().await);
+    let tls = ("tls".to_owned(), "require".to_owned());
+    for (what, port, tls) in [("an unreachable server", Some(1), None), ("a server without TLS", None, Some(tls))] {
+        let mut settings = settings.clone();
+        settings.options.extend(tls);
+        if let Some(port) = port {
+            settings.host = Some(format!("127.0.0.1:{port}"));
+        }
+        let mut bounds = pool();
+        bounds.acquire_timeout = Duration::from_secs(1);
+        let away = AnyDatabase::open("mongodb", &settings, bounds).unwrap();
+        let done = away.execute_query(&Query::new(r#"{"ping": 1}"#)).await;
+        assert!(said.outcome(what, done).is_some(), "{what}");
+        said.debug(what, &away.health().await);
+    }
+    said.search();
 }

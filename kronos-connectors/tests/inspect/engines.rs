@@ -49,6 +49,11 @@ impl Engine {
         }
     }
 
+    /// Its connector.
+    pub(crate) fn connector(self) -> &'static str {
+        if self == Self::Mariadb { "mysql" } else { self.name() }
+    }
+
     fn server(self) -> Option<&'static str> {
         match self {
             Self::Sqlite | Self::Mock => None,
@@ -264,6 +269,16 @@ impl Fixture {
         drop(self.directory);
     }
 
+    /// The file of SQLite.
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.directory.as_ref().unwrap().path().join(&self.name)
+    }
+
+    /// How its server is reached.
+    pub(crate) fn settings(&self) -> SourceSettings {
+        self.settings.clone()
+    }
+
     /// What may never be shown.
     pub(crate) fn secret(&self) -> Option<String> {
         self.engine.server().map(|server| variable(server, "PASSWORD").unwrap())
@@ -279,13 +294,15 @@ pub(crate) fn pool() -> PoolSettings {
 }
 
 fn open(engine: Engine, settings: &SourceSettings, pool: PoolSettings) -> AnyDatabase {
-    let name = if engine == Engine::Mariadb { "mysql" } else { engine.name() };
-    AnyDatabase::open(name, settings, pool).unwrap()
+    AnyDatabase::open(engine.connector(), settings, pool).unwrap()
 }
 
 /// A statement on the server itself.
 async fn server(engine: Engine, settings: &SourceSettings, statement: &str) {
-    let database = open(engine, settings, pool());
+    let mut patient = pool();
+    // There may be many tables in a database.
+    patient.query_timeout = Duration::from_mins(5);
+    let database = open(engine, settings, patient);
     database.execute_query(&Query::new(statement).writing().confirmed()).await.unwrap();
     database.close().await;
 }

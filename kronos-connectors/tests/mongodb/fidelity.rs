@@ -1,7 +1,7 @@
 //! What comes back: documents byte for byte, options and indexes as they were.
 
 use kronos_connectors::mongodb::Check;
-use kronos_core::RestoreOptions;
+use kronos_core::{ErrorKind, RestoreOptions};
 use libtest_mimic::Trial;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::spec::BinarySubtype;
@@ -9,6 +9,7 @@ use mongodb::bson::{
     Binary, Bson, DateTime, Decimal128, JavaScriptCodeWithScope, RawDocumentBuf, Regex, Timestamp, cstr, doc, rawdoc,
 };
 
+use crate::proxy::Proxy;
 use crate::server::{Database, Server, assert_same, back_up, bring_back, on, repository};
 
 /// Back and forth; the other database holds the same.
@@ -199,47 +200,39 @@ async fn names(server: Server) {
     round_trip(&source).await;
 }
 
-/// A target whose documents are not those of the backup is no success.
+/// A target whose documents are not those of the backup is no success: one is taken away after all were
+/// written, before they are read back.
 async fn what_is_wrong_is_found(server: Server) {
     let source = server.new_database();
     source.insert("t", (0..100).map(|n| rawdoc! { "_id": n, "v": "a" }).collect()).await;
     let repository = repository().await;
     back_up(&repository, &source.source()).await.unwrap();
-    let mut seen = [0, 0];
-    for attempt in 0..20 {
-        let check = if attempt % 2 == 0 { Check::Bytes } else { Check::Count };
+    for (check, reads) in [(Check::Bytes, "find\0"), (Check::Count, "$count\0")] {
         let target = server.new_database();
-        let spoil = server.database_like(&target.name);
-        let spoiler = tokio::spawn(async move {
-            loop {
-                for name in spoil.names().await {
-                    if name.contains(".new.") {
-                        let ask = doc! { "delete": &name, "deletes": [{ "q": { "_id": 50 }, "limit": 1 }] };
-                        // Once is enough, and later the collection may be gone.
-                        if spoil.run(ask).await.get_i32("n").is_ok_and(|n| n == 1) {
-                            return;
-                        }
-                    }
-                }
-            }
+        let (said, heard) = std::sync::mpsc::channel::<()>();
+        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
+        let proxy = Proxy::doing(server.port(), &["insert\0", reads], move || {
+            said.send(()).unwrap();
+            goes_on.recv().unwrap();
         });
-        let to = target.with(|settings| settings.check = check);
-        let done = bring_back(&repository, &to, &RestoreOptions::new()).await;
-        spoiler.abort();
-        let _ = spoiler.await;
-        if let Err(error) = done {
-            seen[attempt % 2] += 1;
-            assert_eq!(error.kind(), kronos_core::ErrorKind::Corrupt, "{error:?}");
-            assert_eq!(target.names().await, [""; 0], "what was made is gone: {error:?}");
-        } else {
-            // It came too late to be seen.
-            assert_same(&target.all().await, &source.all().await, "restored");
-        }
-        if seen[0] > 0 && seen[1] > 0 {
-            return;
-        }
+        let to = target.with(|settings| {
+            (settings.hosts, settings.check) = (vec![format!("127.0.0.1:{}", proxy.port)], check);
+        });
+        let spoil = async {
+            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
+            let names = target.names().await;
+            let name = names.iter().find(|name| name.contains(".new.")).expect("it is made beside");
+            let ask = doc! { "delete": name, "deletes": [{ "q": { "_id": 50 }, "limit": 1 }] };
+            assert_eq!(target.run(ask).await.get_i32("n").ok(), Some(1), "{names:?}");
+            go_on.send(()).unwrap();
+        };
+        let options = RestoreOptions::new();
+        let (done, ()) = tokio::join!(bring_back(&repository, &to, &options), spoil);
+        let error = done.expect_err("a document that was taken away was not missed");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{check:?}: {error:?}");
+        assert_eq!(error.context("documents"), Some("99 instead of 100"), "{check:?}: {error:?}");
+        assert_eq!(target.names().await, [""; 0], "{check:?}: what was made is gone: {error:?}");
     }
-    panic!("documents that were taken away were not missed: {seen:?}");
 }
 
 pub(crate) fn trials() -> Vec<Trial> {

@@ -211,14 +211,19 @@ async fn falls_silent(server: Server) {
                 settings.silence = Duration::from_secs(1);
             });
             let begun = Instant::now();
-            let error = bring_back(&repository, &to, &RestoreOptions::new()).await.unwrap_err();
-            assert!(begun.elapsed() < longest, "{words:?}, {trouble:?}: {:?}", begun.elapsed());
-            assert!([ErrorKind::ConnectionFailed, ErrorKind::Timeout].contains(&error.kind()), "{error:?}");
-            drop(proxy);
-            tokio::time::sleep(Duration::from_millis(1200)).await;
-            let done = bring_back(&repository, &target.source(), &RestoreOptions::new()).await;
-            done.unwrap_or_else(|error| panic!("{words:?}, {trouble:?}: {error:?}"));
-            assert_same(&all(&target).await, &all(&source).await, &format!("{words:?}, {trouble:?}"));
+            let done = bring_back(&repository, &to, &RestoreOptions::new()).await;
+            let what = format!("{words:?}, {trouble:?}");
+            assert!(proxy.has_begun() && begun.elapsed() < longest, "{what}: {:?}", begun.elapsed());
+            // The one connection that is silent may not be needed any more.
+            if done.is_err() || trouble != Trouble::Silent {
+                let error = done.expect_err(&what);
+                assert!([ErrorKind::ConnectionFailed, ErrorKind::Timeout].contains(&error.kind()), "{error:?}");
+                drop(proxy);
+                tokio::time::sleep(Duration::from_millis(1200)).await;
+                let done = bring_back(&repository, &target.source(), &RestoreOptions::new()).await;
+                done.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+            }
+            assert_same(&all(&target).await, &all(&source).await, &what);
         }
     }
 }

@@ -134,6 +134,9 @@ async fn in_a_restore(server: Server) {
     let options = RestoreOptions::new().with_replace();
     for words in [&["insert"][..], &["createIndexes"], &["renameCollection"], &["viewOn"], &["done"]] {
         let target: Database = old(&server).await;
+        // What a majority has is in mongod's journal. SecantusDB writes down some moments later what it has
+        // taken, and a kill must not take back what was there before the restore.
+        server.client.database("admin").run_command(doc! { "fsync": 1 }).await.unwrap();
         let before = target.all().await;
         let proxy = Proxy::doing(server.port(), words, restart);
         let to = target.with(|settings| {

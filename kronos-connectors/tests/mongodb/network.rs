@@ -126,14 +126,16 @@ async fn cut_steps(server: Server) {
     }
 }
 
-/// The connection over which an index is made is cut, or falls silent: the restore goes on over others.
+/// The connection over which an index is made is cut, or falls silent, or that over which indexes are
+/// listed: the restore goes on over others.
 async fn lost_index(server: Server) {
     let source = new(&server).await;
     let repository = repository().await;
     back_up(&repository, &source.source()).await.unwrap();
     let cut = Proxy::after_words(server.port(), Trouble::One, &["createIndexes"]);
+    let list = Proxy::after_words(server.port(), Trouble::One, &["listIndexes"]);
     let silent = Wire::losing(server.port(), |command| command.contains_key("createIndexes"));
-    for (what, port) in [("cut", cut.port), ("silent", silent.port)] {
+    for (what, port) in [("cut", cut.port), ("list", list.port), ("silent", silent.port)] {
         let target = server.new_database();
         let to = target.with(|settings| {
             settings.hosts = vec![format!("127.0.0.1:{port}")];
@@ -145,5 +147,5 @@ async fn lost_index(server: Server) {
         assert_same(&target.all().await, &source.all().await, what);
         assert_nothing_beside(&target, what).await;
     }
-    assert!(cut.has_begun() && silent.heard(Heard::has_lost));
+    assert!(cut.has_begun() && list.has_begun() && silent.heard(Heard::has_lost));
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use kronos_connectors::mongodb::{Changes, MongodbSettings, MongodbSource};
@@ -15,6 +16,7 @@ use libtest_mimic::{Failed, Trial};
 use mongodb::Client;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Document, RawDocumentBuf, doc, rawdoc};
+use mongodb::options::ClientOptions;
 
 /// A server, talked to by another client than the connector's.
 #[derive(Debug, Clone)]
@@ -44,7 +46,10 @@ impl Server {
     pub(crate) async fn open() -> Self {
         let url = Self::named().unwrap();
         let host = url.split("://").nth(1).unwrap().split(['/', '?']).next().unwrap().to_owned();
-        let client = Client::with_uri_str(&url).await.unwrap();
+        let mut options = ClientOptions::parse(&url).await.unwrap();
+        // The test server is slow to answer while much else goes on, and a pool that is cleared ends a test.
+        options.connect_timeout = Some(Duration::from_mins(2));
+        let client = Client::with_options(options).unwrap();
         let build = client.database("admin").run_command(doc! { "buildInfo": 1 }).await.unwrap();
         Self { host, is_silent: build.contains_key("secantusVersion"), client }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::server::Server;
+use super::server::Server;
 
 /// A server that ends when it is dropped.
 pub(crate) struct Instance {

@@ -247,7 +247,7 @@ fn long_statement(server: &Server) {
         // Nobody waits for what the backup has asked for.
         let begun = std::time::Instant::now();
         database.sql("SELECT * FROM t; INSERT INTO t VALUES (2)");
-        assert!(begun.elapsed() < Duration::from_secs(1));
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     });
     let _ = client.kill();
     let _ = client.wait();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::server::Server;
+use super::server::Server;
 
 /// A cluster that ends when it is dropped.
 pub(crate) struct Cluster {
@@ -93,6 +93,23 @@ impl Cluster {
         self.run("pg_ctl", &["stop", "-w", "-D", &self.data(), "-m", mode]);
     }
 
+    /// Ends all of its processes at once, as a crash of the machine does.
+    #[allow(dead_code, reason = "the tests of the database service do it")]
+    pub(crate) fn kill(&self) {
+        let first = std::fs::read_to_string(self.pid_file()).unwrap().lines().next().unwrap().to_owned();
+        let children = Command::new("ps").args(["-o", "pid=", "--ppid", &first]).output().unwrap();
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        // The first one does not get to start others in their place.
+        let all = std::iter::once(first.as_str()).chain(children.split_ascii_whitespace());
+        let killed = Command::new("kill").arg("-KILL").args(all).status().unwrap();
+        assert!(killed.success());
+        std::fs::remove_file(self.pid_file()).unwrap();
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        PathBuf::from(self.data()).join("postmaster.pid")
+    }
+
     /// Roles and tablespaces.
     pub(crate) fn globals(&self) -> String {
         let mut dumpall = self.server.program("pg_dumpall");
@@ -105,8 +122,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let running = PathBuf::from(self.data()).join("postmaster.pid").exists();
-        if running {
+        if self.pid_file().exists() {
             self.stop("immediate");
         }
     }

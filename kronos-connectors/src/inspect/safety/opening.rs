@@ -45,9 +45,11 @@ pub(super) fn judge(tokens: &Tokens<'_>, found: &mut Found) {
     }
 }
 
-/// Whether the text begins, ends or divides a transaction, by the first words of its statements.
+/// Whether the text begins, ends or divides a transaction, by the first words of its statements. What the
+/// body of a routine begins and ends is none.
 pub(super) fn controls_transaction(tokens: &Tokens<'_>) -> bool {
-    openings(tokens).iter().any(|words| {
+    let has_a_body = has_a_body(tokens);
+    openings(tokens).iter().take(if has_a_body { 1 } else { usize::MAX }).any(|words| {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         matches!(
             words.as_slice(),

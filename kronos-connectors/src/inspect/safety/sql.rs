@@ -10,6 +10,7 @@ use super::found::Found;
 use super::tokens::{LONGEST, Tokens};
 use super::walk::{Walk, is_limitable};
 use super::{Kind, Statement, opening, pragma, statement, words};
+use crate::hidden::without_values;
 
 /// How deep a prepared text may lie in another one.
 const PREPARED: usize = 3;
@@ -124,9 +125,13 @@ fn one_reading<'a>(
     }
     let meant: Vec<_> = tokens.all.iter().filter(|token| token.token != Token::EOF).cloned().collect();
     match Parser::new(dialect).with_tokens_with_locations(meant).parse_statements() {
-        Ok(parsed) => of_parsed(language, &parsed, &mut reading),
+        Ok(parsed) => {
+            let apart = if language == Language::MySql { tokens.apart() } else { Vec::new() };
+            of_parsed(Walk::new(language, apart), &parsed, &mut reading);
+        }
         Err(error) => {
-            reading.found.not_understood(error.to_string());
+            // A text may be what was found in the place of something else.
+            reading.found.not_understood(without_values(&error.to_string()));
             opening::judge(&tokens, &mut reading.found);
             reading.statements = if opening::has_a_body(&tokens) { 1 } else { tokens.statements().max(1) };
             reading.controls_transaction = opening::controls_transaction(&tokens);
@@ -135,8 +140,8 @@ fn one_reading<'a>(
     (reading, Some(tokens))
 }
 
-fn of_parsed(language: Language, parsed: &[Parsed], reading: &mut Reading) {
-    let mut walk = Walk::new(language);
+fn of_parsed(mut walk: Walk, parsed: &[Parsed], reading: &mut Reading) {
+    let language = walk.language;
     for statement in parsed {
         let _ = statement.visit(&mut walk);
     }

@@ -45,6 +45,16 @@ impl<'a> Tokens<'a> {
             .filter(|(_, token)| !matches!(token, Token::Whitespace(_) | Token::EOF))
     }
 
+    /// The words, in lower case, between which and a parenthesis there is something.
+    pub(super) fn apart(&self) -> Vec<String> {
+        let meant: Vec<(usize, &Token)> = self.meaning().collect();
+        let apart = |pair: &[(usize, &Token)]| match pair {
+            [(at, Token::Word(word)), (next, Token::LParen)] if at + 1 < *next => Some(word.value.to_lowercase()),
+            _ => None,
+        };
+        meant.windows(2).filter_map(apart).collect()
+    }
+
     /// How many statements there are between semicolons.
     pub(super) fn statements(&self) -> usize {
         let mut count = 0;

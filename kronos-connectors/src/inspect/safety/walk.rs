@@ -8,6 +8,7 @@ use sqlparser::ast::{
     OrderByExpr, OrderBySort, Query, Select, SelectFlavor, SetExpr, Statement, TableFactor, Visitor,
 };
 
+use super::columns::part_name;
 use super::dialect::Language;
 use super::found::{Found, shown};
 use super::{functions, statement};
@@ -19,11 +20,25 @@ pub(super) struct Walk {
     pub found: Found,
     /// How many EXPLAIN are around, which only plan.
     plans: usize,
+    /// Words that stand apart from a parenthesis, in MySQL.
+    apart: Vec<String>,
 }
 
 impl Walk {
-    pub(super) fn new(language: Language) -> Self {
-        Self { language, found: Found::default(), plans: 0 }
+    pub(super) fn new(language: Language, apart: Vec<String>) -> Self {
+        Self { language, found: Found::default(), plans: 0, apart }
+    }
+
+    /// A call that is none of MySQL's own function, but of what someone made under its name, if there is
+    /// something between it and its parenthesis.
+    fn call(&mut self, name: &str) {
+        if functions::must_not_stand_apart(name) && self.apart.iter().any(|apart| apart == name) {
+            self.found.add(
+                Severity::Medium,
+                Effect::Unknown,
+                format!("{} apart from its parenthesis may be a function that someone made", shown(name)),
+            );
+        }
     }
 
     /// Whether the statements at this place run.
@@ -159,6 +174,10 @@ impl Visitor for Walk {
         {
             functions::judge(self.language, relation, false, &mut self.found);
         }
+        if self.language == Language::Postgres && functions::is_of_files(relation) {
+            let name = shown(&relation.to_string());
+            self.found.add(Severity::Critical, Effect::Administers, format!("{name} reads files of the server"));
+        }
         ControlFlow::Continue(())
     }
 
@@ -206,6 +225,9 @@ impl Visitor for Walk {
                     FunctionArguments::Subquery(_) => false,
                 };
                 functions::judge(self.language, &function.name, bare, &mut self.found);
+                if let [name] = function.name.0.as_slice() {
+                    self.call(&part_name(name).to_lowercase());
+                }
                 if let FunctionArguments::List(list) = &function.args {
                     for clause in &list.clauses {
                         if let FunctionArgumentClause::JsonReturningClause(returning) = clause {
@@ -217,10 +239,15 @@ impl Visitor for Walk {
                     self.foreign("a call");
                 }
             }
+            Expr::Trim { .. } => self.call("trim"),
+            Expr::Extract { .. } => self.call("extract"),
+            Expr::Position { .. } => self.call("position"),
+            Expr::Substring { .. } => ["substr", "substring", "mid"].into_iter().for_each(|name| self.call(name)),
             Expr::BinaryOp { op, .. } => self.operator(op),
             Expr::AnyOp { compare_op, .. } | Expr::AllOp { compare_op, .. } => self.operator(compare_op),
             Expr::Cast { data_type, .. } | Expr::Convert { data_type: Some(data_type), .. } => {
                 self.known_type(data_type);
+                self.call("cast");
             }
             Expr::TypedString(typed) => self.known_type(&typed.data_type),
             // For PostgreSQL it may be the name of a type.

@@ -17,7 +17,7 @@ use super::super::error::{corrupt, failed, if_allowed};
 use super::moment::Member;
 use super::shared::{Fate, Shared, number};
 use super::spool::Spool;
-use super::wanted::is_wanted;
+use super::wanted::kept;
 use super::{PATIENCE, Scope, entry, late, rolled_over, transaction};
 
 const WHAT: &str = "follow the oplog";
@@ -187,8 +187,8 @@ impl Follow {
                 self.last = moment;
                 return Ok(None);
             }
-            if is_wanted(entry, &self.scope)? {
-                self.spool.append(entry.as_bytes()).await?;
+            if let Some(kept) = kept(entry, &self.scope)? {
+                self.spool.append(kept.as_bytes()).await?;
             }
             self.last = moment;
         }

@@ -26,7 +26,7 @@ pub(super) async fn databases(connection: &mut Pooled, scope: &Scope) -> Result<
 }
 
 pub(super) async fn tables(connection: &mut Pooled, scope: &Scope) -> Result<Vec<Table>> {
-    let ask = doc! { "listCollections": 1, "nameOnly": false, "cursor": {} };
+    let ask = doc! { "listCollections": 1, "nameOnly": true, "cursor": {} };
     let found = connection.list("list collections", ask).await?;
     let table = |one: &Document| {
         let name = one.get_str("name").ok()?.to_owned();

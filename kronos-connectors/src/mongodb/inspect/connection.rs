@@ -36,6 +36,12 @@ impl Pooled {
         Ok(Self { client, database, session, limit: None, in_transaction: false, _permit: permit, _active: active })
     }
 
+    /// The same over other connections.
+    pub(super) async fn over(self, client: Client) -> Result<Self> {
+        let session = client.start_session().await.map_err(|e| failed(&e, "connect"))?;
+        Ok(Self { client, session, ..self })
+    }
+
     /// Runs a command in the session's database.
     pub(super) async fn command(&mut self, what: &'static str, ask: Document) -> Result<Document> {
         let database = self.database.clone();
@@ -79,7 +85,9 @@ impl Pooled {
 pub(super) fn command(text: &str) -> Result<Document> {
     serde_json::from_str(text).map_err(|error| {
         Error::new(ErrorKind::InvalidQuery, "this is no command in extended JSON")
-            .with("because", error)
+            // What the parser met may be a secret; where it was says enough.
+            .with("line", error.line())
+            .with("column", error.column())
             .with("hint", r#"write for example {"find": "orders", "filter": {"total": {"$gt": 5}}}"#)
     })
 }

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kronos_core::inspect::{
     Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
 };
-use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result};
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{Mutex, Semaphore};
 
 use super::super::MongodbSource;
 use super::super::error::{failed, internal};
@@ -21,7 +21,9 @@ use super::super::json;
 use super::super::settings::MongodbSettings;
 use super::catalog;
 use super::connection::{Pooled, command};
-use crate::inspect::{Backend, Browse, Count, Reading, Statement, closed, exhausted, read};
+use crate::inspect::{
+    Backend, Browse, Connection as _, Count, Reading, Statement, closed, exhausted, patience, read, unanswered,
+};
 
 /// Connections beside those of callers: statements are ended by them.
 const SPARE: u32 = 4;
@@ -31,12 +33,20 @@ const SPARE: u32 = 4;
 pub(crate) struct Pool {
     settings: MongodbSettings,
     bounds: PoolSettings,
-    client: OnceCell<Client>,
+    made: Mutex<Option<Made>>,
     callers: Arc<Semaphore>,
     /// Connections there are, as the driver tells.
     open: Arc<AtomicU32>,
     active: Count,
     waiting: Count,
+}
+
+/// The driver's client. As its connections have no age, it has one for all of them: a new one takes its
+/// place, and the old one is shut down when nobody uses it any more.
+#[derive(Debug, Clone)]
+struct Made {
+    client: Client,
+    since: Instant,
 }
 
 impl Pool {
@@ -45,46 +55,72 @@ impl Pool {
             settings,
             callers: Arc::new(Semaphore::new(bounds.max_connections as usize)),
             bounds,
-            client: OnceCell::new(),
+            made: Mutex::default(),
             open: Arc::default(),
             active: Count::default(),
             waiting: Count::default(),
         }
     }
 
-    async fn client(&self) -> Result<&Client> {
-        let make = async {
-            // The pool opens connections beside those that are asked for; when one of them is refused,
-            // whoever waits is told that the pool was cleared, and not why.
-            let first = tokio::time::timeout(self.bounds.acquire_timeout, self.settings.open()).await;
-            let late = || Error::new(ErrorKind::Timeout, "the server did not answer in time").with_retry(Retry::Later);
-            first.map_err(|_| late())??.close().await;
-            let mut options = self.settings.options().await?;
-            options.max_pool_size = Some(self.bounds.max_connections + SPARE);
-            options.min_pool_size = Some(self.bounds.min_connections.min(self.bounds.max_connections));
-            options.max_idle_time = Some(self.bounds.idle_timeout);
-            // A server that is gone is not waited for any longer than a connection.
-            options.server_selection_timeout = Some(self.bounds.acquire_timeout.min(self.settings.connect_timeout));
-            // What others have committed is what is seen, as by default.
-            options.read_concern = None;
-            let open = self.open.clone();
-            options.cmap_event_handler = Some(EventHandler::callback(move |event| {
-                let counted = match event {
-                    CmapEvent::ConnectionCreated(_) => open.fetch_add(1, Ordering::Relaxed),
-                    CmapEvent::ConnectionClosed(_) => open.fetch_sub(1, Ordering::Relaxed),
-                    _ => 0,
-                };
-                let _ = counted;
-            }));
-            Client::with_options(options).map_err(|e| failed(&e, "connect"))
-        };
-        self.client.get_or_try_init(|| make).await
+    async fn made(&self) -> Result<Made> {
+        let mut made = self.made.lock().await;
+        if let Some(known) = made.as_ref().filter(|known| known.since.elapsed() < self.bounds.max_lifetime) {
+            return Ok(known.clone());
+        }
+        let new = Made { client: self.make().await?, since: Instant::now() };
+        if let Some(old) = made.replace(new.clone()) {
+            retire(old.client);
+        }
+        Ok(new)
+    }
+
+    /// Where a connection is silent, a network that has forgotten them is to be feared for all.
+    async fn let_go(&self, silent: &Made) {
+        let mut made = self.made.lock().await;
+        // Somebody else may have found out before.
+        if let Some(old) = made.take_if(|known| known.since == silent.since) {
+            retire(old.client);
+        }
+    }
+
+    async fn make(&self) -> Result<Client> {
+        // The pool opens connections beside those that are asked for; when one of them is refused,
+        // whoever waits is told that the pool was cleared, and not why.
+        let mut settings = self.settings.clone();
+        // Before the caller's time is over, so that he hears why.
+        settings.connect_timeout = settings.connect_timeout.min(self.bounds.acquire_timeout * 3 / 4);
+        let first = tokio::time::timeout(self.bounds.acquire_timeout, settings.open()).await;
+        let late = |_| unanswered(self.describe(), self.bounds.acquire_timeout);
+        first.map_err(late)??.close().await;
+        let mut options = self.settings.options().await?;
+        options.max_pool_size = Some(self.bounds.max_connections + SPARE);
+        options.min_pool_size = Some(self.bounds.min_connections.min(self.bounds.max_connections));
+        options.max_idle_time = Some(self.bounds.idle_timeout);
+        // A server that is gone is not waited for any longer than a connection.
+        options.server_selection_timeout = Some(self.bounds.acquire_timeout.min(self.settings.connect_timeout));
+        // What others have committed is what is seen, as by default.
+        options.read_concern = None;
+        let open = self.open.clone();
+        options.cmap_event_handler = Some(EventHandler::callback(move |event| {
+            let counted = match event {
+                CmapEvent::ConnectionCreated(_) => open.fetch_add(1, Ordering::Relaxed),
+                CmapEvent::ConnectionClosed(_) => open.fetch_sub(1, Ordering::Relaxed),
+                _ => 0,
+            };
+            let _ = counted;
+        }));
+        Client::with_options(options).map_err(|e| failed(&e, "connect"))
     }
 
     /// The database that is meant when none is named.
     pub(super) fn database<'a>(&'a self, named: Option<&'a str>) -> &'a str {
         named.or_else(|| self.settings.databases.first().map(String::as_str)).unwrap_or("admin")
     }
+}
+
+/// Shuts down when the last one is done with it.
+fn retire(client: Client) {
+    tokio::spawn(async move { client.shutdown().await });
 }
 
 #[async_trait]
@@ -116,7 +152,21 @@ impl Backend for Pool {
         let permit = tokio::time::timeout(self.bounds.acquire_timeout, self.callers.clone().acquire_owned()).await;
         drop(waiting);
         let permit = permit.map_err(|_| exhausted(&self.bounds))?.map_err(|_| closed())?;
-        Pooled::new(self.client().await?.clone(), self.database(database), permit, self.active.one()).await
+        let mut made = self.made().await?;
+        let mut pooled = Pooled::new(made.client.clone(), self.database(database), permit, self.active.one()).await?;
+        let mut is_first = true;
+        loop {
+            // The driver hands out what has long been dead as well.
+            match tokio::time::timeout(patience(&self.bounds), pooled.ping()).await {
+                Ok(Ok(())) => return Ok(pooled),
+                // Where the server has ended one, the driver has closed them all by now.
+                Ok(Err(error)) if error.kind() == ErrorKind::ConnectionFailed && is_first => is_first = false,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => self.let_go(&made).await,
+            }
+            made = self.made().await?;
+            pooled = pooled.over(made.client.clone()).await?;
+        }
     }
 
     fn statistics(&self) -> PoolStatistics {
@@ -138,8 +188,12 @@ impl Backend for Pool {
 
     async fn close(&self) {
         self.callers.close();
-        if let Some(client) = self.client.get() {
-            let _ = tokio::time::timeout(Duration::from_secs(5), client.clone().shutdown()).await;
+        let made = self.made.lock().await.take();
+        if let Some(Made { client, .. }) = made {
+            // What still runs is waited for, and then cut off.
+            if tokio::time::timeout(Duration::from_secs(5), client.clone().shutdown()).await.is_err() {
+                client.shutdown().immediate(true).await;
+            }
         }
     }
 

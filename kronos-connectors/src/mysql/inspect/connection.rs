@@ -15,6 +15,7 @@ use super::super::names::ident;
 use super::super::numbered::Numbered;
 use super::super::settings::MysqlSettings;
 use super::values;
+use crate::hidden::is_open;
 use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, TO_WRITE, of_kind, used_up};
 
 /// How long it may take to close a connection.
@@ -175,7 +176,12 @@ impl Connection for Pooled {
                     .map_err(|error| query_error(error, "run the statement"))?;
                 deliver!(found, rows)
             }
-            Err(error) => Err(query_error(error, "prepare")),
+            Err(error) => {
+                let error = query_error(error, "prepare");
+                // Where quotes do not match, what seems to be a name may be a piece of a text.
+                let is_lost = has_code(&error, &[1064]) && is_open(&statement.text);
+                Err(if is_lost { of_kind(&error, error.kind(), "syntax error: is a quote missing?") } else { error })
+            }
         }
     }
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use kronos_core::inspect::{
     Database, PoolSettings, PoolStatistics, ResultColumn, Schema, Scope, Table, TableInfo, TableName, Value,
 };
-use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result, Retry};
+use kronos_core::{ConnectionReport, Connector, Engine, Error, ErrorKind, Result};
 use mysql_async::{DriverError, PoolConstraints, PoolOpts};
 
 use super::super::MysqlSource;
@@ -18,7 +19,8 @@ use super::super::settings::{MysqlSettings, TlsMode};
 use super::connection::Pooled;
 use super::{catalog, table};
 use crate::inspect::{
-    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, place_in_sql, read, whole_in_sql,
+    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, patience, place_in_sql, read,
+    unanswered, whole_in_sql,
 };
 
 /// What makes a statement mean the same everywhere, to the server and to whoever has judged it before.
@@ -96,11 +98,18 @@ impl Pool {
         .map_err(|error| failed(error, "connect").with("server", self.settings.address()))
     }
 
+    /// Where one is silent, a network that has forgotten them is to be feared for all that were idle.
+    fn let_go(&self) {
+        let Ok(pool) = self.pool() else { return };
+        // One that is idle is had at once.
+        while let Some(Ok(idle)) = pool.get_conn().now_or_never() {
+            drop(Pooled::new(idle, self.active.one(), self.settings.clone()));
+        }
+    }
+
     fn unavailable(&self) -> Error {
         if self.active.now() < self.bounds.max_connections {
-            return Error::new(ErrorKind::Timeout, "the server did not answer in time")
-                .with("server", self.settings.address())
-                .with_retry(Retry::Later);
+            return unanswered(self.settings.address(), self.bounds.acquire_timeout);
         }
         exhausted(&self.bounds)
     }
@@ -144,13 +153,16 @@ impl Backend for Pool {
             let connection = connection.map_err(|_| self.unavailable())??;
             drop(waiting);
             let mut pooled = Pooled::new(connection, self.active.one(), self.settings.clone());
-            match pooled.choose(database).await {
-                Ok(()) => return Ok(pooled),
+            match tokio::time::timeout(patience(&self.bounds), pooled.choose(database)).await {
+                Ok(Ok(())) => return Ok(pooled),
                 // One that the server has ended meanwhile is no use; the pool has others, or makes them.
-                Err(error) if error.kind() == ErrorKind::ConnectionFailed && tried <= self.bounds.max_connections => {
+                Ok(Err(error))
+                    if error.kind() == ErrorKind::ConnectionFailed && tried <= self.bounds.max_connections =>
+                {
                     tried += 1;
                 }
-                Err(error) => {
+                Err(_) => self.let_go(),
+                Ok(Err(error)) => {
                     crate::inspect::Connection::give_back(pooled).await;
                     return Err(error);
                 }

@@ -1,4 +1,5 @@
-//! All about one table, by queries that open no other.
+//! All about one table, by queries that open no other: for MariaDB, of each table of `information_schema`
+//! schema and table are compared with values. Compared with columns of a join, it opens every table.
 
 use kronos_core::inspect::{
     Column, Constraint, ConstraintKind, ForeignKey, Generated, Index, RowCount, Table, TableInfo, TableKind,
@@ -153,19 +154,24 @@ async fn indexes(
 type ForeignKeyRow = (String, String, String, String, String, String, String);
 
 async fn foreign_keys(connection: &mut Pooled, database: &str, table: &str) -> Result<Vec<ForeignKey>> {
-    let rows: Vec<ForeignKeyRow> = connection
-        .rows(
-            "read the foreign keys",
-            "SELECT k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, \
-                k.referenced_column_name, r.update_rule, r.delete_rule \
-             FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
-                ON r.constraint_schema = k.constraint_schema AND r.constraint_name = k.constraint_name \
-                AND r.table_name = k.table_name \
-             WHERE k.table_schema = ? AND k.table_name = ? AND k.referenced_table_name IS NOT NULL \
-             ORDER BY k.constraint_name, k.ordinal_position",
-            &[database, table],
-        )
-        .await?;
+    // MySQL, which has a dictionary, finds them by the join, and by values would pass over all tables.
+    let is_mariadb = connection.is_mariadb();
+    let by = if is_mariadb {
+        "r.constraint_schema = ? AND r.table_name = ?"
+    } else {
+        "r.constraint_schema = k.constraint_schema AND r.table_name = k.table_name"
+    };
+    let sql = format!(
+        "SELECT k.constraint_name, k.column_name, k.referenced_table_schema, k.referenced_table_name, \
+            k.referenced_column_name, r.update_rule, r.delete_rule \
+         FROM information_schema.key_column_usage k JOIN information_schema.referential_constraints r \
+            ON r.constraint_name = k.constraint_name AND {by} \
+         WHERE k.table_schema = ? AND k.table_name = ? AND k.referenced_table_name IS NOT NULL \
+         ORDER BY k.constraint_name, k.ordinal_position"
+    );
+    let binds = [database, table, database, table];
+    let binds = if is_mariadb { &binds[..] } else { &binds[2..] };
+    let rows: Vec<ForeignKeyRow> = connection.rows("read the foreign keys", &sql, binds).await?;
     let mut keys: Vec<ForeignKey> = Vec::new();
     for (name, column, schema, target, target_column, on_update, on_delete) in rows {
         if keys.last().is_none_or(|last| last.name.as_ref() != Some(&name)) {
@@ -230,11 +236,11 @@ pub(super) async fn browse(connection: &mut Pooled, database: &str, table: &str)
         .rows(
             "read the key",
             "SELECT s.column_name, c.data_type FROM information_schema.statistics s \
-             JOIN information_schema.columns c ON c.table_schema = s.table_schema AND c.table_name = s.table_name \
-                AND c.column_name = s.column_name \
+             JOIN information_schema.columns c ON c.column_name = s.column_name \
+                AND c.table_schema = ? AND c.table_name = ? \
              WHERE s.table_schema = ? AND s.table_name = ? AND s.index_name = 'PRIMARY' AND s.sub_part IS NULL \
              ORDER BY s.seq_in_index",
-            &[database, table],
+            &[database, table, database, table],
         )
         .await?;
     let text = format!("SELECT * FROM {}", qualified(database, table));

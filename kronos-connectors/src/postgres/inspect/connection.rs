@@ -15,6 +15,7 @@ use super::super::error::failed;
 use super::super::names::{ident, literal};
 use super::super::settings::PostgresSettings;
 use super::values;
+use crate::hidden::is_open;
 use crate::inspect::{Connection, Control, One, Ran, Rows, Statement, Stop, TO_WRITE, of_kind, used_up};
 
 /// How long it may take to hand a connection back, or to close it.
@@ -107,7 +108,7 @@ impl Pooled {
             let text = format!("PREPARE {name} AS {}", statement.text);
             // The extended protocol takes one statement, never two.
             let prepare = sqlx::query(AssertSqlSafe(text)).persistent(false).execute(&mut **self.live()?).await;
-            prepare.map_err(|error| query_error(error, "prepare the statement"))?;
+            prepare.map_err(|error| not_understood(query_error(error, "prepare the statement"), &statement.text))?;
         }
         let values: Result<Vec<String>> = statement.parameters.iter().map(written).collect();
         Ok(format!("EXECUTE {name} ({})", values?.join(", ")))
@@ -136,7 +137,7 @@ fn written(value: &Value) -> Result<String> {
         Value::UInt(value) => value.to_string(),
         Value::Float(value) => value.to_string(),
         Value::Text(value) | Value::Json(value) => value.clone(),
-        Value::Bytes(value) => format!("\\x{}", super::super::names::hex(value)),
+        Value::Bytes(value) => format!("\\x{}", hex::encode(value)),
     };
     if text.contains('\0') {
         return Err(Error::new(ErrorKind::InvalidQuery, "PostgreSQL takes no text with a NUL in it"));
@@ -168,7 +169,8 @@ impl Connection for Pooled {
     async fn run(&mut self, statement: &Statement, rows: &mut Rows) -> Result<Ran> {
         let text = AssertSqlSafe(statement.text.clone()).into_sql_str();
         // The server's own parser says whether it is one statement, and of what types its columns are.
-        let prepared = (&mut **self.live()?).prepare(text).await.map_err(|error| query_error(error, "prepare"))?;
+        let prepared = (&mut **self.live()?).prepare(text).await;
+        let prepared = prepared.map_err(|error| not_understood(query_error(error, "prepare"), &statement.text))?;
         let columns: Vec<ResultColumn> = prepared
             .columns()
             .iter()
@@ -249,6 +251,12 @@ impl Stop for Cancel {
         session.close().await;
         told
     }
+}
+
+/// An error that shows nothing of the statement where its quotes do not match.
+fn not_understood(error: Error, statement: &str) -> Error {
+    let is_lost = error.context("sqlstate") == Some("42601") && is_open(statement);
+    if is_lost { of_kind(&error, error.kind(), "syntax error: is a quote missing?") } else { error }
 }
 
 /// An error with the kind that callers of the service branch on.

@@ -17,7 +17,8 @@ use super::super::settings::PostgresSettings;
 use super::connection::{Pooled, query_error};
 use super::{catalog, table};
 use crate::inspect::{
-    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, place_in_sql, read, whole_in_sql,
+    Backend, Browse, Count, Reading, Statement, closed, exhausted, part_in_sql, patience, place_in_sql, read,
+    whole_in_sql,
 };
 
 /// What makes values come out the same everywhere: of floats every digit, dates in one form.
@@ -88,6 +89,13 @@ impl Pool {
     }
 }
 
+/// Where one is silent, a network that has forgotten them is to be feared for all that were idle.
+fn let_go(pool: &PgPool) {
+    while let Some(mut idle) = pool.try_acquire() {
+        idle.close_on_drop();
+    }
+}
+
 #[async_trait]
 impl Backend for Pool {
     type Connection = Pooled;
@@ -126,9 +134,13 @@ impl Backend for Pool {
                 Err(error) => return Err(query_error(error, "connect")),
             };
             drop(waiting);
-            // One that the server has ended meanwhile is no use; the pool has others, or makes them.
-            if let Some(pooled) = Pooled::new(connection, self.active.one(), self.settings.clone(), database).await? {
-                return Ok(pooled);
+            let asked = Pooled::new(connection, self.active.one(), self.settings.clone(), database);
+            match tokio::time::timeout(patience(&self.bounds), asked).await {
+                Ok(Ok(Some(pooled))) => return Ok(pooled),
+                // One that the server has ended meanwhile is no use; the pool has others, or makes them.
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => return Err(error),
+                Err(_) => let_go(&pool),
             }
         }
     }

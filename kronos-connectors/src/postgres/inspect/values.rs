@@ -55,8 +55,5 @@ pub(super) fn of(row: &PgRow, at: usize, kinds: &[Kind]) -> Result<Value> {
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("\\x")?.as_bytes();
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let pair = |pair: &[u8]| u8::try_from(digit(pair[0])? * 16 + digit(*pair.get(1)?)?).ok();
-    digits.chunks(2).map(pair).collect()
+    hex::decode(text.strip_prefix("\\x")?).ok()
 }

@@ -16,6 +16,7 @@ use rusqlite::{Batch, InterruptHandle};
 use super::super::error;
 use super::guard;
 use super::pool::{Opener, Shared, blocking};
+use crate::hidden::{is_open, near, without_values};
 use crate::inspect::{Connection, Control, Ran, Rows, Statement, Stop, TO_WRITE, used_up};
 
 /// Instructions of SQLite between two looks at whether to stop.
@@ -262,13 +263,33 @@ fn value(value: ValueRef<'_>) -> Value {
     }
 }
 
+/// A message of SQLite without what it quotes, but for a name at which a statement was not understood.
+fn shown(message: &str, is_open: bool) -> String {
+    match message.strip_prefix("near \"") {
+        Some(_) if is_open => "syntax error: is a quote missing?".to_owned(),
+        Some(rest) => format!("syntax error{}", near(rest)),
+        // The path, with what may be a key in it.
+        None if message.starts_with(UNABLE) => UNABLE.to_owned(),
+        None => without_values(message),
+    }
+}
+
+const UNABLE: &str = "unable to open database";
+
 /// An error with the kind that callers of the service branch on.
 pub(crate) fn query_error(error: rusqlite::Error, path: &Path) -> Error {
     use rusqlite::ErrorCode;
-    let (code, text) = match &error {
-        rusqlite::Error::SqlInputError { error, msg, .. } => (Some(error.code), msg.clone()),
-        other => (other.sqlite_error_code(), other.to_string()),
+    // Without the statement, which may have secrets in it.
+    let error = match error {
+        rusqlite::Error::SqlInputError { error, msg, sql, .. } => {
+            rusqlite::Error::SqliteFailure(error, Some(shown(&msg, is_open(&sql))))
+        }
+        rusqlite::Error::SqliteFailure(error, Some(text)) => {
+            rusqlite::Error::SqliteFailure(error, Some(shown(&text, false)))
+        }
+        other => other,
     };
+    let (code, text) = (error.sqlite_error_code(), error.to_string());
     let kind = match code {
         Some(ErrorCode::Unknown) if text.starts_with("no such table") => ErrorKind::NotFound,
         Some(ErrorCode::Unknown) => ErrorKind::InvalidQuery,

@@ -1,11 +1,13 @@
 //! All about one table.
 
+use std::collections::HashMap;
+
 use kronos_core::inspect::{
     Column, Constraint, ConstraintKind, ForeignKey, Generated, Index, RowCount, Table, TableInfo, TableKind, TableName,
 };
 use rusqlite::{Connection, OptionalExtension, Result};
 
-use super::catalog::{estimates, kind_of};
+use super::catalog::{STATISTICS, estimate, kind_of};
 use super::connection::ident;
 use super::definition::Definition;
 use crate::inspect::{Browse, Statement, whole_in_sql};
@@ -14,7 +16,10 @@ use crate::inspect::{Browse, Statement, whole_in_sql};
 fn find(live: &Connection, table: &TableName) -> Result<(String, TableKind, bool)> {
     let found = live
         .prepare_cached(
-            "SELECT name, type, wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+            // The schema itself is listed by its new name, and found by its old one.
+            "SELECT name, type, wr FROM pragma_table_list( \
+                CASE WHEN ?1 = 'sqlite_schema' COLLATE NOCASE THEN 'sqlite_master' ELSE ?1 END) \
+             WHERE schema = 'main'",
         )?
         .query_row([&table.name], |row| {
             Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, bool>(2)?))
@@ -31,15 +36,11 @@ fn missing(table: &TableName) -> rusqlite::Error {
 }
 
 pub(crate) fn info(live: &Connection, table: &TableName) -> Result<TableInfo> {
-    let (name, kind, _) = find(live, table)?;
-    let definition: Option<String> = live
-        .prepare_cached("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')")?
-        .query_row([&name], |row| row.get(0))
-        .optional()?
-        .flatten();
+    let Entry { name, kind, mut definitions, is_analyzed } = entry(live, table)?;
+    let definition = definitions.remove(&name);
     let parsed = Definition::of(definition.as_deref().unwrap_or_default());
-    let rows = if kind == TableKind::Table { estimates(live)?.remove(&name) } else { None };
-    let (indexes, mut constraints) = indexes(live, &name)?;
+    let rows = if kind == TableKind::Table && is_analyzed { estimate(live, &name)? } else { None };
+    let (indexes, mut constraints) = indexes(live, &name, &mut definitions)?;
     constraints.extend(parsed.checks.clone());
     constraints.sort_by(|a, b| (&a.name, &a.definition).cmp(&(&b.name, &b.definition)));
     Ok(TableInfo {
@@ -51,6 +52,47 @@ pub(crate) fn info(live: &Connection, table: &TableName) -> Result<TableInfo> {
         constraints,
         definition,
     })
+}
+
+/// What one pass over the schema says of a table.
+struct Entry {
+    name: String,
+    kind: TableKind,
+    /// The statements that made it and its indexes, by their names.
+    definitions: HashMap<String, String>,
+    /// ANALYZE has been run on something.
+    is_analyzed: bool,
+}
+
+/// The schema has no index, so it is passed over once, and no more.
+fn entry(live: &Connection, table: &TableName) -> Result<Entry> {
+    let mut list = live.prepare_cached(
+        "SELECT name, type, rootpage, sql FROM sqlite_schema \
+         WHERE (tbl_name = ?1 COLLATE NOCASE OR tbl_name = ?2) AND type IN ('table', 'view', 'index')",
+    )?;
+    let mut rows = list.query([table.name.as_str(), STATISTICS])?;
+    let (mut found, mut definitions, mut is_analyzed) = (None, HashMap::new(), false);
+    while let Some(row) = rows.next()? {
+        let (name, kind): (String, String) = (row.get(0)?, row.get(1)?);
+        is_analyzed |= name == STATISTICS;
+        if name == STATISTICS && !table.name.eq_ignore_ascii_case(STATISTICS) {
+            continue;
+        }
+        let has_pages = row.get::<_, Option<i64>>(2)?.unwrap_or_default() != 0;
+        definitions.extend(row.get::<_, Option<String>>(3)?.map(|sql| (name.clone(), sql)));
+        match kind.as_str() {
+            "table" if has_pages => found = Some((name, TableKind::Table)),
+            "table" => found = Some((name, TableKind::Virtual)),
+            "view" => found = Some((name, TableKind::View)),
+            _ => {}
+        }
+    }
+    // The schema itself is not in it.
+    let (name, kind) = match found {
+        Some(found) => found,
+        None => find(live, table).map(|(name, kind, _)| (name, kind))?,
+    };
+    Ok(Entry { name, kind, definitions, is_analyzed })
 }
 
 fn columns(live: &Connection, table: &str, definition: &Definition) -> Result<Vec<Column>> {
@@ -94,11 +136,12 @@ fn length(data_type: &str) -> Option<u64> {
     text.then(|| rest.strip_suffix(')')?.trim().parse().ok()).flatten()
 }
 
-fn indexes(live: &Connection, table: &str) -> Result<(Vec<Index>, Vec<Constraint>)> {
-    let mut list = live.prepare_cached(
-        "SELECT l.name, l.\"unique\", l.origin, s.sql FROM pragma_index_list(?1) l \
-         LEFT JOIN sqlite_schema s ON s.type = 'index' AND s.name = l.name ORDER BY l.name",
-    )?;
+fn indexes(
+    live: &Connection,
+    table: &str,
+    definitions: &mut HashMap<String, String>,
+) -> Result<(Vec<Index>, Vec<Constraint>)> {
+    let mut list = live.prepare_cached("SELECT name, \"unique\", origin FROM pragma_index_list(?1) ORDER BY name")?;
     let mut rows = list.query([table])?;
     let (mut indexes, mut constraints) = (Vec::new(), Vec::new());
     while let Some(row) = rows.next()? {
@@ -120,7 +163,7 @@ fn indexes(live: &Connection, table: &str) -> Result<(Vec<Index>, Vec<Constraint
         if let Some(kind) = kind {
             constraints.push(Constraint { name: None, kind, definition: made_of.clone() });
         }
-        let definition = row.get::<_, Option<String>>(3)?.unwrap_or(made_of);
+        let definition = definitions.remove(&name).unwrap_or(made_of);
         indexes.push(Index { name, unique, primary: origin == "pk", columns, definition });
     }
     // An INTEGER PRIMARY KEY is the table's own order and has no index.

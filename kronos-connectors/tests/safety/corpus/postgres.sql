@@ -17,3 +17,4 @@ CREATE FUNCTION evil.lower(text) RETURNS int LANGUAGE sql AS $$ SELECT writer() 
 CREATE FUNCTION evil.plus(int, int) RETURNS int LANGUAGE sql AS $$ SELECT writer() $$;
 CREATE OPERATOR evil.+ (LEFTARG = int, RIGHTARG = int, FUNCTION = evil.plus);
 CREATE DOMAIN checked AS int CHECK (writer() > 0);
+CREATE TABLE evil.pg_hba_file_rules (x int);

@@ -84,6 +84,16 @@ pub(super) fn commands_server(language: Language, name: &str) -> bool {
     is_in(known.server, name) || known.server_families.iter().any(|family| name.starts_with(family))
 }
 
+/// Whether a name is MySQL's own function only if its parenthesis follows at once.
+pub(super) fn must_not_stand_apart(name: &str) -> bool {
+    is_in(mysql::CLOSE, name)
+}
+
+/// Whether a relation is one of PostgreSQL's own that reads files of the server.
+pub(super) fn is_of_files(name: &ObjectName) -> bool {
+    own_name(Language::Postgres, name).is_some_and(|own| is_in(postgres::FILES, &own))
+}
+
 /// Whether PostgreSQL itself reads and writes values of a type.
 pub(super) fn is_own_type(name: &ObjectName) -> bool {
     own_name(Language::Postgres, name).is_some_and(|own| is_in(postgres::TYPES, &own))

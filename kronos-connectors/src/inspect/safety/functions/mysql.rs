@@ -60,3 +60,12 @@ const SERVER: Names = "
     group_replication_set_write_concurrency keyring_key_generate keyring_key_remove keyring_key_store
     service_get_read_locks service_get_write_locks audit_log_filter_set_filter audit_log_filter_remove_filter
 ";
+
+/// With something between them and their parenthesis, they are functions that someone made (tried on
+/// MariaDB 10.11 and MySQL 9.7: one of both has them so).
+pub(super) const CLOSE: Names = "
+    adddate bit_and bit_or bit_xor cast count cume_dist curdate curtime date_add date_sub dense_rank extract
+    first_value group_concat json_arrayagg json_objectagg json_table lag lead max median mid min now nth_value
+    ntile percent_rank percentile_cont percentile_disc position rank session_user std stddev stddev_pop
+    stddev_samp subdate substr substring sum sysdate system_user trim var_pop var_samp variance
+";

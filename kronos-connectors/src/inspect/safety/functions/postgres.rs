@@ -112,6 +112,9 @@ const SERVER: Names = "
     sys_eval sys_exec
 ";
 
+/// Views of the catalog that read files of the server.
+pub(super) const FILES: Names = "pg_file_settings pg_hba_file_rules pg_ident_file_mappings";
+
 /// Types whose values are read and written by PostgreSQL itself.
 pub(super) const TYPES: Names = "
     int2 int4 int8 smallint integer int bigint serial bigserial oid xid xid8 cid tid float4 float8 real double

@@ -19,7 +19,7 @@ const READING: &str = "
     find aggregate count distinct listCollections listDatabases listIndexes dbStats dbstats collStats collstats
     ping hello isMaster ismaster buildInfo buildinfo connectionStatus hostInfo getParameter getCmdLineOpts
     serverStatus listCommands dataSize features top usersInfo rolesInfo replSetGetStatus replSetGetConfig
-    currentOp whatsmyuri dbHash getDefaultRWConcern listSearchIndexes getShardMap listShards
+    currentOp whatsmyuri getDefaultRWConcern listSearchIndexes getShardMap listShards
     balancerStatus getLog
 ";
 
@@ -48,6 +48,9 @@ const SERVER: &str = "
     planCacheClearFilters planCacheSetFilter
 ";
 
+/// Nobody writes to the database until it is done.
+const LOCKING: &str = "dbHash dbhash";
+
 const SESSION: &str = "
     getMore killCursors startSession endSessions refreshSessions commitTransaction abortTransaction validate
     authenticate saslStart saslContinue logout
@@ -70,6 +73,7 @@ pub(super) fn of(name: &str) -> Option<Does> {
         _ if is_in(DROPPING) => Does::Other(Severity::Critical, Effect::Defines, "it drops something"),
         _ if is_in(USERS) => Does::Other(Severity::High, Effect::Administers, "it changes users or rights"),
         _ if is_in(SERVER) => Does::Other(Severity::Critical, Effect::Administers, "it commands the server"),
+        _ if is_in(LOCKING) => Does::Other(Severity::Medium, Effect::Session, "it locks the database while it reads"),
         _ if is_in(SESSION) => Does::Other(Severity::Medium, Effect::Session, "it changes the session"),
         _ => return None,
     };

@@ -23,7 +23,11 @@ pub(super) fn read(text: &str) -> Statement {
     }
     let command: Document = match serde_json::from_str(text) {
         Ok(command) => command,
-        Err(error) => return not_understood(text, &shown(&error.to_string())),
+        // What the parser met may be a secret; where it was says enough.
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            return not_understood(text, &format!("no extended JSON at line {line}, column {column}"));
+        }
     };
     let mut found = Found::default();
     let kind = judge(&command, &mut found, true);

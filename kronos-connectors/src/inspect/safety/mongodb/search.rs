@@ -115,6 +115,9 @@ fn key_of(key: &str, value: &Bson, found: &mut Found) {
             found.add(Severity::Critical, Effect::Writes, format!("{key} writes the result to a collection"));
         }
         "$where" | "$function" | "$accumulator" => script(key, found),
+        "$backupCursor" | "$backupCursorExtend" => {
+            found.add(Severity::Critical, Effect::Administers, format!("{key} makes the server keep its files"));
+        }
         "$currentOp" | "$listSessions" | "$listLocalSessions" => {}
         // A stage of the server's own, for its own use.
         _ if key.starts_with("$_internal") => {
