@@ -1,18 +1,43 @@
-//! The configuration: read from TOML or YAML into checked types, or refused with key and line.
+//! The configuration: read from TOML or YAML, in layers, into checked types, or refused with all
+//! that is wrong, each with file, line and key.
 
+mod check;
+mod daemon;
 mod databases;
 mod encryption;
 mod expand;
+mod exposed;
 mod find;
+mod hooks;
 mod jobs;
-mod passwords;
+mod json_schema;
+mod keep;
+// With the feature, what reads the key store; without it, what says so.
+#[cfg_attr(not(feature = "keyring"), path = "config/keyring/left_out.rs")]
+mod keyring;
+mod layers;
+mod literal;
+mod merge;
+mod notify;
+mod origin;
 mod pool;
+mod problems;
+mod reference;
 mod retry;
+mod sample;
+mod schedule;
+mod schema;
+mod secrets;
 mod section;
+mod show;
 mod storages;
+mod strategy;
 mod toml;
 mod tree;
 mod units;
+mod variables;
+mod watching;
+mod when;
 mod yaml;
 
 use std::collections::BTreeMap;
@@ -20,14 +45,31 @@ use std::path::{Path, PathBuf};
 
 use kronos_core::{Error, ErrorKind, Result};
 
+use crate::metrics::MetricsSettings;
+
+pub use daemon::DaemonConfig;
 pub use databases::Database;
 pub use encryption::Encryption;
-pub use find::{SearchPlaces, find_config};
-pub use jobs::{Job, JobLimits, JobMethod, JobSource, Keep, StrategyChoice};
-pub use passwords::PasswordFrom;
+pub use find::{SearchPlaces, config_files};
+pub use jobs::{Job, JobLimits, JobMethod, JobSource};
+pub use json_schema::json_schema;
+pub use keep::Keep;
+pub use layers::{Layers, Loaded};
+pub use notify::{Notify, NotifyWay, Quiet};
+pub use origin::{LayerKind, Origin};
 pub use pool::Pool;
+pub use problems::Problems;
+pub use reference::reference;
 pub use retry::Retries;
-use section::{Keys, Section};
+pub use sample::sample;
+pub use secrets::SecretFrom;
+pub use show::{Effective, Setting};
+pub use storages::StorageEntry;
+pub use strategy::StrategyChoice;
+pub use units::duration as parse_duration;
+
+use schema::{Key, Kind, Table};
+use section::Section;
 use tree::Node;
 
 /// Where variables come from: the library never looks at the environment itself.
@@ -52,14 +94,13 @@ impl Format {
                 .with("file", path.display())),
         }
     }
-}
 
-/// One storage.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StorageEntry {
-    /// Its location, as `kronos_storage::parse_storage_url` takes it: the URL of the file, with the
-    /// further keys of its section as options.
-    pub url: String,
+    fn read(self, text: &str) -> Result<Node> {
+        match self {
+            Self::Toml => toml::read(text),
+            Self::Yaml => yaml::read(text),
+        }
+    }
 }
 
 /// A whole configuration, checked.
@@ -71,112 +112,84 @@ pub struct Config {
     pub storages: BTreeMap<String, StorageEntry>,
     /// The jobs by name: those of the file, or one per database if it has none.
     pub jobs: BTreeMap<String, Job>,
+    /// How new repositories are encrypted and existing ones opened.
+    pub encryption: Option<Encryption>,
+    /// Who hears of runs, by name.
+    pub notify: BTreeMap<String, Notify>,
     /// Connections for looking into databases.
     pub pool: Pool,
     /// How often what is transient is tried, and with which pauses.
     pub retry: Retries,
-    /// How new repositories are encrypted and existing ones opened.
-    pub encryption: Option<Encryption>,
+    /// Where figures go.
+    pub metrics: MetricsSettings,
+    /// What is told of runs, and where.
+    pub log: crate::logs::LogSettings,
+    /// How jobs are run by themselves.
+    pub daemon: DaemonConfig,
+    /// The directory of the audit log; `None` is that of the state.
+    pub audit: Option<PathBuf>,
     /// What the user should know, one line each.
     pub warnings: Vec<String>,
-    /// The file it was read from.
-    pub path: Option<PathBuf>,
+    /// The files it was read from, the strongest last.
+    pub files: Vec<PathBuf>,
 }
 
-const TOP: Keys = Keys {
-    known: &["databases", "storages", "jobs", "encryption", "pool", "retry"],
-    later: &["notify", "metrics", "log"],
-};
+static TOP: Table = Table::new(
+    "The configuration of Kronos.",
+    &[
+        Key::new("databases", Kind::Named(&databases::TABLE), databases::TABLE.doc),
+        Key::new("storages", Kind::Named(&storages::TABLE), storages::TABLE.doc),
+        Key::new("encryption", Kind::Table(&encryption::TABLE), encryption::TABLE.doc),
+        Key::new("jobs", Kind::Named(&jobs::TABLE), jobs::TABLE.doc),
+        Key::new("notify", Kind::Named(&notify::TABLE), notify::TABLE.doc),
+        Key::new("retry", Kind::Table(&retry::TABLE), retry::TABLE.doc).always(),
+        Key::new("pool", Kind::Table(&pool::TABLE), pool::TABLE.doc).always(),
+        Key::new("daemon", Kind::Table(&daemon::TABLE), daemon::TABLE.doc).always(),
+        Key::new("log", Kind::Table(&watching::LOG), watching::LOG.doc).always(),
+        Key::new("metrics", Kind::Table(&watching::METRICS), watching::METRICS.doc),
+        Key::new("audit", Kind::Table(&daemon::AUDIT), daemon::AUDIT.doc),
+    ],
+);
 
 impl Config {
-    /// Reads a file.
-    pub fn load(path: &Path, environment: Environment<'_>) -> Result<Self> {
-        let format = Format::of(path)?;
-        let text = std::fs::read_to_string(path).map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-                _ => ErrorKind::Config,
-            };
-            Error::new(kind, "the configuration could not be read").with("file", path.display()).with_source(e)
-        })?;
-        let mut config = Self::parse(&text, format, environment).map_err(|e| e.with("file", path.display()))?;
-        if config.holds_passwords() && others_can_read(path) {
-            config.warnings.push(format!("{} holds a password and others can read it: chmod 600", path.display()));
-        }
-        config.path = Some(path.to_owned());
-        Ok(config)
+    /// Reads one file and nothing else.
+    pub fn load(path: &Path, environment: Environment<'_>) -> Result<Self, Problems> {
+        Ok(Layers::new().with_file(LayerKind::Project, path)?.load(environment)?.config)
     }
 
-    /// Reads a text.
-    pub fn parse(text: &str, format: Format, environment: Environment<'_>) -> Result<Self> {
-        let mut tree = match format {
-            Format::Toml => toml::read(text)?,
-            Format::Yaml => yaml::read(text)?,
-        };
-        expand::expand(&mut tree, "", environment)?;
-        Self::from_tree(&tree)
+    /// Reads one text and nothing else.
+    pub fn parse(text: &str, format: Format, environment: Environment<'_>) -> Result<Self, Problems> {
+        Ok(Layers::new().with_text(LayerKind::Project, text, format)?.load(environment)?.config)
     }
 
-    fn from_tree(tree: &Node) -> Result<Self> {
-        let top = Section::new("", tree, &TOP)?;
-        let mut config = Self::default();
-        for (name, section) in top.sections("databases", &databases::KEYS)? {
-            let database = Database::from_section(&name, &section)?;
-            config.databases.insert(name, database);
+    /// What has been told already is left out.
+    fn from_section(top: &Section<'_>) -> Self {
+        let (databases, storages, notify) = (top.named("databases"), top.named("storages"), top.named("notify"));
+        let names = |sections: &[(String, Section<'_>)]| sections.iter().map(|(name, _)| name.clone()).collect();
+        let known = jobs::Names { databases: names(&databases), storages: names(&storages), notify: names(&notify) };
+        let mut config = Self { databases: all(&databases, Database::from_section), ..Self::default() };
+        config.storages = all(&storages, |_, section| StorageEntry::from_section(section));
+        config.notify = all(&notify, |_, section| Some(Notify::from_section(section)));
+        let jobs = top.named("jobs");
+        config.jobs = all(&jobs, |name, section| Job::from_section(name, section, &known));
+        if jobs.is_empty() {
+            config.jobs = known.databases.iter().map(|name| (name.clone(), Job::of(name, &config))).collect();
         }
-        for (name, section) in top.sections_of_any_keys("storages")? {
-            let entry = StorageEntry { url: storages::url(&section)? };
-            if let Some(secret) = storages::plain_secret(&section) {
-                let advice = format!("use {secret}_env or {secret}_file instead of {secret} in the file");
-                config.warnings.push(format!("storages.{name}: {advice}"));
-            }
-            config.storages.insert(name, entry);
-        }
-        config.encryption =
-            top.section("encryption", &encryption::KEYS)?.map(|s| Encryption::from_section(&s)).transpose()?;
-        if let Some(section) = top.section("pool", &pool::KEYS)? {
-            config.pool = Pool::from_section(&section)?;
-        }
-        if let Some(section) = top.section("retry", &retry::KEYS)? {
-            config.retry = Retries::from_section(&section)?;
-        }
-        let written = top.sections("jobs", &jobs::KEYS)?;
-        for (name, section) in &written {
-            let job = Job::from_section(name, section, &config.databases, &config.storages)?;
-            config.jobs.insert(name.clone(), job);
-        }
-        if written.is_empty() {
-            let storages: Vec<String> = config.storages.keys().cloned().collect();
-            config.jobs = config.databases.keys().map(|name| (name.clone(), Job::of(name, &storages))).collect();
-        }
-        config.warn_of_passwords();
-        Ok(config)
-    }
-
-    fn warn_of_passwords(&mut self) {
-        const ADVICE: &str = "use password_env, password_file or password_command instead of a password in the file";
-        for (name, _) in self.databases.iter().filter(|(_, d)| matches!(d.password, Some(PasswordFrom::Plain(_)))) {
-            self.warnings.push(format!("databases.{name}: {ADVICE}"));
-        }
-        for (name, _) in self.jobs.iter().filter(|(_, j)| j.source.holds_password()) {
-            self.warnings.push(format!("jobs.{name}.source: {ADVICE}"));
-        }
-    }
-
-    fn holds_passwords(&self) -> bool {
-        self.databases.values().any(|d| matches!(d.password, Some(PasswordFrom::Plain(_))))
-            || self.jobs.values().any(|j| j.source.holds_password())
+        config.encryption = top.section("encryption").map(|section| Encryption::from_section(&section));
+        config.pool = top.section("pool").map(|section| Pool::from_section(&section)).unwrap_or_default();
+        config.retry = top.section("retry").map(|section| Retries::from_section(&section)).unwrap_or_default();
+        config.daemon = top.section("daemon").map(|section| DaemonConfig::from_section(&section)).unwrap_or_default();
+        config.log = top.section("log").map(|section| watching::log(&section)).unwrap_or_default();
+        config.metrics = top.section("metrics").map(|section| watching::metrics(&section)).unwrap_or_default();
+        config.audit = top.section("audit").and_then(|section| section.text("directory")).map(PathBuf::from);
+        config
     }
 }
 
-#[cfg(unix)]
-fn others_can_read(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o044 != 0)
-}
-
-#[cfg(not(unix))]
-fn others_can_read(_: &Path) -> bool {
-    false
+/// Reads sections under names that the user chose.
+fn all<'a, T>(
+    sections: &[(String, Section<'a>)],
+    read: impl Fn(&str, &Section<'a>) -> Option<T>,
+) -> BTreeMap<String, T> {
+    sections.iter().filter_map(|(name, section)| Some((name.clone(), read(name, section)?))).collect()
 }

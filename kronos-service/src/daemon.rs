@@ -8,6 +8,9 @@
 //! Where several jobs wait for room, the one that was to begin first comes first, and among those of
 //! one time the one whose last run is the longest ago. A source that is busy holds up nobody else.
 //!
+//! What is to be done beside that (the log, messages, figures, storages that are behind) does a
+//! [`Caretaker`].
+//!
 //! ```
 //! use std::sync::Arc;
 //!
@@ -60,18 +63,19 @@
 //! ```
 
 mod attend;
+mod caretaker;
 mod decide;
 mod dispatch;
 mod event;
 mod load;
 mod manual;
 mod overview;
+mod pauses;
 mod runner;
 mod settle;
 mod timer;
 mod work;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,6 +85,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::schedule::Schedule;
 use crate::store::{JobStore, Owner, Task};
+pub use caretaker::{
+    CATCH_UP_PAUSE, CATCH_UPS, Care, CareHandle, Caretaker, Events, LONGEST_CATCH_UP_PAUSE, caretaker,
+};
 pub use event::{DaemonEvent, DaemonObserver, Quiet};
 pub use manual::run_now;
 pub use overview::{Overview, Upcoming, overview, pause, resume, upcoming};
@@ -98,14 +105,11 @@ pub struct DaemonSettings {
     /// How long a stop waits for runs to end by themselves before it has them checkpoint. Default
     /// 30 seconds.
     pub stop_within: Duration,
-    /// The directory of the job store and of the audit log. Default `/var/lib/kronos`.
-    pub state: PathBuf,
 }
 
 impl Default for DaemonSettings {
     fn default() -> Self {
-        let state = PathBuf::from("/var/lib/kronos");
-        Self { parallel: 2, per_source: 1, stop_within: Duration::from_secs(30), state }
+        Self { parallel: 2, per_source: 1, stop_within: Duration::from_secs(30) }
     }
 }
 
@@ -158,7 +162,7 @@ pub struct Daemon(Work);
 /// Tells a daemon what to do. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct DaemonHandle {
-    jobs: mpsc::UnboundedSender<Vec<ScheduledJob>>,
+    wanted: mpsc::UnboundedSender<(DaemonSettings, Vec<ScheduledJob>)>,
     stop: CancellationToken,
 }
 
@@ -167,7 +171,7 @@ impl Daemon {
     pub fn new(settings: DaemonSettings, jobs: Vec<ScheduledJob>, parts: Parts) -> (Self, DaemonHandle) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let stop = CancellationToken::new();
-        let handle = DaemonHandle { jobs: sender, stop: stop.clone() };
+        let handle = DaemonHandle { wanted: sender, stop: stop.clone() };
         (Self(Work::new(settings, jobs, parts, receiver, stop)), handle)
     }
 
@@ -180,10 +184,11 @@ impl Daemon {
 }
 
 impl DaemonHandle {
-    /// Other jobs from now on. Runs that go on end as they began.
-    pub fn reload(&self, jobs: Vec<ScheduledJob>) {
+    /// Other settings and jobs from now on. Runs that go on end as they began. The job store stays
+    /// the one that was opened, wherever the settings say that it lies.
+    pub fn reload(&self, settings: DaemonSettings, jobs: Vec<ScheduledJob>) {
         // A daemon that has ended has no more use for them.
-        let _ = self.jobs.send(jobs);
+        let _ = self.wanted.send((settings, jobs));
     }
 
     /// Begins no more runs, waits for those that go on, then has them checkpoint.

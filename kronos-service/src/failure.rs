@@ -41,7 +41,7 @@ pub fn causes(error: &Error) -> Vec<String> {
 }
 
 /// The error and its causes in one line.
-pub(crate) fn in_full(error: &Error) -> String {
+pub fn in_full(error: &Error) -> String {
     let mut lines = vec![line(error)];
     lines.extend(causes(error));
     lines.join(": ")

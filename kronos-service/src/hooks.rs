@@ -14,11 +14,11 @@
 //! };
 //! let hooks = Hooks::new(settings, &|name| std::env::var(name).ok());
 //! let now = Timestamp::from_micros(0);
-//! let mut report = RunReport::begin(Id([7; 16]), Operation::Backup, "shop", Trigger::Manual, now);
+//! let report = RunReport::begin(Id([7; 16]), Operation::Backup, "shop", Trigger::Manual, now);
 //! // An error here stops the run.
-//! hooks.before(&report).await?;
-//! // What goes wrong here becomes a warning of the report.
-//! hooks.ended(&mut report).await;
+//! hooks.before(&report, &Default::default()).await?;
+//! // One here is a warning: what was done is done.
+//! hooks.ended(&report).await?;
 //! # Ok::<(), kronos_core::Error>(())
 //! # }).unwrap();
 //! ```
@@ -29,12 +29,13 @@ mod settings;
 use std::collections::BTreeMap;
 
 use kronos_core::{Error, ErrorKind, Result};
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 pub use self::settings::{Hook, HookCommand, HookSettings};
 use crate::audit::name_of;
 use crate::config::Environment;
-use crate::failure::in_full;
-use crate::report::{Ended, RunReport};
+use crate::report::RunReport;
 
 /// What every hook gets of the environment; the rest only by name.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
@@ -63,28 +64,36 @@ impl Hooks {
         Self { settings, variables }
     }
 
-    /// Runs the hook `before`. An error means that the job must not run.
-    pub async fn before(&self, report: &RunReport) -> Result<()> {
+    /// Runs the hook `before`, which ends when it is stopped. An error means that the job must not run.
+    pub async fn before(&self, report: &RunReport, stop: &CancellationToken) -> Result<()> {
         match &self.settings.before {
-            Some(hook) => self.run(hook, "before", "running", report).await,
+            Some(hook) => self.run((hook, "before"), "running", report, stop).await,
             None => Ok(()),
         }
     }
 
-    /// Runs `on_failure` when the run has failed or was stopped, else `after`. What goes wrong in it is
-    /// added to the report as a warning, and changes nothing about how the run ended.
-    pub async fn ended(&self, report: &mut RunReport) {
-        let has_failed = matches!(report.ended, Ended::Failed | Ended::Cancelled);
-        let (name, hook) =
-            if has_failed { ("on_failure", &self.settings.on_failure) } else { ("after", &self.settings.after) };
-        let Some(hook) = hook else { return };
-        if let Err(error) = self.run(hook, name, &name_of(report.ended), report).await {
-            report.warnings.push(in_full(&error));
-        }
+    /// Runs `on_failure` when the run has failed or was stopped, else `after`. An error is one of the hook,
+    /// and none of the run.
+    pub async fn ended(&self, report: &RunReport) -> Result<()> {
+        let (name, hook) = if report.ended.is_well() {
+            ("after", &self.settings.after)
+        } else {
+            ("on_failure", &self.settings.on_failure)
+        };
+        let Some(hook) = hook else { return Ok(()) };
+        // What was stopped as well has to be put right.
+        let to_its_end = CancellationToken::new();
+        self.run((hook, name), &name_of(report.ended), report, &to_its_end).await
     }
 
-    async fn run(&self, hook: &Hook, name: &'static str, outcome: &str, report: &RunReport) -> Result<()> {
-        let input = serde_json::to_vec(report)
+    async fn run(
+        &self,
+        (hook, name): (&Hook, &'static str),
+        outcome: &str,
+        report: &RunReport,
+        stop: &CancellationToken,
+    ) -> Result<()> {
+        let input = serde_json::to_vec(&Told { schema: "kronos.run/1", report })
             .map_err(|e| Error::new(ErrorKind::Internal, "a report cannot be written as JSON").with_source(e))?;
         let run = report.run.to_string();
         let mut variables = self.variables.clone();
@@ -99,8 +108,16 @@ impl Hooks {
         }
         let secrets = self.settings.env.iter().filter_map(|name| self.variables.get(name));
         let secrets = secrets.filter(|value| value.len() >= SHORTEST_SECRET).cloned().collect();
-        program::run(hook, name, variables, input, secrets).await
+        program::run((hook, name), variables, input, secrets, stop).await
     }
+}
+
+/// What a hook reads.
+#[derive(Serialize)]
+struct Told<'a> {
+    schema: &'static str,
+    #[serde(flatten)]
+    report: &'a RunReport,
 }
 
 /// A shorter value, such as `1`, is no secret, and to hide it would hide much else.

@@ -28,7 +28,6 @@ mod observer;
 mod report;
 mod writer;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,7 +42,7 @@ use file::LogFile;
 pub use follow::LogFollower;
 pub use observer::LogObserver;
 pub use report::log_report;
-pub use writer::{LogGuard, LogHealth};
+pub use writer::{LogGuard, LogHealth, LogWatch, Terminal};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -90,13 +89,13 @@ impl Default for LogSettings {
 }
 
 /// Opens the log. `filter` is the value of `RUST_LOG`, which wins over the level of the settings;
-/// `terminal` gets every line too, where one is given.
+/// the terminal gets every line too, or only what is wrong with the log, where one is given.
 ///
 /// The guard is to be kept until the end: it waits for the last line.
 pub fn open_logs(
     settings: &LogSettings,
     filter: Option<&str>,
-    terminal: Option<Box<dyn Write + Send>>,
+    terminal: Option<Terminal>,
     clock: Arc<dyn Clock>,
 ) -> Result<(Dispatch, LogGuard)> {
     let filter = read_filter(filter.unwrap_or(&settings.level))?;

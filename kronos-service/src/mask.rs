@@ -19,6 +19,8 @@ pub fn mask(text: &str) -> String {
 /// A password may hold `/` or `?` when someone forgot to escape it: the last `@` ends the login.
 fn mask_url(url: &str, masked: &mut String) {
     let place = match url.rsplit_once('@') {
+        // As hints have it, in the place of a real one.
+        Some((login, _)) if login.eq_ignore_ascii_case("user") => url,
         Some((login, place)) if login.contains(':') || !login.contains('/') => {
             masked.push_str("***@");
             place
@@ -42,7 +44,8 @@ fn mask_url(url: &str, masked: &mut String) {
     }
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether something of this name is a secret.
+pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     ["pass", "secret", "token", "key", "credential", "sig"].iter().any(|word| name.contains(word))
 }
@@ -58,6 +61,7 @@ mod tests {
             ("postgres://me:p/w@x@host/db", "postgres://***@host/db"),
             ("s3://b/p?region=eu&secret_key=x", "s3://b/p?region=eu&secret_key=***"),
             ("from file:///a/b (url: s3://k:v@b)", "from file:///a/b (url: s3://***@b)"),
+            ("write ENGINE://USER@HOST/DATABASE", "write ENGINE://USER@HOST/DATABASE"),
             ("plain text", "plain text"),
         ] {
             assert_eq!(mask(text), shown);

@@ -24,15 +24,16 @@ mod apply;
 mod endpoint;
 mod exposition;
 mod figures;
+mod follow;
 mod latency;
 mod measured;
 mod merge;
 mod server;
 mod textfile;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,9 +41,11 @@ use kronos_core::inspect::PoolStatistics;
 use kronos_core::{Result, Timestamp};
 
 use crate::report::RunReport;
+use crate::store::Task;
 
 pub use endpoint::{Endpoint, Readiness};
 pub use figures::{Figures, Queue};
+pub use follow::MetricsFollower;
 pub use measured::MeasuredStorage;
 pub use server::MetricsServer;
 pub use textfile::Textfile;
@@ -69,12 +72,20 @@ pub struct Names {
 
 /// The figures of a process. Cheap to clone; every clone is the same.
 #[derive(Debug, Clone)]
-pub struct Metrics(Arc<Mutex<Figures>>);
+pub struct Metrics(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    figures: Mutex<Figures>,
+    /// What of them is in which file.
+    textfiles: Mutex<BTreeMap<PathBuf, Arc<Mutex<Textfile>>>>,
+}
 
 impl Metrics {
     /// No figures yet, for a process that began at `started`.
     pub fn new(started: Timestamp) -> Self {
-        Self(Arc::new(Mutex::new(Figures::new(started))))
+        let figures = Mutex::new(Figures::new(started));
+        Self(Arc::new(Shared { figures, textfiles: Mutex::default() }))
     }
 
     /// From now on these names have figures. Those of others go away.
@@ -88,9 +99,24 @@ impl Metrics {
     }
 
     /// Takes the state, but no counts, from a run that ended before this process began: after a
-    /// start, a job is as old as its last backup.
+    /// start, a job is as old as its last backup. What is known of later runs stays.
     pub fn recall(&self, report: &RunReport) {
         self.figures().apply(report, false);
+    }
+
+    /// When this process began.
+    pub(crate) fn started(&self) -> Option<Timestamp> {
+        self.figures().service.started
+    }
+
+    /// Whether a job has figures.
+    pub(crate) fn knows(&self, job: &str) -> bool {
+        self.figures().jobs.contains_key(job)
+    }
+
+    /// When a run of a task last ended, as far as is known here.
+    pub(crate) fn last_end(&self, task: &Task) -> Option<Timestamp> {
+        self.figures().jobs.get(&task.job)?.operations.get(&task.operation)?.last_end
     }
 
     /// When a job is due next; `None` when it has no schedule, or is paused.
@@ -103,9 +129,10 @@ impl Metrics {
         self.figures().with_job(job, |job| job.paused = paused);
     }
 
-    /// A run of a job was missed, and not made up for.
-    pub fn missed(&self, job: &str) {
-        self.figures().with_job(job, |job| job.missed += 1);
+    /// So many runs of a job were missed, and not made up for; of more than 10,000 at a time at least so
+    /// many.
+    pub fn missed(&self, job: &str, runs: u64) {
+        self.figures().with_job(job, |job| job.missed = job.missed.saturating_add(runs));
     }
 
     /// How far the capture of a job's change log is behind.
@@ -159,8 +186,15 @@ impl Metrics {
         exposition::open_metrics(self.snapshot())
     }
 
+    /// A file that knows what of these figures is in it already.
+    fn textfile(&self, path: &Path) -> Arc<Mutex<Textfile>> {
+        let mut files = self.0.textfiles.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.entry(path.to_owned()).or_insert_with(|| Arc::new(Mutex::new(Textfile::new(path))));
+        Arc::clone(file)
+    }
+
     fn figures(&self) -> MutexGuard<'_, Figures> {
         // Figures hold no promise that a panic elsewhere could have broken half way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.figures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

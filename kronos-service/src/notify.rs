@@ -31,6 +31,7 @@
 mod courier;
 mod desk;
 mod follow;
+mod hidden;
 mod history;
 mod letter;
 mod news;
@@ -41,7 +42,10 @@ mod outbox;
 mod policy;
 mod quiet;
 mod redact;
+#[cfg_attr(not(feature = "notify"), expect(dead_code, reason = "nothing is sent"))]
 mod render;
+// With the feature, the ways over the network; without it, what says so.
+#[cfg_attr(not(feature = "notify"), path = "notify/send/left_out.rs")]
 mod send;
 mod settings;
 mod state;

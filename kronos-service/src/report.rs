@@ -55,6 +55,23 @@ pub enum Ended {
     Cancelled,
 }
 
+impl Ended {
+    /// Whether it went well. That nothing had to be done is well, too: the newest backup is as good as
+    /// new.
+    pub fn is_well(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Warnings | Self::Nothing)
+    }
+}
+
+/// The chunks that a backup was cut into, those of streams taken over unread apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkFigures {
+    /// All of them.
+    pub cut: u64,
+    /// Those that at least one storage lacked; the rest was there.
+    pub new: u64,
+}
+
 /// The backup that a run made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupFigures {
@@ -70,6 +87,9 @@ pub struct BackupFigures {
     pub bytes_stored: u64,
     /// The number of its rows, where the engine has such.
     pub rows: Option<u64>,
+    /// Its chunks, where they were counted.
+    #[serde(default)]
+    pub chunks: Option<ChunkFigures>,
 }
 
 /// Whether a storage has the backup.

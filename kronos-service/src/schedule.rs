@@ -40,7 +40,8 @@ use kronos_core::{Digest, Result, Timestamp};
 
 use blackout::Windows;
 use cron::Expression;
-pub use pending::{Pending, Span};
+pub(crate) use pending::in_words;
+pub use pending::{Pending, Span, is_counted};
 pub use settings::{Blackout, Missed, ScheduleSettings};
 use zone::Zone;
 

@@ -14,7 +14,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 /// A time span in its two largest units.
-pub(crate) fn duration(d: Duration) -> String {
+pub fn duration(d: Duration) -> String {
     let s = d.as_secs();
     match s {
         0 => format!("{} ms", d.as_millis()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kronos_core::{BackupKind, Engine, SlowStorage};
-use kronos_service::{Config, Format, JobSource, Keep, PasswordFrom, Retries, StrategyChoice};
+use kronos_service::{Config, Format, JobSource, Keep, Retries, SecretFrom, StrategyChoice};
 
 const TOML: &str = r#"
 [databases.shop]
@@ -200,7 +200,7 @@ fn a_command_is_not_run_by_loading() {
     let place = tempfile::tempdir().unwrap();
     let trace = place.path().join("trace");
     let config = toml(&format!("[databases.mysql]\npassword_command = ['touch', '{}']\n", trace.display()));
-    assert!(matches!(config.databases["mysql"].password, Some(PasswordFrom::Command(_))));
+    assert!(matches!(config.databases["mysql"].password, Some(SecretFrom::Command(_))));
     assert!(!trace.exists());
 }
 
@@ -215,7 +215,7 @@ fn a_password_that_others_can_read_is_warned_of() {
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
         let config = Config::load(&file, &environment).unwrap();
         assert_eq!(config.warnings.len(), wanted, "{mode:o}: {:?}", config.warnings);
-        assert_eq!(config.path.as_deref(), Some(file.as_path()));
+        assert_eq!(config.files, std::slice::from_ref(&file));
     }
     let url =
         toml("[jobs.a]\nsource = 'postgres://user:hunter2@host/db'\n[jobs.b]\nsource = 'postgres://user@host/db'\n");

@@ -4,7 +4,9 @@ use kronos_core::{Error, ErrorKind};
 use kronos_service::{Config, Format};
 
 fn error(text: &str, format: Format) -> Error {
-    let error = Config::parse(text, format, &|_| None).expect_err(text);
+    let problems = Config::parse(text, format, &|_| None).expect_err(text).into_errors();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let error = problems.into_iter().next().expect("one");
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");
     error
 }
@@ -31,21 +33,77 @@ fn unknown_keys_name_the_nearest() {
         "2",
         Some("passphrase_file"),
     );
-    let strange = error("[jobs.a]\nsomething_else = 1\n", Format::Toml);
+    let strange = error("[jobs.a]\nsource = 'x'\nsomething_else = 1\n", Format::Toml);
     assert!(strange.context("known").unwrap().contains("storages"), "{strange}");
 }
 
 #[test]
 fn keys_of_later_versions_are_not_ignored() {
-    for (text, key, line) in [
-        ("[notify.ops]\non = ['failure']\n", "notify", "1"),
-        ("[databases.mongodb]\nauth_database = 'admin'\n", "databases.mongodb.auth_database", "2"),
-        ("[jobs.a]\nsource = 'x'\nschedule = '0 3 * * *'\n", "jobs.a.schedule", "3"),
-        ("[jobs.a]\nsource = 'x'\nhooks = { before = 'x' }\n", "jobs.a.hooks", "3"),
-        ("[jobs.a]\nsource = 'x'\nlimits = { timeout = '6h' }\n", "jobs.a.limits.timeout", "3"),
-    ] {
-        refused(text, "not in this version yet", key, line, None);
-    }
+    let text = "[jobs.a]\nsource = 'x'\nverify = { schedule = '@weekly' }\n";
+    refused(text, "not in this version yet", "jobs.a.verify", "3", None);
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let text = "[databases.mysql]\nport = 'x'\nhots = 'y'\n[storages.main]\nurl = 5\n\
+                [jobs.a]\ndatabase = 'mysq'\nkeep = { last = 0 }\nnotify = ['ops']\nschedule = '${WHEN}'\n";
+    let problems = Config::parse(text, Format::Toml, &|_| None).expect_err(text);
+    let mut keys: Vec<&str> = problems.errors().iter().filter_map(|error| error.context("key")).collect();
+    keys.sort_unstable();
+    let wanted = [
+        "databases.mysql.hots",
+        "databases.mysql.port",
+        "jobs.a.database",
+        "jobs.a.keep.last",
+        "jobs.a.notify",
+        "jobs.a.schedule",
+        "storages.main.url",
+    ];
+    assert_eq!(keys, wanted, "{problems}");
+    assert_eq!(Error::from(problems).context("further problems"), Some("6"));
+}
+
+#[test]
+fn what_belongs_together_is_checked_together() {
+    let job = |lines: &str| format!("[jobs.a]\nsource = 'x'\n{lines}\n");
+    refused(&job("jitter = '5m'"), "does nothing without a schedule", "jobs.a.jitter", "3", None);
+    refused(&job("schedule = '@daily'\nmissed = 'onec'"), "unknown missed", "jobs.a.missed", "4", Some("once"));
+    refused(
+        &job("schedule = '@daily'\nblackout = [{ from = '1:00' }]"),
+        "a key is missing",
+        "jobs.a.blackout",
+        "4",
+        None,
+    );
+    refused(&job("hooks = { before = { timeout = '1m' } }"), "a key is missing", "jobs.a.hooks.before", "3", None);
+    refused(&job("schedule = '61 * * * *'"), "the minute of the schedule is wrong", "jobs.a.schedule", "3", None);
+    refused(&job("timezone = 'Mars/Olympus'"), "unknown time zone", "jobs.a.timezone", "3", None);
+    refused(&job("hooks = { after = [] }"), "a program belongs here", "jobs.a.hooks.after", "3", None);
+    refused(&job("compression = { level = 20 }"), "out of range", "jobs.a.compression.level", "3", None);
+    refused("[notify.ops]\n", "nobody would hear", "notify.ops", "1", None);
+    refused("[notify.ops]\nslack = {}\n", "a key is missing", "notify.ops.slack", "2", None);
+    refused(
+        "[notify.ops]\non = ['failur']\nping = { url = 'x' }\n",
+        "unknown on",
+        "notify.ops.on",
+        "2",
+        Some("failure"),
+    );
+    refused(
+        "[notify.ops]\nping = { url = 'x', url_env = 'X' }\n",
+        "one place only",
+        "notify.ops.ping.url_env",
+        "2",
+        None,
+    );
+    refused("[metrics]\nlisten = '9187'\n", "an address and a port", "metrics.listen", "2", None);
+    refused(
+        "[databases.mysql]\npassword_keyring = 'x'\n",
+        "with a slash between",
+        "databases.mysql.password_keyring",
+        "2",
+        None,
+    );
 }
 
 #[test]
@@ -87,7 +145,7 @@ fn wrong_types_and_values() {
     refused("[jobs.a]\nsource = 'x'\nlimits = { parallel = 0 }\n", "out of range", "jobs.a.limits.parallel", "3", None);
     refused("[jobs.a]\nsource = 'x'\nkeep = { last = 0 }\n", "out of range", "jobs.a.keep.last", "3", None);
     let slow = |value| format!("[jobs.a]\nsource = 'x'\nslow_storage = {value}\n");
-    refused(&slow("'dorp'"), "waited for or dropped", "jobs.a.slow_storage", "3", Some("drop"));
+    refused(&slow("'dorp'"), "unknown slow storage", "jobs.a.slow_storage", "3", Some("drop"));
     refused(&slow("{}"), "a key is missing", "jobs.a.slow_storage", "3", None);
     refused(&slow("{ drop_after = 60 }"), "a time such as", "jobs.a.slow_storage.drop_after", "3", None);
     refused("[jobs.a]\nsource = 'x'\nkeep = {}\n", "nothing would be kept", "jobs.a.keep", "3", None);
@@ -151,7 +209,7 @@ fn yaml_tells_key_and_line_too() {
     for (text, message, key, line) in [
         ("databases:\n  mysql:\n    hots: x\n", "unknown key", "databases.mysql.hots", "3"),
         ("databases:\n  mysql:\n    port: x\n", "a whole number", "databases.mysql.port", "3"),
-        ("jobs:\n  a:\n    source: x\n    schedule: daily\n", "not in this version yet", "jobs.a.schedule", "4"),
+        ("jobs:\n  a:\n    source: x\n    verify: daily\n", "not in this version yet", "jobs.a.verify", "4"),
         ("jobs:\n  a: 5\n", "a table belongs here", "jobs.a", "2"),
     ] {
         let error = error(text, Format::Yaml);
@@ -183,10 +241,10 @@ fn the_file_is_named() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("kronos.yaml");
     std::fs::write(&file, "databses:\n").unwrap();
-    let error = Config::load(&file, &|_| None).unwrap_err();
-    assert_eq!(error.context("file"), file.to_str());
-    let error = Config::load(&place.path().join("none.toml"), &|_| None).unwrap_err();
+    let load = |file: &std::path::Path| Error::from(Config::load(file, &|_| None).unwrap_err());
+    assert_eq!(load(&file).context("file"), file.to_str());
+    let error = load(&place.path().join("none.toml"));
     assert_eq!(error.kind(), ErrorKind::NotFound);
-    let error = Config::load(&place.path().join("kronos.json"), &|_| None).unwrap_err();
+    let error = load(&place.path().join("kronos.json"));
     assert_eq!(error.kind(), ErrorKind::Config);
 }

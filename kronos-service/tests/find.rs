@@ -1,12 +1,12 @@
-//! The order in which the places of a configuration are looked at.
+//! The places where the files of a configuration are looked for.
 
 use std::fs;
 
 use kronos_core::ErrorKind;
-use kronos_service::{SearchPlaces, find_config};
+use kronos_service::{LayerKind, SearchPlaces, config_files};
 
 #[test]
-fn the_first_place_wins_and_a_named_file_must_exist() {
+fn each_place_is_a_layer_and_a_named_file_is_the_only_one() {
     let place = tempfile::tempdir().unwrap();
     let at = |name: &str| place.path().join(name);
     let make = |name: &str| {
@@ -19,18 +19,26 @@ fn the_first_place_wins_and_a_named_file_must_exist() {
         system: Some(at("system")),
         ..SearchPlaces::default()
     };
-    assert_eq!(find_config(&places).unwrap(), None);
-    for name in ["system/kronos.yaml", "home/.config/kronos/kronos.toml", "current/kronos.yml"] {
+    assert_eq!(config_files(&places).unwrap(), []);
+    let mut wanted = Vec::new();
+    for (kind, name) in [
+        (LayerKind::System, "system/kronos.yaml"),
+        (LayerKind::User, "home/.config/kronos/kronos.toml"),
+        (LayerKind::Project, "current/kronos.yml"),
+    ] {
         make(name);
-        assert_eq!(find_config(&places).unwrap(), Some(at(name)));
+        wanted.push((kind, at(name)));
+        assert_eq!(config_files(&places).unwrap(), wanted);
     }
+    places.current = Some(at("system/../system"));
+    assert_eq!(config_files(&places).unwrap(), wanted[..2], "the same file is read once");
     make("variable.toml");
     places.variable = Some(at("variable.toml"));
-    assert_eq!(find_config(&places).unwrap(), places.variable);
+    assert_eq!(config_files(&places).unwrap(), [(LayerKind::Project, at("variable.toml"))]);
     places.explicit = Some(at("explicit.toml"));
-    assert_eq!(find_config(&places).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(config_files(&places).unwrap_err().kind(), ErrorKind::NotFound);
     make("explicit.toml");
-    assert_eq!(find_config(&places).unwrap(), places.explicit);
+    assert_eq!(config_files(&places).unwrap(), [(LayerKind::Project, at("explicit.toml"))]);
 }
 
 #[test]
@@ -40,5 +48,5 @@ fn two_files_side_by_side_are_not_guessed_between() {
         fs::write(place.path().join(name), "").unwrap();
     }
     let places = SearchPlaces { current: Some(place.path().to_owned()), ..SearchPlaces::default() };
-    assert_eq!(find_config(&places).unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(config_files(&places).unwrap_err().kind(), ErrorKind::Config);
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use kronos_core::{ErrorKind, Id, Result, Timestamp};
 use kronos_service::hooks::{Hook, HookCommand, HookSettings, Hooks};
 use kronos_service::{Ended, Operation, RunReport, Trigger};
+use tokio_util::sync::CancellationToken;
 
 fn report() -> RunReport {
     RunReport::begin(Id([7; 16]), Operation::Backup, "shop", Trigger::Schedule, Timestamp::from_micros(1))
@@ -21,7 +22,7 @@ fn before(hook: Hook) -> HookSettings {
 }
 
 async fn run(hook: Hook) -> Result<()> {
-    Hooks::new(before(hook), &|name| std::env::var(name).ok()).before(&report()).await
+    Hooks::new(before(hook), &|name| std::env::var(name).ok()).before(&report(), &CancellationToken::new()).await
 }
 
 fn at(place: &Path, name: &str) -> String {
@@ -56,7 +57,7 @@ async fn a_hook_gets_a_clean_environment_and_the_report() {
     };
     let hooks = Hooks::new(settings, &environment);
     assert!(!format!("{hooks:?}").contains("tell the hook"), "{hooks:?}");
-    hooks.before(&report()).await.unwrap();
+    hooks.before(&report(), &CancellationToken::new()).await.unwrap();
     let env = std::fs::read_to_string(place.path().join("env")).unwrap();
     // The shell itself adds some.
     let mut got: Vec<_> = env.lines().filter(|line| !line.starts_with("PWD=") && !line.starts_with("_=")).collect();
@@ -100,7 +101,7 @@ async fn a_report_that_nobody_reads_is_no_failure() {
     long.warnings = vec!["much more than a pipe holds ".repeat(20_000)];
     for line in ["true", "exec <&-; sleep 0.2", "head -c 10 >/dev/null", "cat >/dev/null"] {
         let hooks = Hooks::new(before(shell(line)), &|name| std::env::var(name).ok());
-        hooks.before(&long).await.unwrap_or_else(|error| panic!("{line}: {error}"));
+        hooks.before(&long, &CancellationToken::new()).await.unwrap_or_else(|error| panic!("{line}: {error}"));
     }
 }
 
@@ -118,7 +119,7 @@ async fn a_hook_that_fails_says_why_without_secrets() {
 
     let settings = HookSettings { env: vec!["TOKEN".to_owned()], ..before(shell("echo not $TOKEN >&2; exit 1")) };
     let hooks = Hooks::new(settings, &|name| (name == "TOKEN").then(|| "hushhush".to_owned()));
-    assert_eq!(hooks.before(&report()).await.unwrap_err().context("said"), Some("not ***"));
+    assert_eq!(hooks.before(&report(), &CancellationToken::new()).await.unwrap_err().context("said"), Some("not ***"));
 }
 
 #[tokio::test]
@@ -131,7 +132,9 @@ async fn after_and_on_failure_never_change_how_a_run_ended() {
     for ended in [Ended::Succeeded, Ended::Warnings, Ended::Nothing, Ended::Failed, Ended::Cancelled] {
         let mut report = report();
         report.ended = ended;
-        hooks.ended(&mut report).await;
+        if let Err(error) = hooks.ended(&report).await {
+            report.warnings.push(error.to_string());
+        }
         assert_eq!((report.ended, report.warnings.len()), (ended, 1), "{:?}", report.warnings);
         assert!(report.warnings[0].starts_with("a hook failed"), "{:?}", report.warnings);
     }
@@ -159,6 +162,25 @@ async fn a_hook_that_takes_too_long_ends_with_all_that_it_started() {
     assert_eq!(std::fs::read_to_string(polite).unwrap(), "asked\n");
     let child = std::fs::read_to_string(child).unwrap();
     until("the child was killed", || !lives(&child)).await;
+}
+
+#[tokio::test]
+async fn a_run_that_is_stopped_does_not_wait_for_its_hook() {
+    let place = tempfile::tempdir().unwrap();
+    let polite = at(place.path(), "polite");
+    let sign = at(place.path(), "sign");
+    let line = format!("trap 'echo asked > {polite}; exit' TERM; touch {sign}; sleep 600 & wait");
+    let hooks = Hooks::new(before(Hook { timeout: Duration::from_mins(20), ..shell(line) }), &|_| None);
+    let stop = CancellationToken::new();
+    let (began, report) = (Instant::now(), report());
+    let stopped = async {
+        until("it has begun", || Path::new(&sign).exists()).await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(hooks.before(&report, &stop), stopped);
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::Cancelled);
+    assert!(began.elapsed() < Duration::from_mins(1));
+    assert!(Path::new(&polite).exists(), "it was asked to end");
 }
 
 #[tokio::test]

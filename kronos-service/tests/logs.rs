@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kronos_core::testing::ManualClock;
-use kronos_core::{Error, ErrorKind, Event, Id, Observer, Timestamp};
-use kronos_service::logs::{LogFormat, LogHealth, LogObserver, LogSettings, Rotate, log_report, open_logs, run_span};
+use kronos_core::{Clock, Error, ErrorKind, Event, Id, Observer, Timestamp};
+use kronos_service::logs::{
+    LogFormat, LogGuard, LogHealth, LogObserver, LogSettings, Rotate, Terminal, log_report, open_logs, run_span,
+};
 use kronos_service::{Ended, Failure, Operation, RunReport, Trigger};
 
 fn clock(text: &str) -> ManualClock {
@@ -121,6 +123,23 @@ fn progress_is_told_at_most_every_half_minute() {
 }
 
 #[test]
+fn what_an_operation_did_is_not_that_of_the_one_before() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("kronos.log");
+    let clock = clock("2026-11-28T10:00:00Z");
+    log(&settings(&file), None, &clock, || {
+        let observer = LogObserver::new(run_span(Id([7; 16]), "shop"), Arc::new(clock.clone()));
+        for (operation, bytes) in [("backup", 700), ("prune", 0)] {
+            observer.on_event(&Event::Started { operation, subject: "shop".to_owned() });
+            observer.on_event(&Event::Progress { bytes, stored: bytes });
+            observer.on_event(&Event::Finished { operation, at: Clock::now(&clock) });
+        }
+    });
+    let lines = lines(&file);
+    assert!(lines[1].contains("bytes=700 stored=700") && lines[3].contains("bytes=0 stored=0"), "{lines:?}");
+}
+
+#[test]
 fn files_are_put_aside_and_the_oldest_removed() {
     for (rotate, step, older) in [
         (Rotate::Daily, 24, vec!["kronos.log.2030-01-03", "kronos.log.2030-01-04"]),
@@ -229,7 +248,7 @@ fn a_disk_that_is_too_slow_costs_lines_and_not_time_and_is_told_of() {
     let stuck = Stuck::default();
     let settings = LogSettings::default();
     let clock = Arc::new(clock("2026-11-28T03:00:00Z"));
-    let (dispatch, guard) = open_logs(&settings, None, Some(Box::new(stuck.clone())), clock).unwrap();
+    let (dispatch, guard) = open_logs(&settings, None, Some(Terminal::of_lines(stuck.clone())), clock).unwrap();
     let held = stuck.0.lock().unwrap();
     tracing::dispatcher::with_default(&dispatch, || {
         for n in 0..10_000 {
@@ -249,38 +268,153 @@ fn a_disk_that_is_too_slow_costs_lines_and_not_time_and_is_told_of() {
     assert_eq!(told.sum::<u64>(), lost);
 }
 
-/// `/dev/full` is a disk that has no room left.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_full_disk_is_told_of_and_stops_nothing() {
-    let place = tempfile::tempdir().unwrap();
-    let file = place.path().join("kronos.log");
-    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
-    let terminal = Stuck::default();
-    let clock = Arc::new(clock("2026-11-28T03:00:00Z"));
-    let settings = LogSettings { rotate: Rotate::Never, ..settings(&file) };
-    let (dispatch, guard) = open_logs(&settings, None, Some(Box::new(terminal.clone())), clock).unwrap();
-    let say = |n: usize| {
-        tracing::dispatcher::with_default(&dispatch, || tracing::info!(target: "kronos::test", "line {n}"));
+/// A log in a file, whose terminal gets what is wrong with it.
+struct Watched {
+    dispatch: tracing::Dispatch,
+    guard: LogGuard,
+    terminal: Stuck,
+}
+
+impl Watched {
+    fn open(file: &Path) -> Self {
+        let terminal = Stuck::default();
+        let clock = Arc::new(clock("2026-11-28T03:00:00Z"));
+        let given = Some(Terminal::of_trouble(terminal.clone()));
+        let (dispatch, guard) = open_logs(&settings(file), None, given, clock).expect("the log opens");
+        Self { dispatch, guard, terminal }
+    }
+
+    fn say(&self, n: usize) {
+        tracing::dispatcher::with_default(&self.dispatch, || tracing::info!(target: "kronos::test", "line {n}"));
+    }
+
+    fn wait_for_lost(&self, lost: u64) {
         for _ in 0..6000 {
-            if String::from_utf8_lossy(&terminal.0.lock().unwrap()).contains(&format!("line {n}")) {
+            if self.guard.health().lost == lost {
                 return;
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        panic!("line {n} was not written within a minute");
-    };
-    (0..3).for_each(say);
+        panic!("{:?} after a minute", self.guard.health());
+    }
+
+    fn shown(&self) -> String {
+        let shown = self.terminal.0.lock().expect("the test does not panic with it").clone();
+        String::from_utf8(shown).expect("text")
+    }
+}
+
+/// `/dev/full` is a disk that has no room left.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_of_at_once_and_stops_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("kronos.log");
+    std::os::unix::fs::symlink("/dev/full", &file).unwrap();
+    let log = Watched::open(&file);
+    (0..3).for_each(|n| log.say(n));
+    log.wait_for_lost(3);
+    let shown = log.shown();
+    assert_eq!(shown.matches("log.failed").count(), 1, "told once, not with every line: {shown}");
+    assert!(shown.contains("No space left") && !shown.contains("line 0"), "{shown}");
     // There is room again: somebody moved the log to another disk.
     fs::remove_file(&file).unwrap();
-    say(3);
-    let health = guard.close();
-    assert_eq!(health, LogHealth { lost: 3, error: None });
-    let shown = String::from_utf8(terminal.0.lock().unwrap().clone()).unwrap();
-    assert_eq!(shown.matches("log.failed").count(), 1, "told once, not with every line: {shown}");
-    assert!(shown.contains("No space left"), "{shown}");
+    log.say(3);
+    wait_for(&file, "line 3");
+    assert!(log.shown().contains("3 lines of the log could not be written"), "{}", log.shown());
+    assert_eq!(log.guard.close(), LogHealth { lost: 3, error: None });
     let lines = lines(&file);
     assert!(lines[0].contains("3 lines of the log could not be written") && lines[1].contains("line 3"), "{lines:?}");
+}
+
+#[test]
+fn a_directory_that_is_deleted_is_made_anew() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("var/log/kronos.log");
+    fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let log = Watched::open(&file);
+    log.say(1);
+    wait_for(&file, "line 1");
+    fs::remove_dir_all(place.path().join("var")).unwrap();
+    log.say(2);
+    wait_for(&file, "line 2");
+    assert_eq!(log.shown(), "");
+    assert_eq!(log.guard.close(), LogHealth::default());
+    assert_eq!(lines(&file).len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn lines_for_a_file_that_is_gone_are_lost_and_told_of() {
+    let place = tempfile::tempdir().unwrap();
+    let directory = place.path().join("log");
+    let file = directory.join("kronos.log");
+    fs::create_dir(&directory).unwrap();
+    let log = Watched::open(&file);
+    log.say(1);
+    wait_for(&file, "line 1");
+    // Nothing can be made here.
+    fs::remove_dir_all(&directory).unwrap();
+    fs::write(&directory, "").unwrap();
+    (2..5).for_each(|n| log.say(n));
+    log.wait_for_lost(3);
+    let shown = log.shown();
+    assert_eq!(shown.matches("log.failed").count(), 1, "told once, not with every line: {shown}");
+    assert!(shown.contains("the log's file could not be written: Not a directory"), "{shown}");
+    fs::remove_file(&directory).unwrap();
+    log.say(5);
+    wait_for(&file, "line 5");
+    assert_eq!(log.guard.close(), LogHealth { lost: 3, error: None });
+    assert!(lines(&file)[0].contains("3 lines of the log could not be written"), "{:?}", lines(&file));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_is_never_put_aside() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("kronos.log");
+    std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+    let clock = clock("2030-01-01T00:00:00Z");
+    let health = log(&settings(&file), None, &clock, || {
+        clock.advance(Duration::from_hours(48));
+        tracing::info!(target: "kronos::test", "a line");
+    });
+    assert_eq!((health, names(place.path())), (LogHealth::default(), vec!["kronos.log".to_owned()]));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_that_nobody_reads_is_refused_and_not_waited_for() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("kronos.log");
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let clock = clock("2026-11-28T03:00:00Z");
+    let (done, opened) = std::sync::mpsc::channel();
+    let (wanted, time) = (settings(&file), clock.clone());
+    std::thread::spawn(move || done.send(open_logs(&wanted, None, None, Arc::new(time)).map(|_| ())));
+    let error = opened.recv_timeout(Duration::from_mins(1)).expect("nobody waits").unwrap_err();
+    let cause = std::error::Error::source(&error).expect("a cause").to_string();
+    assert_eq!((error.kind(), cause.as_str()), (ErrorKind::Unsupported, "it is a socket, or a pipe that nobody reads"));
+
+    // One that is read takes lines, also more than it holds at a time.
+    let reader = {
+        let file = file.clone();
+        std::thread::spawn(move || fs::read_to_string(file).unwrap())
+    };
+    let writer = loop {
+        let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        let opened =
+            std::os::unix::fs::OpenOptionsExt::custom_flags(fs::File::options().write(true), nonblock).open(&file);
+        match opened {
+            Ok(writer) => break writer,
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    };
+    let health = log(&settings(&file), None, &clock, || {
+        (0..3000).for_each(|n| tracing::info!(target: "kronos::test", n, "a line"));
+    });
+    drop(writer);
+    assert_eq!((health, reader.join().unwrap().lines().count()), (LogHealth::default(), 3000));
 }
 
 #[test]
@@ -299,4 +433,6 @@ fn what_is_wrong_is_said_at_the_start() {
     let error = open(&settings(&place.path().join("none/kronos.log")), None);
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(error.to_string().contains("none/kronos.log"), "{error}");
+    let error = open(&settings(place.path()), None);
+    assert_eq!(error.kind(), ErrorKind::Io);
 }

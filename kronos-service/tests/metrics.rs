@@ -10,8 +10,8 @@ use std::time::Duration;
 use figures::{at, full, names, run, storage};
 use kronos_core::testing::{ManualClock, MemoryStorage, storage_conformance};
 use kronos_core::{ErrorKind, Key, Storage};
-use kronos_service::metrics::{MeasuredStorage, Metrics, Textfile};
-use kronos_service::{Ended, Operation, StorageEnded};
+use kronos_service::metrics::{MeasuredStorage, Metrics, MetricsFollower, Textfile};
+use kronos_service::{Ended, Follower, Operation, StorageEnded};
 
 /// The value of a series, with its labels as they are written.
 fn value(page: &str, series: &str) -> Option<f64> {
@@ -48,6 +48,8 @@ fn runs_are_counted_and_remembered() {
         (r#"kronos_backup_failures_total{kronos_job="shop",kind="timeout"}"#, 2.0),
         (r#"kronos_backup_last_dedup_ratio{kronos_job="shop"}"#, 0.75),
         (r#"kronos_backup_read_bytes_total{kronos_job="shop"}"#, 900.0),
+        (r#"kronos_backup_chunks_total{kronos_job="shop"}"#, 10.0),
+        (r#"kronos_backup_new_chunks_total{kronos_job="shop"}"#, 4.0),
         (r#"kronos_backup_storage_last_success_timestamp_seconds{kronos_job="shop",storage="main"}"#, 100.0),
         (r#"kronos_storage_up{storage="main"}"#, 1.0),
         (r#"kronos_storage_up{storage="offsite"}"#, 0.0),
@@ -275,4 +277,47 @@ fn many_processes_at_once_lose_nothing() {
     std::fs::write(place.path().join("kronos.prom.state"), "{").unwrap();
     let error = Textfile::new(&path).update(&shop().snapshot(), None, at(1)).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);
+}
+
+/// It may come late, when newer runs have been counted already.
+#[test]
+fn what_is_remembered_late_takes_nothing_back() {
+    let metrics = shop();
+    let failed = run(Operation::Backup, "shop", Ended::Failed, 500);
+    metrics.record(&failed);
+    let mut good = run(Operation::Backup, "shop", Ended::Succeeded, 100);
+    good.storages = vec![storage("main", StorageEnded::Stored)];
+    metrics.recall(&good);
+    let page = metrics.page().unwrap();
+    for (series, expected) in [
+        ("kronos_backup_last_success_timestamp_seconds", 100.0),
+        ("kronos_backup_last_end_timestamp_seconds", 500.0),
+        ("kronos_backup_failing_runs", 1.0),
+    ] {
+        assert_eq!(value(&page, &format!("{series}{{kronos_job=\"shop\"}}")), Some(expected), "{series}");
+    }
+}
+
+/// A daemon that reads its configuration anew has other followers, and the same figures.
+#[tokio::test]
+async fn a_textfile_follows_runs_and_counts_each_once() {
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().join("kronos.prom");
+    let (metrics, names) = (shop(), names(&["shop"], &["main", "offsite"]));
+    let counted = |ended: &str| format!(r#"kronos_backup_runs_total{{kronos_job="shop",ended="{ended}"}}"#);
+    for runs in 1..=3_i32 {
+        let follower = MetricsFollower::new(metrics.clone(), names.clone(), Some(&path));
+        let report = run(Operation::Backup, "shop", Ended::Succeeded, 100 * i64::from(runs));
+        follower.begun(&report).await.unwrap();
+        follower.clone().ended(&report).await.unwrap();
+        let page = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(value(&page, &counted("succeeded")), Some(f64::from(runs)));
+        assert_eq!(value(&page, "kronos_textfile_written_timestamp_seconds"), Some(f64::from(100 * runs)));
+    }
+    // A file that cannot be written is told, and the figures are right all the same.
+    let nowhere = place.path().join("nowhere").join("kronos.prom");
+    let follower = MetricsFollower::new(metrics.clone(), names, Some(&nowhere));
+    let error = follower.ended(&run(Operation::Backup, "shop", Ended::Failed, 400)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(value(&metrics.page().unwrap(), &counted("failed")), Some(1.0));
 }

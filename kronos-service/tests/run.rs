@@ -8,12 +8,19 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use cellar::Cellar;
 use kronos_core::testing::MemorySource;
-use kronos_core::{BackupOptions, Error, ErrorKind, Event, Id, Result, Retention, RunContext, Timestamp};
-use kronos_service::audit::{AuditLog, Who, verify_audit};
-use kronos_service::{
-    BackupTask, CatchUpTask, Ended, Follower, Frame, JobMethod, JobResult, Operation, Outcome, RunReport, StorageEnded,
-    Trigger,
+use kronos_core::{
+    BackupOptions, Error, ErrorKind, Event, Id, Result, Retention, RunContext, SystemClock, SystemEntropy, Timestamp,
 };
+use kronos_service::audit::{AuditLog, Who, verify_audit};
+use kronos_service::daemon::{Parts, Quiet, WallTimer, run_now};
+use kronos_service::hooks::{Hook, HookCommand, HookSettings, Hooks};
+use kronos_service::metrics::{Metrics, MetricsFollower, Names};
+use kronos_service::store::{MemoryStore, Task};
+use kronos_service::{
+    BackupTask, CatchUpTask, Company, Ended, Follower, Frame, JobMethod, JobResult, JobRunner, Jobs, Operation,
+    Outcome, Place, Places, RunReport, StorageEnded, Trigger,
+};
+use tokio_util::sync::CancellationToken;
 
 fn task(cellar: &Cellar, retention: Option<Retention>) -> (BackupTask, MemorySource) {
     let source = MemorySource::new("shop");
@@ -163,13 +170,17 @@ impl Follower for Diary {
     }
 }
 
+fn company(followers: Vec<Arc<dyn Follower>>) -> Company {
+    Company { hooks: None, followers }
+}
+
 #[tokio::test]
 async fn followers_are_told_and_never_make_a_run_fail() {
     let run = RunContext::new();
     let frame = Frame::new(Operation::Backup, "shop", Trigger::Manual, &run);
     for fails in [false, true] {
         let diary = Arc::new(Diary { fails, ..Diary::default() });
-        let report = frame.begin(vec![diary.clone()], &run).await.end(&Ok(())).await;
+        let report = frame.begin(company(vec![diary.clone()]), &run).await.end(&Ok(())).await;
         let entries = diary.entries.lock().unwrap().clone();
         let expected = if fails { Ended::Warnings } else { Ended::Succeeded };
         assert_eq!((entries[1].0, entries[1].1), ("ended", expected));
@@ -180,15 +191,32 @@ async fn followers_are_told_and_never_make_a_run_fail() {
 }
 
 #[tokio::test]
+async fn chunks_are_counted_and_those_that_were_there_are_not_new() {
+    let cellar = Cellar::of(&["main"]);
+    let (task, source) = task(&cellar, None);
+    let run = RunContext::new();
+    let counted = async || {
+        let frame = Frame::new(Operation::Backup, "shop", Trigger::Manual, &run);
+        let done = task.run_in(&frame, company(Vec::new()), &cellar, &run).await;
+        done.report.backup.unwrap().chunks.unwrap()
+    };
+    let first = counted().await;
+    assert!(first.cut > 0 && first.new == first.cut, "{first:?}");
+    source.set("b", vec![9; 100]);
+    let second = counted().await;
+    assert!(second.new > 0 && second.new < second.cut, "{second:?}");
+}
+
+#[tokio::test]
 async fn how_a_run_ended_is_what_its_work_came_to() {
     let run = RunContext::new();
     let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
-    let following = frame.begin(Vec::new(), &run).await;
+    let following = frame.begin(Company::default(), &run).await;
     following.context.emit(&Event::Warning { message: "look at this".to_owned() });
     let report = following.end(&Ok(())).await;
     assert_eq!((report.ended, report.warnings.as_slice()), (Ended::Warnings, ["look at this".to_owned()].as_slice()));
     for (kind, ended) in [(ErrorKind::Cancelled, Ended::Cancelled), (ErrorKind::Corrupt, Ended::Failed)] {
-        let report = frame.begin(Vec::new(), &run).await.end(&Err(Error::new(kind, "it broke"))).await;
+        let report = frame.begin(Company::default(), &run).await.end::<()>(&Err(Error::new(kind, "it broke"))).await;
         assert_eq!(report.ended, ended);
         assert_eq!(report.error.unwrap().kind, kind.name());
     }
@@ -202,9 +230,157 @@ async fn the_audit_log_has_a_run_twice() {
     let log = AuditLog::new(place.path(), who, Arc::new(kronos_core::SystemClock));
     let run = RunContext::new();
     let frame = Frame::new(Operation::Restore, "shop", Trigger::Manual, &run);
-    let following = frame.begin(vec![Arc::new(log)], &run).await;
-    let report = following.end(&Err(Error::new(ErrorKind::Io, "no room"))).await;
+    let following = frame.begin(company(vec![Arc::new(log)]), &run).await;
+    let report = following.end::<()>(&Err(Error::new(ErrorKind::Io, "no room"))).await;
     assert!(report.warnings.is_empty(), "{report:?}");
     let found = verify_audit(place.path(), &[]).unwrap();
     assert!(found.problems.is_empty() && found.entries == 2, "{found:?}");
+}
+
+/// A job whose hooks leave a mark.
+#[derive(Debug)]
+struct Marked {
+    cellar: Cellar,
+    source: MemorySource,
+    mark: std::path::PathBuf,
+}
+
+impl Places for Marked {
+    fn place<'a>(&'a self, location: &str) -> Result<Box<dyn Place + 'a>> {
+        self.cellar.place(location)
+    }
+}
+
+impl Jobs for Marked {
+    fn backup(&self, _: &str) -> Result<BackupTask> {
+        Ok(BackupTask { connector: Arc::new(self.source.clone()), ..task(&self.cellar, None).0 })
+    }
+
+    fn catch_up(&self, job: &str) -> Result<CatchUpTask> {
+        Ok(CatchUpTask { job: job.to_owned(), storages: self.cellar.choices(), retention: None })
+    }
+
+    fn context(&self, _: &str) -> RunContext {
+        RunContext::new()
+    }
+
+    fn company(&self, _: &str) -> Company {
+        let line = format!("echo $KRONOS_OPERATION >> {}", self.mark.display());
+        let after = Some(Hook::new(HookCommand::Shell(line)));
+        let hooks = Hooks::new(HookSettings { after, ..HookSettings::default() }, &|_| None);
+        Company { hooks: Some(hooks), followers: Vec::new() }
+    }
+}
+
+#[tokio::test]
+async fn hooks_run_around_backups_only() {
+    let place = tempfile::tempdir().unwrap();
+    let mark = place.path().join("mark");
+    let source = MemorySource::new("shop");
+    source.set("a", vec![1; 5000]);
+    let jobs = Marked { cellar: Cellar::of(&["main", "off"]), source, mark: mark.clone() };
+    let clock = Arc::new(SystemClock);
+    let parts = Parts {
+        store: Arc::new(MemoryStore::new()),
+        runner: Arc::new(JobRunner::new(Arc::new(jobs))),
+        timer: Arc::new(WallTimer::new(clock.clone())),
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        observer: Arc::new(Quiet),
+        name: "a test".to_owned(),
+    };
+    for operation in [Operation::Backup, Operation::CatchUp] {
+        let report =
+            run_now(&parts, &Task::new("shop", operation), None, CancellationToken::new(), None).await.unwrap();
+        assert!(matches!(report.ended, Ended::Succeeded | Ended::Nothing), "{report:?}");
+    }
+    assert_eq!(std::fs::read_to_string(mark).unwrap(), "backup\n");
+}
+
+/// A job whose work panics, and those that are told of it.
+#[derive(Debug)]
+struct Panicking {
+    cellar: Cellar,
+    followers: Vec<Arc<dyn Follower>>,
+}
+
+impl Places for Panicking {
+    fn place<'a>(&'a self, _: &str) -> Result<Box<dyn Place + 'a>> {
+        panic!("at s3://key:hunter2@bucket\nnothing is {}", "right")
+    }
+}
+
+impl Jobs for Panicking {
+    fn backup(&self, job: &str) -> Result<BackupTask> {
+        if job == "unready" { panic!("no such luck") } else { Ok(task(&self.cellar, None).0) }
+    }
+
+    fn catch_up(&self, job: &str) -> Result<CatchUpTask> {
+        Ok(CatchUpTask { job: job.to_owned(), storages: self.cellar.choices(), retention: None })
+    }
+
+    fn context(&self, _: &str) -> RunContext {
+        RunContext::new()
+    }
+
+    fn company(&self, _: &str) -> Company {
+        company(self.followers.clone())
+    }
+}
+
+/// Panics, which must keep nobody else from being told.
+#[derive(Debug)]
+struct Clumsy;
+
+#[async_trait]
+impl Follower for Clumsy {
+    fn name(&self) -> &'static str {
+        "clumsy"
+    }
+
+    async fn begun(&self, _: &RunReport) -> Result<()> {
+        Ok(())
+    }
+
+    async fn ended(&self, _: &RunReport) -> Result<()> {
+        panic!("dropped it")
+    }
+}
+
+#[tokio::test]
+async fn followers_are_told_of_a_run_that_panics() {
+    let place = tempfile::tempdir().unwrap();
+    let audit = AuditLog::new(place.path(), Who { user: None, host: None, pid: 7 }, Arc::new(SystemClock));
+    let metrics = Metrics::new(Timestamp::from_micros(0));
+    metrics.configure(&Names { jobs: ["shop".to_owned()].into(), ..Names::default() });
+    let diary = Arc::new(Diary::default());
+    let figures = MetricsFollower::new(metrics.clone(), Names::default(), None);
+    let followers: Vec<Arc<dyn Follower>> = vec![Arc::new(Clumsy), diary.clone(), Arc::new(audit), Arc::new(figures)];
+    let runner = Arc::new(JobRunner::new(Arc::new(Panicking { cellar: Cellar::of(&["main"]), followers })));
+    let clock = Arc::new(SystemClock);
+    let parts = Parts {
+        store: Arc::new(MemoryStore::new()),
+        runner,
+        timer: Arc::new(WallTimer::new(clock.clone())),
+        clock,
+        entropy: Arc::new(SystemEntropy),
+        observer: Arc::new(Quiet),
+        name: "a test".to_owned(),
+    };
+    for (job, operation, cause) in [
+        ("shop", Operation::Backup, "at s3://***@bucket nothing is right"),
+        ("shop", Operation::CatchUp, "at s3://***@bucket nothing is right"),
+        ("unready", Operation::Backup, "no such luck"),
+    ] {
+        let report = run_now(&parts, &Task::new(job, operation), None, CancellationToken::new(), None).await.unwrap();
+        let error = report.error.expect("it has failed");
+        assert_eq!((report.ended, error.kind.as_str()), (Ended::Failed, ErrorKind::Internal.name()));
+        assert_eq!((error.message.as_str(), error.causes), ("the run panicked", vec![cause.to_owned()]));
+        assert_eq!(report.warnings, ["clumsy: telling of the run panicked: dropped it"]);
+        let told: Vec<_> = std::mem::take(&mut *diary.entries.lock().unwrap());
+        assert_eq!(told.iter().map(|(what, ended, _)| (*what, *ended)).next_back(), Some(("ended", Ended::Failed)));
+    }
+    assert_eq!(verify_audit(place.path(), &[]).unwrap().entries, 6);
+    let text = metrics.page().unwrap();
+    assert!(text.contains("kind=\"internal\"") && text.contains("ended=\"failed\""), "{text}");
 }

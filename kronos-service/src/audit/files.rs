@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use kronos_core::{Digest, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::locks;
+
 use super::entry::{Mark, sealed, unsealed};
 
 /// Where the log stood when it was last written to. It lies beside the log, so that one which lost
@@ -82,7 +84,7 @@ impl Files {
         let path = self.directory.join("audit.lock");
         let file = private().write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|e| fault(e, "the lock of the audit log could not be opened", &path))?;
-        file.lock().map_err(|e| fault(e, "the audit log could not be locked", &path))?;
+        locks::lock(&file).map_err(|e| fault(e, "the audit log could not be locked", &path))?;
         Ok(file)
     }
 
@@ -95,12 +97,13 @@ impl Files {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(fault(e, "the lock of the audit log could not be opened", &path)),
         };
-        file.lock_shared().map_err(|e| fault(e, "the audit log could not be locked", &path))?;
+        locks::lock_shared(&file).map_err(|e| fault(e, "the audit log could not be locked", &path))?;
         Ok(Some(file))
     }
 
-    /// The bytes of a file; none if it is not there.
+    /// The bytes of a file; none if it is not there. What is no file might keep a reader waiting for ever.
     pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+        Self::is_file(path)?;
         match fs::read(path) {
             Ok(bytes) => Ok(bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -108,10 +111,21 @@ impl Files {
         }
     }
 
+    fn is_file(path: &Path) -> Result<()> {
+        match fs::metadata(path) {
+            Ok(found) if !found.is_file() => {
+                Err(Error::new(ErrorKind::Io, "the audit log could not be opened: it is not a file")
+                    .with("path", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Appends to the current file, durably; tells its length then.
     pub(super) fn append(&self, bytes: &[u8]) -> Result<u64> {
         let path = self.current();
         let new = !path.exists();
+        Self::is_file(&path)?;
         let write = || {
             let mut file = private().append(true).create(true).open(&path)?;
             file.write_all(bytes)?;

@@ -1,24 +1,36 @@
 //! Puts variables into every text: `${NAME}`, `${NAME:-default}`; `$${` stands for `${`.
 
-use kronos_core::{Error, Result};
-
 use super::Environment;
-use super::tree::{Node, Value, path, wrong};
+use super::problems::Context;
+use super::tree::{Node, Spelling, Value, path};
 
-/// Expands all texts of a tree. The error for an unset variable names it, its key and its line.
-pub(super) fn expand(node: &mut Node, key: &str, environment: Environment<'_>) -> Result<()> {
-    let line = node.line;
+/// Expands all texts of a tree. A problem names the variable, its key and its line.
+pub(super) fn expand(context: &Context<'_>, node: &mut Node, key: &str, environment: Environment<'_>) {
+    let at = node.at;
     match &mut node.value {
-        Value::Text { text, expanded } if text.contains("${") => {
-            *text = replaced(text, environment).map_err(|problem| problem.at(key, line))?;
-            *expanded = true;
-            Ok(())
+        Value::Text { text, spelling: spelling @ Spelling::Plain } if text.contains("${") => {
+            match replaced(text, environment) {
+                Ok(whole) => *spelling = Spelling::Expanded(std::mem::replace(text, whole)),
+                Err(Problem::Unset(name)) => {
+                    let error = context.wrong("this variable is not set and has no default", key, at);
+                    context.tell_unfinished(key, error.with("variable", name));
+                }
+                Err(Problem::Unclosed) => context.tell_unfinished(key, context.wrong("a ${ is never closed", key, at)),
+                Err(Problem::BadName(name)) => {
+                    context.tell_unfinished(
+                        key,
+                        context.wrong("not the name of a variable", key, at).with("variable", name),
+                    );
+                }
+            }
         }
-        Value::List(items) => items.iter_mut().try_for_each(|item| expand(item, key, environment)),
+        Value::List(items) => items.iter_mut().for_each(|item| expand(context, item, key, environment)),
         Value::Table(entries) => {
-            entries.iter_mut().try_for_each(|entry| expand(&mut entry.node, &path(key, &entry.name), environment))
+            for entry in entries {
+                expand(context, &mut entry.node, &path(key, &entry.name), environment);
+            }
         }
-        _ => Ok(()),
+        _ => {}
     }
 }
 
@@ -27,16 +39,6 @@ enum Problem {
     Unset(String),
     Unclosed,
     BadName(String),
-}
-
-impl Problem {
-    fn at(self, key: &str, line: usize) -> Error {
-        match self {
-            Self::Unset(name) => wrong("this variable is not set and has no default", key, line).with("variable", name),
-            Self::Unclosed => wrong("a ${ is never closed", key, line),
-            Self::BadName(name) => wrong("not the name of a variable", key, line).with("variable", name),
-        }
-    }
 }
 
 fn replaced(text: &str, environment: Environment<'_>) -> Result<String, Problem> {

@@ -1,24 +1,98 @@
-//! `[jobs.*]`: what is backed up where, how, and how long it is kept.
+//! `[jobs.*]`: what is backed up where, how, when, and how long it is kept.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use kronos_core::{BackupKind, Differential, Full, Incremental, Result, Secret, SlowStorage, Strategy, nearest};
+use kronos_core::{Retention, Secret, SlowStorage};
 
-use super::StorageEntry;
-use super::databases::Database;
-use super::section::{Keys, Section};
-use super::tree::Value;
+use super::Config;
+use super::check::like;
+use super::hooks;
+use super::keep::{self, Keep};
+use super::schedule;
+use super::schema::{Key, Kind, Table};
+use super::section::Section;
+use super::strategy::{self, StrategyChoice};
+use crate::hooks::HookSettings;
+use crate::schedule::ScheduleSettings;
 
-pub(super) const KEYS: Keys = Keys {
-    known: &["database", "source", "storages", "strategy", "keep", "exclude", "limits", "slow_storage", "method"],
-    later: &["schedule", "timezone", "verify", "compression", "hooks", "notify"],
-};
-const STRATEGY: Keys = Keys { known: &["kind", "full_every"], later: &[] };
-const KEEP: Keys = Keys { known: &["last", "hourly", "daily", "weekly", "monthly", "yearly", "within"], later: &[] };
-const LIMITS: Keys = Keys { known: &["memory", "parallel", "upload", "download"], later: &["timeout"] };
-const SLOW_STORAGE: Keys = Keys { known: &["drop_after"], later: &[] };
+static LIMITS: Table = Table::new(
+    "How much of the machine the job may use.",
+    &[
+        Key::new("memory", Kind::Size, "Memory.").default("\"256MiB\""),
+        Key::new("parallel", Kind::Integer { least: 1, most: 256 }, "Streams that are read at a time.").default("4"),
+        Key::new("upload", Kind::Rate, "Bytes a second that are written to each storage.")
+            .otherwise("no limit")
+            .example("\"50MB/s\""),
+        Key::new("download", Kind::Rate, "Bytes a second that are read from it.")
+            .otherwise("no limit")
+            .example("\"50MB/s\""),
+        Key::new("timeout", Kind::Duration, "How long a run may take before it is stopped.")
+            .otherwise("no limit")
+            .example("\"6h\""),
+    ],
+);
+
+static SLOW_STORAGE: Table = Table::new(
+    "What is done about a storage that is slower than the others: `wait`, `drop`, or a time after which it is left \
+     out. A copy brings it the backup afterwards.",
+    &[Key::new("drop_after", Kind::Duration, "How long the others wait for it, altogether.").example("\"1m\"")],
+);
+
+static COMPRESSION: Table = Table::new(
+    "How much is compressed.",
+    &[Key::new("level", Kind::Integer { least: 1, most: 19 }, "The zstd level.").default("2")],
+);
+
+pub(super) static TABLE: Table = Table::new(
+    "What is backed up where, how, when, and how long it is kept. Without any `[jobs]` each database is a job.",
+    &[
+        Key::new("database", Kind::Text, "A database of this configuration.")
+            .otherwise("the one of the same name")
+            .used("\"app\""),
+        Key::new("source", Kind::Text, "Instead of `database`: a URL or the path of a SQLite file.")
+            .example("\"postgres://backup@db.internal/shop\""),
+        Key::new("storages", Kind::Texts, "The storages; each gets every backup.").otherwise("all").used("[\"main\"]"),
+        Key::new("schedule", Kind::Text, "When `kronos daemon` runs it: a cron expression, `@daily` and the like.")
+            .otherwise("never by itself")
+            .used("\"0 3 * * *\""),
+        Key::new("timezone", Kind::Text, "The time zone of `schedule`, `blackout` and `keep`.").default("\"UTC\""),
+        Key::new("jitter", Kind::Duration, "Runs begin by up to so much later, each job by its own.").default("\"0s\""),
+        Key::new("blackout", Kind::Tables(&schedule::BLACKOUT), "Times in which no run begins. What is due waits.")
+            .example("[{ days = [\"mon\", \"fri\"], from = \"08:00\", to = \"18:00\" }]"),
+        Key::new(
+            "missed",
+            Kind::Choice(&["once", "skip"]),
+            "What is done about runs that were missed: one for all of them, or none.",
+        )
+        .default("\"once\""),
+        Key::new("retries", Kind::Integer { least: 0, most: 100 }, "How often a failed run is tried again.")
+            .default("0"),
+        Key::new("retry_pause", Kind::Duration, "The pause before that; it doubles each time.").default("\"5m\""),
+        Key::new(
+            "strategy",
+            Kind::ChoiceOr(&["full", "incremental", "differential"], &strategy::TABLE),
+            strategy::TABLE.doc,
+        )
+        .default("\"incremental\""),
+        Key::new(
+            "method",
+            Kind::Choice(&["native", "tool"]),
+            "How the database is read: by Kronos, or with the engine's own tool.",
+        )
+        .default("\"native\""),
+        Key::new("exclude", Kind::Texts, "Names with `*` and `?` that are left out.").example("[\"shop.audit_*\"]"),
+        Key::new("tags", Kind::Settings { secret: false }, "Attached to each backup.").example("{ team = \"shop\" }"),
+        Key::new("notify", Kind::Texts, "Who of `[notify]` hears of its runs.").otherwise("all").example("[\"ops\"]"),
+        Key::new("slow_storage", Kind::ChoiceOr(&["wait", "drop"], &SLOW_STORAGE), SLOW_STORAGE.doc)
+            .default("\"wait\""),
+        Key::new("keep", Kind::Table(&keep::TABLE), keep::TABLE.doc).otherwise("all for ever"),
+        Key::new("limits", Kind::Table(&LIMITS), LIMITS.doc).always(),
+        Key::new("compression", Kind::Table(&COMPRESSION), COMPRESSION.doc).always(),
+        Key::new("hooks", Kind::Table(&hooks::TABLE), hooks::TABLE.doc),
+        Key::new("verify", Kind::Later, "Restores to see that backups can be."),
+    ],
+);
 
 /// What a job backs up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,57 +103,6 @@ pub enum JobSource {
     Url(Secret),
 }
 
-impl JobSource {
-    pub(super) fn holds_password(&self) -> bool {
-        let Self::Url(url) = self else { return false };
-        let authority = url.expose().split_once("://").map_or("", |(_, rest)| rest.split('/').next().unwrap_or(rest));
-        authority.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
-    }
-}
-
-/// What the next backup of a job reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StrategyChoice {
-    /// Which strategy.
-    pub kind: BackupKind,
-    /// A full backup once the newest full one is this old.
-    pub full_every: Option<Duration>,
-}
-
-impl StrategyChoice {
-    /// The strategy itself.
-    pub fn strategy(self) -> Arc<dyn Strategy> {
-        match self.kind {
-            BackupKind::Full => Arc::new(Full),
-            BackupKind::Incremental => Arc::new(Incremental { full_every: self.full_every }),
-            BackupKind::Differential => Arc::new(Differential { full_every: self.full_every }),
-        }
-    }
-
-    fn from_section(job: &Section<'_>) -> Result<Option<Self>> {
-        let Some(entry) = job.find("strategy") else { return Ok(None) };
-        if matches!(entry.node.value, Value::Text { .. }) {
-            return Ok(Some(Self { kind: kind(job, "strategy", &job.required("strategy")?)?, full_every: None }));
-        }
-        let Some(section) = job.section("strategy", &STRATEGY)? else { return Ok(None) };
-        let kind = kind(&section, "kind", &section.required("kind")?)?;
-        let full_every = section.duration("full_every")?;
-        match section.find("full_every") {
-            Some(entry) if kind == BackupKind::Full => Err(section.at(entry, "every backup is full already")),
-            _ => Ok(Some(Self { kind, full_every })),
-        }
-    }
-}
-
-fn kind(section: &Section<'_>, key: &str, text: &str) -> Result<BackupKind> {
-    match text {
-        "full" => Ok(BackupKind::Full),
-        "incremental" => Ok(BackupKind::Incremental),
-        "differential" => Ok(BackupKind::Differential),
-        _ => Err(unknown(section, key, "unknown strategy", text, ["full", "incremental", "differential"])),
-    }
-}
-
 /// How a database is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum JobMethod {
@@ -87,53 +110,6 @@ pub enum JobMethod {
     Native,
     /// With the engine's own tool.
     Tool,
-}
-
-impl JobMethod {
-    fn from_section(job: &Section<'_>) -> Result<Option<Self>> {
-        match job.text("method")?.as_deref() {
-            None => Ok(None),
-            Some("native") => Ok(Some(Self::Native)),
-            Some("tool") => Ok(Some(Self::Tool)),
-            Some(other) => Err(unknown(job, "method", "unknown method", other, ["native", "tool"])),
-        }
-    }
-}
-
-/// How long backups are kept: each rule keeps some, the rest may go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Keep {
-    /// The newest ones.
-    pub last: Option<u32>,
-    /// The newest of each of so many hours.
-    pub hourly: Option<u32>,
-    /// The newest of each of so many days.
-    pub daily: Option<u32>,
-    /// The newest of each of so many weeks.
-    pub weekly: Option<u32>,
-    /// The newest of each of so many months.
-    pub monthly: Option<u32>,
-    /// The newest of each of so many years.
-    pub yearly: Option<u32>,
-    /// All that are younger than this.
-    pub within: Option<Duration>,
-}
-
-impl Keep {
-    fn from_section(section: &Section<'_>) -> Result<Self> {
-        if section.is_empty() {
-            return Err(section.wrong("nothing would be kept"));
-        }
-        Ok(Self {
-            last: section.number("last", 1)?,
-            hourly: section.number("hourly", 1)?,
-            daily: section.number("daily", 1)?,
-            weekly: section.number("weekly", 1)?,
-            monthly: section.number("monthly", 1)?,
-            yearly: section.number("yearly", 1)?,
-            within: section.duration("within")?,
-        })
-    }
 }
 
 /// How much of the machine a job may use; `None` is the default of the core.
@@ -147,6 +123,8 @@ pub struct JobLimits {
     pub upload: Option<u64>,
     /// Bytes a second that are read from it.
     pub download: Option<u64>,
+    /// How long a run may take; `None` is as long as it needs.
+    pub timeout: Option<Duration>,
 }
 
 /// One job.
@@ -156,12 +134,18 @@ pub struct Job {
     pub source: JobSource,
     /// The names of the storages; each gets every backup. Empty when the configuration has none.
     pub storages: Vec<String>,
+    /// When it runs by itself; `None` is never.
+    pub schedule: Option<ScheduleSettings>,
+    /// The time zone in which days begin: for its schedule and for what it keeps.
+    pub timezone: String,
     /// What the next backup reads; `None` is the default of the program.
     pub strategy: Option<StrategyChoice>,
     /// How long backups are kept; `None` is for ever.
     pub keep: Option<Keep>,
     /// Names with `*` and `?` that are left out.
     pub exclude: Vec<String>,
+    /// Attached to each backup.
+    pub tags: BTreeMap<String, String>,
     /// How much of the machine it may use.
     pub limits: JobLimits,
     /// What is done about a storage that is slower than the others; `None` is the default of the
@@ -169,113 +153,155 @@ pub struct Job {
     pub slow_storage: Option<SlowStorage>,
     /// How the database is read; `None` is the default of the program.
     pub method: Option<JobMethod>,
+    /// The zstd level, 1 to 19; `None` is the default of the core.
+    pub compression: Option<i32>,
+    /// Commands around its runs.
+    pub hooks: HookSettings,
+    /// The names of those who hear of its runs; all, when the file names none.
+    pub notify: Vec<String>,
 }
 
 impl Job {
     /// The job of a database for which the configuration has none.
-    pub(super) fn of(database: &str, storages: &[String]) -> Self {
+    pub(super) fn of(database: &str, config: &Config) -> Self {
         Self {
             source: JobSource::Database(database.to_owned()),
-            storages: storages.to_vec(),
+            storages: config.storages.keys().cloned().collect(),
+            schedule: None,
+            timezone: schedule::UTC.to_owned(),
             strategy: None,
             keep: None,
             exclude: Vec::new(),
+            tags: BTreeMap::new(),
             limits: JobLimits::default(),
             slow_storage: None,
             method: None,
+            compression: None,
+            hooks: HookSettings::default(),
+            notify: config.notify.keys().cloned().collect(),
         }
     }
 
-    pub(super) fn from_section(
-        name: &str,
-        section: &Section<'_>,
-        databases: &BTreeMap<String, Database>,
-        storages: &BTreeMap<String, StorageEntry>,
-    ) -> Result<Self> {
-        let limits = section.section("limits", &LIMITS)?;
-        Ok(Self {
-            source: source(name, section, databases)?,
-            storages: chosen_storages(section, storages)?,
-            strategy: StrategyChoice::from_section(section)?,
-            keep: section.section("keep", &KEEP)?.map(|keep| Keep::from_section(&keep)).transpose()?,
-            exclude: section.texts("exclude")?.unwrap_or_default(),
-            limits: match limits {
-                Some(limits) => JobLimits {
-                    memory: limits.size("memory")?,
-                    parallel: limits.number("parallel", 1)?,
-                    upload: limits.rate("upload")?,
-                    download: limits.rate("download")?,
-                },
-                None => JobLimits::default(),
-            },
-            slow_storage: slow_storage(section)?,
-            method: JobMethod::from_section(section)?,
+    /// What is kept of its backups, by days that begin in its time zone; `None` is everything.
+    pub fn retention(&self) -> Option<Retention> {
+        let keep = self.keep?;
+        Some(Retention {
+            last: keep.last.unwrap_or(0),
+            hourly: keep.hourly.unwrap_or(0),
+            daily: keep.daily.unwrap_or(0),
+            weekly: keep.weekly.unwrap_or(0),
+            monthly: keep.monthly.unwrap_or(0),
+            yearly: keep.yearly.unwrap_or(0),
+            within: keep.within,
+            time_zone: (self.timezone != schedule::UTC).then(|| self.timezone.clone()),
+        })
+    }
+
+    /// Reads a job; what it may name has been read before.
+    pub(super) fn from_section(name: &str, section: &Section<'_>, names: &Names) -> Option<Self> {
+        let limits = section.section("limits");
+        let timezone = schedule::timezone(section);
+        Some(Self {
+            storages: chosen(section, "storages", "there is no such storage", &names.storages),
+            schedule: schedule::from_section(section, &timezone),
+            timezone,
+            strategy: StrategyChoice::from_section(section),
+            keep: section.section("keep").map(|keep| Keep::from_section(&keep)),
+            exclude: section.texts("exclude").unwrap_or_default(),
+            tags: section.settings("tags").into_iter().collect(),
+            limits: limits.as_ref().map(read_limits).unwrap_or_default(),
+            slow_storage: slow_storage(section),
+            method: section.text("method").map(|text| match text.as_str() {
+                "tool" => JobMethod::Tool,
+                _ => JobMethod::Native,
+            }),
+            compression: section.section("compression").and_then(|compression| compression.number("level")),
+            hooks: section.section("hooks").map(|hooks| hooks::from_section(&hooks)).unwrap_or_default(),
+            notify: chosen(section, "notify", "there is nobody of this name in [notify]", &names.notify),
+            source: source(name, section, &names.databases)?,
         })
     }
 }
 
-fn slow_storage(job: &Section<'_>) -> Result<Option<SlowStorage>> {
-    let Some(entry) = job.find("slow_storage") else { return Ok(None) };
-    if !matches!(entry.node.value, Value::Text { .. }) {
-        let Some(section) = job.section("slow_storage", &SLOW_STORAGE)? else { return Ok(None) };
-        let after = section.duration("drop_after")?;
-        let missing = || section.wrong("a key is missing").with("missing", "drop_after");
-        return after.map(|after| Some(SlowStorage::Drop { after })).ok_or_else(missing);
-    }
-    let text = job.required("slow_storage")?;
-    match text.as_str() {
-        "wait" => Ok(Some(SlowStorage::Wait)),
-        "drop" => Ok(Some(SlowStorage::DROP)),
-        _ => Err(unknown(job, "slow_storage", "a slow storage is waited for or dropped", &text, ["wait", "drop"])),
+/// What a job may name: also what could not be read, so that it is told once only.
+pub(super) struct Names {
+    pub(super) databases: Vec<String>,
+    pub(super) storages: Vec<String>,
+    pub(super) notify: Vec<String>,
+}
+
+fn read_limits(section: &Section<'_>) -> JobLimits {
+    JobLimits {
+        memory: section.size("memory"),
+        parallel: section.number("parallel"),
+        upload: section.rate("upload"),
+        download: section.rate("download"),
+        timeout: section.duration("timeout"),
     }
 }
 
-fn source(name: &str, section: &Section<'_>, databases: &BTreeMap<String, Database>) -> Result<JobSource> {
-    match (section.text("database")?, section.text("source")?, section.find("source")) {
-        (Some(_), Some(_), Some(entry)) => Err(section.at(entry, "a job has a database or a source, not both")),
-        (None, Some(url), _) => Ok(JobSource::Url(Secret::new(url))),
-        (Some(database), ..) if databases.contains_key(&database) => Ok(JobSource::Database(database)),
-        (Some(database), ..) => {
-            let names = databases.keys().map(String::as_str);
-            Err(unknown(section, "database", "there is no such database", &database, names))
-        }
-        (None, ..) if databases.contains_key(name) => Ok(JobSource::Database(name.to_owned())),
-        (None, ..) => Err(section.wrong("a job needs a database or a source").with("missing", "database")),
-    }
-}
-
-fn chosen_storages(section: &Section<'_>, storages: &BTreeMap<String, StorageEntry>) -> Result<Vec<String>> {
-    let Some(chosen) = section.texts("storages")? else {
-        return Ok(storages.keys().cloned().collect());
+fn slow_storage(job: &Section<'_>) -> Option<SlowStorage> {
+    let Some(section) = job.section("slow_storage") else {
+        return job.text("slow_storage").map(|text| match text.as_str() {
+            "drop" => SlowStorage::DROP,
+            _ => SlowStorage::Wait,
+        });
     };
+    if section.find("drop_after").is_none() {
+        section.tell(section.wrong("a key is missing").with("missing", "drop_after"));
+    }
+    section.duration("drop_after").map(|after| SlowStorage::Drop { after })
+}
+
+fn source(name: &str, section: &Section<'_>, databases: &[String]) -> Option<JobSource> {
+    let (database, url) = (section.find("database"), section.find("source"));
+    match (database, url) {
+        (Some(_), Some(entry)) => section.tell(section.at(entry, "a job has a database or a source, not both")),
+        (None, Some(_)) => return section.text("source").map(|url| JobSource::Url(Secret::new(url))),
+        (Some(entry), None) => {
+            let database = section.text("database")?;
+            if databases.contains(&database) {
+                return Some(JobSource::Database(database));
+            }
+            let error = section.at(entry, "there is no such database").with("value", &database);
+            section.tell(like(error, &database, databases.iter().map(String::as_str)));
+        }
+        (None, None) if databases.iter().any(|database| database == name) => {
+            return Some(JobSource::Database(name.to_owned()));
+        }
+        (None, None) => section.tell(section.wrong("a job needs a database or a source").with("missing", "database")),
+    }
+    None
+}
+
+/// The names that a job lists, each of which must exist; all, when it lists none.
+fn chosen(section: &Section<'_>, key: &str, missing: &str, known: &[String]) -> Vec<String> {
+    let Some(chosen) = section.texts(key) else { return known.to_vec() };
     for (place, name) in chosen.iter().enumerate() {
-        if !storages.contains_key(name) {
-            let names = storages.keys().map(String::as_str);
-            return Err(unknown(section, "storages", "there is no such storage", name, names));
-        }
-        if chosen[..place].contains(name) {
-            return Err(section.wrong("a storage is named twice").with("storage", name));
+        if !known.contains(name) {
+            let error = section.at_key(key, missing).with("value", name);
+            section.tell(like(error, name, known.iter().map(String::as_str)));
+        } else if chosen[..place].contains(name) {
+            section.tell(section.at_key(key, "a name stands here twice").with("value", name));
         }
     }
-    Ok(chosen)
+    chosen
 }
 
-/// An error at a key whose value is none of the names there are.
-fn unknown<'a>(
-    section: &Section<'_>,
-    key: &str,
-    message: &str,
-    value: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> kronos_core::Error {
-    let names: Vec<&str> = names.into_iter().collect();
-    let error = match section.find(key) {
-        Some(entry) => section.at(entry, message),
-        None => section.wrong(message),
-    };
-    let error = error.with("value", value);
-    match nearest(value, names.iter().copied()) {
-        Some(near) => error.with("did you mean", near),
-        None => error.with("known", names.join(" ")),
+#[cfg(test)]
+mod tests {
+    use kronos_core::{BackupOptions, Limits};
+
+    use super::*;
+    use crate::config::units;
+
+    #[test]
+    fn the_defaults_are_those_of_the_core() {
+        let default = |table: &Table, name| table.find(name).unwrap().0.default.unwrap().trim_matches('"').to_owned();
+        let core = Limits::default();
+        assert_eq!(units::size(&default(&LIMITS, "memory")), Some(core.memory));
+        assert_eq!(default(&LIMITS, "parallel"), core.parallel.to_string());
+        assert_eq!(default(&COMPRESSION, "level"), BackupOptions::new().compression.to_string());
+        assert_eq!(default(&TABLE, "strategy"), BackupOptions::new().strategy.name());
     }
 }

@@ -1,70 +1,70 @@
-//! One table of the configuration: its keys are checked first, then read by type.
+//! One table of the configuration, read by type. What is not of its type has been told by `check`
+//! already and is read as if it were not there.
 
 use std::time::Duration;
 
-use kronos_core::{Error, Result, nearest};
+use kronos_core::Error;
 
-use super::tree::{Entry, Node, Value, path, wrong};
+use super::check;
+use super::problems::Context;
+use super::schema::{Kind, Table};
+use super::tree::{At, Entry, Node, Spelling, Value, path};
 use super::units;
 
-/// The keys a table may have.
-#[derive(Debug)]
-pub(super) struct Keys {
-    pub(super) known: &'static [&'static str],
-    /// Keys that are planned. Ignoring them would let a user believe that they work.
-    pub(super) later: &'static [&'static str],
-}
-
 /// A table, with the key that leads to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Section<'a> {
+    pub(super) context: &'a Context<'a>,
     path: String,
-    line: usize,
+    at: At,
     entries: &'a [Entry],
+    table: &'static Table,
 }
 
 impl<'a> Section<'a> {
-    pub(super) fn new(path: &str, node: &'a Node, keys: &Keys) -> Result<Self> {
-        let section = Self { path: path.to_owned(), line: node.line, entries: table(path, node)? };
-        for entry in section.entries {
-            let name = entry.name.as_str();
-            if keys.later.contains(&name) {
-                return Err(section.at(entry, "this key is not in this version yet"));
-            }
-            if !keys.known.contains(&name) {
-                let error = section.at(entry, "unknown key");
-                return Err(match nearest(name, keys.known.iter().copied()) {
-                    Some(near) => error.with("did you mean", near),
-                    None => error.with("known", keys.known.join(" ")),
-                });
-            }
-        }
-        Ok(section)
+    pub(super) fn new(context: &'a Context<'a>, path: &str, at: At, node: &'a Node, table: &'static Table) -> Self {
+        let entries = match &node.value {
+            Value::Table(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        Self { context, path: path.to_owned(), at, entries, table }
     }
 
     /// The tables of a table whose keys are names that the user chose.
-    pub(super) fn sections(&self, name: &str, keys: &Keys) -> Result<Vec<(String, Section<'a>)>> {
-        let Some(entry) = self.find(name) else { return Ok(Vec::new()) };
+    pub(super) fn named(&self, name: &str) -> Vec<(String, Section<'a>)> {
+        let Some((Kind::Named(table), entry)) = self.kind_and_entry(name) else { return Vec::new() };
         let whole = path(&self.path, name);
-        let mut sections = Vec::new();
-        for inner in table(&whole, &entry.node)? {
-            let mut section = Section::new(&path(&whole, &inner.name), &inner.node, keys)?;
-            section.line = inner.line;
-            sections.push((inner.name.clone(), section));
-        }
-        Ok(sections)
+        let Value::Table(inner) = &entry.node.value else { return Vec::new() };
+        let section = |inner: &'a Entry| {
+            let section = Section::new(self.context, &path(&whole, &inner.name), inner.at, &inner.node, table);
+            (inner.name.clone(), section)
+        };
+        let is_table = |inner: &&Entry| matches!(inner.node.value, Value::Table(_) | Value::Nothing);
+        inner.iter().filter(is_table).map(section).collect()
     }
 
-    /// The same, when the keys of the inner tables are for someone else to know.
-    pub(super) fn sections_of_any_keys(&self, name: &str) -> Result<Vec<(String, Section<'a>)>> {
-        let Some(entry) = self.find(name) else { return Ok(Vec::new()) };
+    /// The tables of a list.
+    pub(super) fn tables(&self, name: &str) -> Vec<Section<'a>> {
+        let Some((Kind::Tables(table), entry)) = self.kind_and_entry(name) else { return Vec::new() };
+        let Value::List(items) = &entry.node.value else { return Vec::new() };
         let whole = path(&self.path, name);
-        let section = |inner: &'a Entry| {
-            let path = path(&whole, &inner.name);
-            let entries = table(&path, &inner.node)?;
-            Ok((inner.name.clone(), Section { path, line: inner.line, entries }))
+        items.iter().map(|item| Section::new(self.context, &whole, item.at, item, table)).collect()
+    }
+
+    /// A table, if it is there and is one.
+    pub(super) fn section(&self, name: &str) -> Option<Section<'a>> {
+        let (Kind::Table(table) | Kind::ChoiceOr(_, table) | Kind::CommandOr(table), entry) =
+            self.kind_and_entry(name)?
+        else {
+            return None;
         };
-        table(&whole, &entry.node)?.iter().map(section).collect()
+        let is_table = matches!(entry.node.value, Value::Table(_) | Value::Nothing);
+        is_table.then(|| Section::new(self.context, &path(&self.path, name), entry.at, &entry.node, table))
+    }
+
+    fn kind_and_entry(&self, name: &str) -> Option<(&'static Kind, &'a Entry)> {
+        let (key, _) = self.table.find(name)?;
+        Some((&key.kind, self.find(name)?))
     }
 
     /// All its keys.
@@ -72,11 +72,8 @@ impl<'a> Section<'a> {
         self.entries.iter()
     }
 
-    pub(super) fn section(&self, name: &str, keys: &Keys) -> Result<Option<Section<'a>>> {
-        self.find(name).map(|entry| Section::new(&path(&self.path, name), &entry.node, keys)).transpose()
-    }
-
     pub(super) fn find(&self, name: &str) -> Option<&'a Entry> {
+        debug_assert!(self.table.open || self.table.find(name).is_some(), "{name} is not described");
         self.entries.iter().find(|entry| entry.name == name)
     }
 
@@ -86,88 +83,98 @@ impl<'a> Section<'a> {
 
     /// An error at one of its keys.
     pub(super) fn at(&self, entry: &Entry, message: impl Into<String>) -> Error {
-        wrong(message, &path(&self.path, &entry.name), entry.line)
+        self.context.wrong(message, &path(&self.path, &entry.name), entry.at)
+    }
+
+    /// An error at one of its keys if it is there, else at the section as a whole.
+    pub(super) fn at_key(&self, name: &str, message: impl Into<String>) -> Error {
+        match self.find(name) {
+            Some(entry) => self.at(entry, message),
+            None => self.wrong(message),
+        }
     }
 
     /// An error at the section as a whole.
     pub(super) fn wrong(&self, message: impl Into<String>) -> Error {
-        wrong(message, &self.path, self.line)
+        self.context.wrong(message, &self.path, self.at)
     }
 
-    pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
-        self.find(name)
-            .map(|entry| match &entry.node.value {
-                Value::Text { text, .. } => Ok(text.clone()),
-                other => Err(self.at(entry, format!("a text belongs here, not {}", other.kind()))),
-            })
-            .transpose()
+    /// Tells what is wrong.
+    pub(super) fn tell(&self, problem: Error) {
+        self.context.tell(problem);
     }
 
-    pub(super) fn required(&self, name: &str) -> Result<String> {
-        self.text(name)?.ok_or_else(|| self.wrong("a key is missing").with("missing", name))
-    }
-
-    /// A whole number in a range.
-    pub(super) fn number<T: TryFrom<i64>>(&self, name: &str, least: i64) -> Result<Option<T>> {
-        let Some(entry) = self.find(name) else { return Ok(None) };
-        let number = match &entry.node.value {
-            Value::Integer(number) => Some(*number),
-            Value::Text { text, expanded: true } => text.trim().parse().ok(),
+    pub(super) fn text(&self, name: &str) -> Option<String> {
+        match &self.find(name)?.node.value {
+            Value::Text { text, .. } => Some(text.clone()),
             _ => None,
-        };
-        let Some(number) = number else {
-            return Err(self.at(entry, format!("a whole number belongs here, not {}", entry.node.value.kind())));
-        };
-        match T::try_from(number) {
-            Ok(fits) if number >= least => Ok(Some(fits)),
-            _ => Err(self.at(entry, "this number is out of range").with("value", number).with("least", least)),
+        }
+    }
+
+    /// A text without which the section is nothing.
+    pub(super) fn required(&self, name: &str) -> Option<String> {
+        if self.find(name).is_none() {
+            self.tell(self.wrong("a key is missing").with("missing", name));
+        }
+        self.text(name)
+    }
+
+    /// A whole number; its range is in the table.
+    pub(super) fn number<T: TryFrom<i64>>(&self, name: &str) -> Option<T> {
+        T::try_from(check::whole_number(&self.find(name)?.node.value)?).ok()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> Option<bool> {
+        match &self.find(name)?.node.value {
+            Value::Flag(flag) => Some(*flag),
+            Value::Text { text, spelling } if *spelling != Spelling::Plain => check::flag(text),
+            _ => None,
         }
     }
 
     /// A list of texts; a single text is a list of one.
-    pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
-        let Some(entry) = self.find(name) else { return Ok(None) };
-        let items = match &entry.node.value {
-            Value::Text { text, .. } => return Ok(Some(vec![text.clone()])),
-            Value::List(items) => items,
-            other => return Err(self.at(entry, format!("a list of texts belongs here, not {}", other.kind()))),
-        };
-        let text = |item: &Node| match &item.value {
-            Value::Text { text, .. } => Ok(text.clone()),
-            other => {
-                let message = format!("this list is one of texts, not {}", other.kind());
-                Err(wrong(message, &path(&self.path, name), item.line))
+    pub(super) fn texts(&self, name: &str) -> Option<Vec<String>> {
+        match &self.find(name)?.node.value {
+            Value::Text { text, .. } => Some(vec![text.clone()]),
+            Value::List(items) => Some(items.iter().filter_map(|item| as_text(&item.value)).collect()),
+            _ => None,
+        }
+    }
+
+    /// A text, number or yes or no, as a text.
+    pub(super) fn setting(&self, name: &str) -> Option<String> {
+        as_text(&self.find(name)?.node.value)
+    }
+
+    /// All settings of a table whose keys are names that the user chose.
+    pub(super) fn settings(&self, name: &str) -> Vec<(String, String)> {
+        match self.find(name).map(|entry| &entry.node.value) {
+            Some(Value::Table(entries)) => {
+                entries.iter().filter_map(|entry| Some((entry.name.clone(), as_text(&entry.node.value)?))).collect()
             }
-        };
-        items.iter().map(text).collect::<Result<_>>().map(Some)
+            _ => Vec::new(),
+        }
     }
 
-    pub(super) fn duration(&self, name: &str) -> Result<Option<Duration>> {
-        self.measure(name, units::duration, "a time such as \"7d\" or \"1h30m\"")
+    pub(super) fn duration(&self, name: &str) -> Option<Duration> {
+        units::duration(&self.text(name)?)
     }
 
-    pub(super) fn size(&self, name: &str) -> Result<Option<u64>> {
-        self.measure(name, units::size, "a size such as \"256MiB\"")
+    pub(super) fn size(&self, name: &str) -> Option<u64> {
+        units::size(&self.text(name)?)
     }
 
     /// Bytes a second.
-    pub(super) fn rate(&self, name: &str) -> Result<Option<u64>> {
-        self.measure(name, units::rate, "a speed such as \"50MB/s\"")
-    }
-
-    fn measure<T>(&self, name: &str, read: impl Fn(&str) -> Option<T>, what: &str) -> Result<Option<T>> {
-        let Some(entry) = self.find(name) else { return Ok(None) };
-        let Value::Text { text, .. } = &entry.node.value else {
-            return Err(self.at(entry, format!("{what} belongs here, not {}", entry.node.value.kind())));
-        };
-        read(text).map(Some).ok_or_else(|| self.at(entry, format!("{what} belongs here")).with("value", text))
+    pub(super) fn rate(&self, name: &str) -> Option<u64> {
+        units::rate(&self.text(name)?)
     }
 }
 
-fn table<'a>(path: &str, node: &'a Node) -> Result<&'a [Entry]> {
-    match &node.value {
-        Value::Table(entries) => Ok(entries),
-        Value::Nothing => Ok(&[]),
-        other => Err(wrong(format!("a table belongs here, not {}", other.kind()), path, node.line)),
+fn as_text(value: &Value) -> Option<String> {
+    match value {
+        Value::Text { text, .. } => Some(text.clone()),
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Flag(flag) => Some(flag.to_string()),
+        _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `90s`, `48h`, `7d`, `1h30m`; days have 24 hours, weeks 7 days.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     let mut whole = Duration::ZERO;
     if rest.is_empty() {

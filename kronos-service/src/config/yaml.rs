@@ -6,7 +6,7 @@ use kronos_core::{Error, ErrorKind, Result};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::tree::{Entry, Node, Value};
+use super::tree::{At, Entry, Node, Value};
 
 pub(super) fn read(text: &str) -> Result<Node> {
     serde_saphyr::from_str(text).map_err(|e| {
@@ -24,12 +24,12 @@ pub(super) fn read(text: &str) -> Result<Node> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let found = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Self { line: line(&found), value: found.value })
+        Ok(Self { at: at(&found), value: found.value })
     }
 }
 
-fn line<T>(found: &Spanned<T>) -> usize {
-    usize::try_from(found.referenced.line()).unwrap_or(usize::MAX)
+fn at<T>(found: &Spanned<T>) -> At {
+    At::line(usize::try_from(found.referenced.line()).unwrap_or(usize::MAX))
 }
 
 impl<'de> Deserialize<'de> for Value {
@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for AnyValue {
     fn visit_map<A: MapAccess<'de>>(self, mut pairs: A) -> Result<Value, A::Error> {
         let mut table = Vec::new();
         while let Some((name, node)) = pairs.next_entry::<Spanned<String>, Node>()? {
-            table.push(Entry { line: line(&name), name: name.value, node });
+            table.push(Entry { at: at(&name), name: name.value, node });
         }
         Ok(Value::Table(table))
     }

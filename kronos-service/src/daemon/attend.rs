@@ -13,7 +13,7 @@ use crate::report::RunReport;
 /// How long a claim holds without a heartbeat.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
 /// Three heartbeats may fail before the claim does.
-const HEARTBEAT: Duration = Duration::from_secs(15);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Runs it. A run whose claim was lost is cancelled as well.
 pub(super) async fn attend(

@@ -6,6 +6,7 @@ use std::time::Duration;
 use kronos_core::{Id, Timestamp};
 
 use super::ScheduledJob;
+use super::pauses::doubled;
 use super::runner::StopReason;
 use crate::report::{Ended, RunReport, Trigger};
 use crate::schedule::{Missed, Pending, Span};
@@ -105,8 +106,8 @@ pub(super) fn after_end(
     match report.ended {
         Ended::Cancelled if stopped == Some(StopReason::Shutdown) => Some(again(job, run, id, run.attempt, now, now)),
         Ended::Failed if run.attempt <= settings.retries => {
-            let doubled = settings.retry_pause.saturating_mul(1 << (run.attempt - 1).min(20));
-            let at = now.plus(doubled.min(LONGEST_PAUSE.max(settings.retry_pause)));
+            let longest = LONGEST_PAUSE.max(settings.retry_pause);
+            let at = now.plus(doubled(settings.retry_pause, run.attempt - 1, longest));
             Some(again(job, run, id, run.attempt + 1, at, now))
         }
         _ => None,

@@ -67,8 +67,19 @@ pub enum DaemonEvent<'a> {
         /// The time now.
         now: Timestamp,
     },
+    /// The clock was set back: what ran already does not run again, so that nothing does until it has caught up.
+    SetBack {
+        /// The time that was seen last.
+        from: Timestamp,
+        /// The time now.
+        now: Timestamp,
+    },
     /// The job store failed; what was to be written is tried again after a pause.
     StoreFailed(&'a Error),
+    /// For the same reason nothing begins.
+    Stalled(&'a Error),
+    /// The store does its work again, and runs begin.
+    StoreBack,
     /// No more runs begin.
     Stopping {
         /// How many go on.

@@ -3,7 +3,7 @@
 use kronos_core::{Result, Timestamp};
 
 use super::ScheduledJob;
-use crate::store::{Adoption, JobStore, RunRecord, Task};
+use crate::store::{Adoption, JobStore, RunRecord, Task, TaskState};
 
 /// How a scheduled task stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,11 @@ pub struct Upcoming {
 
 /// How all of them stand, in the order given.
 pub async fn overview(store: &dyn JobStore, jobs: &[ScheduledJob], now: Timestamp) -> Result<Vec<Overview>> {
-    let states = store.tasks().await?;
+    Ok(rows(&store.tasks().await?, jobs, now))
+}
+
+/// The same by what the store has said of all tasks.
+pub(super) fn rows(states: &[TaskState], jobs: &[ScheduledJob], now: Timestamp) -> Vec<Overview> {
     let row = |job: &ScheduledJob| {
         let state = states.binary_search_by(|state| state.task.cmp(&job.task)).ok().map(|at| &states[at]);
         let settings = job.schedule.settings();
@@ -59,7 +63,7 @@ pub async fn overview(store: &dyn JobStore, jobs: &[ScheduledJob], now: Timestam
             last: state.and_then(|state| state.last.clone()),
         }
     };
-    Ok(jobs.iter().map(row).collect())
+    jobs.iter().map(row).collect()
 }
 
 /// The next `count` runs after `now` of all these jobs, by the time at which they begin.

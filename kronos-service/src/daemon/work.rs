@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attend::LEASE;
 use super::decide::{after_end, after_interruption};
+use super::pauses::after_store_failures;
 use super::runner::{RunRequest, StopReason};
 use super::{DaemonEvent, DaemonSettings, Parts, ScheduledJob};
 use crate::failure::Failure;
@@ -18,8 +19,8 @@ use crate::store::{Outcome, Owner, RunRecord, RunState, Task, TaskState};
 
 /// Longer than this the daemon does not sleep; then it looks for runs that were interrupted.
 const ROUND: Duration = Duration::from_mins(1);
-/// The pauses after a failure of the store.
-const STORE_PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+/// Clocks are set right by less all the time.
+const TOLERATED: Duration = Duration::from_secs(5);
 /// Ends of runs are written so often before a stop gives up.
 const LAST_ATTEMPTS: u32 = 5;
 
@@ -41,7 +42,7 @@ pub(super) struct Work {
     pub(super) begun: BTreeMap<Task, Timestamp>,
     seen: Timestamp,
     reaps: Timestamp,
-    reload: mpsc::UnboundedReceiver<Vec<ScheduledJob>>,
+    reload: mpsc::UnboundedReceiver<(DaemonSettings, Vec<ScheduledJob>)>,
     stop: CancellationToken,
 }
 
@@ -67,7 +68,7 @@ impl Work {
         settings: DaemonSettings,
         jobs: Vec<ScheduledJob>,
         parts: Parts,
-        reload: mpsc::UnboundedReceiver<Vec<ScheduledJob>>,
+        reload: mpsc::UnboundedReceiver<(DaemonSettings, Vec<ScheduledJob>)>,
         stop: CancellationToken,
     ) -> Self {
         let now = parts.clock.now();
@@ -99,12 +100,15 @@ impl Work {
         while !self.stop.is_cancelled() {
             let wake = match self.round().await {
                 Ok(wake) => {
-                    failures = 0;
+                    if std::mem::take(&mut failures) > 0 {
+                        self.tell(&DaemonEvent::StoreBack);
+                    }
                     wake
                 }
                 Err(error) => {
                     self.tell(&DaemonEvent::StoreFailed(&error));
-                    let pause = STORE_PAUSE.0.saturating_mul(1 << failures.min(10_u32)).min(STORE_PAUSE.1);
+                    self.tell(&DaemonEvent::Stalled(&error));
+                    let pause = after_store_failures(failures);
                     failures += 1;
                     self.parts.clock.now().plus(pause)
                 }
@@ -114,7 +118,11 @@ impl Work {
                 biased;
                 () = self.stop.cancelled() => {}
                 Some(ended) = self.runs.join_next_with_id() => self.ended(ended),
-                Some(jobs) = self.reload.recv() => self.wanted = Some(jobs),
+                Some((settings, jobs)) = self.reload.recv() => {
+                    // These hold at once: a store that fails must not keep a stop from being shorter.
+                    self.settings = settings;
+                    self.wanted = Some(jobs);
+                }
                 () = timer.sleep_until(wake) => {}
             }
         }
@@ -140,6 +148,9 @@ impl Work {
         let now = self.parts.clock.now();
         if now < self.seen || now.since(self.seen) > 2 * ROUND {
             self.reaps = now.plus(LEASE);
+        }
+        if self.seen.since(now) > TOLERATED {
+            self.tell(&DaemonEvent::SetBack { from: self.seen, now });
         }
         self.seen = now;
         now
@@ -237,7 +248,7 @@ impl Work {
                 return Err(error);
             }
             self.tell(&DaemonEvent::StoreFailed(&error));
-            self.parts.timer.sleep(STORE_PAUSE.0 * attempt).await;
+            self.parts.timer.sleep(after_store_failures(0) * attempt).await;
         }
         Ok(())
     }

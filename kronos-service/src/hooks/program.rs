@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::settings::{Hook, HookCommand};
 use crate::mask::mask;
@@ -25,13 +26,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What a hook has left running may hold its stderr open for ever.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Runs a hook to its end.
+/// Runs a hook to its end, or until it is stopped.
 pub(super) async fn run(
-    hook: &Hook,
-    name: &'static str,
+    (hook, name): (&Hook, &'static str),
     variables: BTreeMap<String, String>,
     input: Vec<u8>,
     secrets: Vec<String>,
+    stop: &CancellationToken,
 ) -> Result<()> {
     let mut command = command(&hook.command, name)?;
     command.env_clear().envs(variables);
@@ -61,16 +62,22 @@ pub(super) async fn run(
             }
             status
         };
-        timeout(hook.timeout, work).await
+        stop.run_until_cancelled(timeout(hook.timeout, work)).await
     };
     let said = shown(&said, &secrets);
     let error = match ended {
-        Ok(Ok(status)) if status.success() => return Ok(()),
-        Ok(Ok(status)) => Error::new(ErrorKind::ToolFailed, "a hook failed").with("hook", name).with("status", status),
-        Ok(Err(e)) => {
+        Some(Ok(Ok(status))) if status.success() => return Ok(()),
+        Some(Ok(Ok(status))) => {
+            Error::new(ErrorKind::ToolFailed, "a hook failed").with("hook", name).with("status", status)
+        }
+        Some(Ok(Err(e))) => {
             Error::new(ErrorKind::ToolFailed, "a hook could not be waited for").with("hook", name).with_source(e)
         }
-        Err(_) => {
+        None => {
+            group.end().await;
+            Error::new(ErrorKind::Cancelled, "a hook was stopped").with("hook", name)
+        }
+        Some(Err(_)) => {
             group.end().await;
             Error::new(ErrorKind::Timeout, "a hook took too long and was ended")
                 .with("hook", name)

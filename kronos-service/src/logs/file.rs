@@ -2,8 +2,10 @@
 //!
 //! Several processes may write to it at a time. Each appends whole lines; whoever finds that the
 //! file's time is over puts it aside under a lock, and the others see that it is another one now.
+//!
+//! It may also be a terminal, `/dev/null` or a pipe that somebody reads; such a one is never put aside.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +36,7 @@ impl LogFile {
                 io::ErrorKind::NotFound => ErrorKind::NotFound,
                 io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
                 io::ErrorKind::StorageFull => ErrorKind::StorageFull,
+                io::ErrorKind::InvalidInput => ErrorKind::Unsupported,
                 _ => ErrorKind::Io,
             };
             Error::new(kind, "the log's file could not be opened").with("file", path.display()).with_source(e)
@@ -42,11 +45,13 @@ impl LogFile {
     }
 
     /// Writes whole lines. They are written even if the file could not be put aside, which is then
-    /// told: the first error is of the lines, the second of that.
+    /// told: the first error is of the lines, the second of that. A file that was deleted takes no
+    /// lines: nobody would find them.
     pub(super) fn write(&mut self, lines: &[u8]) -> (io::Result<()>, io::Result<()>) {
-        let aside = self.turn();
-        let written = self.append(lines);
-        (written, aside)
+        match self.turn() {
+            Err(error) if self.is_deleted() => (Err(error), Ok(())),
+            aside => (self.append(lines), aside),
+        }
     }
 
     fn append(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -59,7 +64,10 @@ impl LogFile {
     /// Takes another file where that is due.
     fn turn(&mut self) -> io::Result<()> {
         if !self.is_there()? {
-            return self.reopen();
+            return self.renew();
+        }
+        if !self.file.metadata()?.is_file() {
+            return Ok(());
         }
         let now = name_of(self.clock.now(), self.rotate);
         if now <= self.period {
@@ -82,6 +90,22 @@ impl LogFile {
             Ok(there) => Ok(same(&there, &self.file.metadata()?)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(e) => Err(e),
+        }
+    }
+
+    /// Whether the open file has no name any more.
+    fn is_deleted(&self) -> bool {
+        self.file.metadata().is_ok_and(|open| is_deleted(&open))
+    }
+
+    /// Opens the file anew after others took it away, with its directory where that is gone too.
+    fn renew(&mut self) -> io::Result<()> {
+        match (self.reopen(), self.path.parent()) {
+            (Err(e), Some(directory)) if e.kind() == io::ErrorKind::NotFound => {
+                make_directory(directory)?;
+                self.reopen()
+            }
+            (reopened, _) => reopened,
         }
     }
 
@@ -121,12 +145,61 @@ impl LogFile {
     }
 }
 
+/// A pipe that nobody reads would be waited for, and then the whole program with it.
 fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o640);
-    options.open(path)
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o640).custom_flags(NONBLOCK.bits().cast_signed());
+    }
+    let file = options.open(path).map_err(unread)?;
+    suits(&file.metadata()?)?;
+    #[cfg(unix)]
+    rustix::fs::fcntl_setfl(&file, rustix::fs::fcntl_getfl(&file)? - NONBLOCK)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+const NONBLOCK: rustix::fs::OFlags = rustix::fs::OFlags::NONBLOCK;
+
+#[cfg(unix)]
+fn unread(error: io::Error) -> io::Error {
+    match rustix::io::Errno::from_io_error(&error) {
+        Some(rustix::io::Errno::NXIO) => {
+            io::Error::new(io::ErrorKind::InvalidInput, "it is a socket, or a pipe that nobody reads")
+        }
+        _ => error,
+    }
+}
+
+#[cfg(not(unix))]
+fn unread(error: io::Error) -> io::Error {
+    error
+}
+
+/// Lines are not written over a disk.
+#[cfg(unix)]
+fn suits(metadata: &Metadata) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    let kind = metadata.file_type();
+    if kind.is_file() || kind.is_char_device() || kind.is_fifo() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file, terminal or pipe"))
+}
+
+#[cfg(not(unix))]
+fn suits(_: &Metadata) -> io::Result<()> {
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o750);
+    builder.recursive(true).create(path)
 }
 
 /// A file that holds something is for the time of its last change.
@@ -164,6 +237,16 @@ fn beside(path: &Path, end: &str) -> PathBuf {
 fn same(a: &Metadata, b: &Metadata) -> bool {
     use std::os::unix::fs::MetadataExt;
     (a.dev(), a.ino()) == (b.dev(), b.ino())
+}
+
+#[cfg(unix)]
+fn is_deleted(open: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(open) == 0
+}
+
+#[cfg(not(unix))]
+fn is_deleted(_: &Metadata) -> bool {
+    false
 }
 
 /// Where files have no numbers, an open one cannot be moved away by others.

@@ -47,6 +47,9 @@ impl Observer for LogObserver {
         let span = &self.span;
         match event {
             Event::Started { operation, subject } => {
+                // What was counted is of the operation before.
+                self.bytes.store(0, Ordering::Relaxed);
+                self.stored.store(0, Ordering::Relaxed);
                 info!(target: TARGET, parent: span, event = "operation.started", operation, subject, "{operation} of {subject} begins");
             }
             Event::Estimated { bytes } => {
@@ -57,6 +60,9 @@ impl Observer for LogObserver {
             }
             Event::StreamFinished { name, bytes } => {
                 debug!(target: TARGET, parent: span, event = "stream.finished", stream = name, bytes, "stream is done");
+            }
+            Event::Chunked { chunks, new } => {
+                debug!(target: TARGET, parent: span, event = "operation.chunked", chunks, new, "{new} of {chunks} chunks are new");
             }
             Event::Progress { bytes, stored } => self.progress(*bytes, *stored),
             Event::Retrying { what, attempt, error } => {

@@ -31,6 +31,17 @@ pub struct LogHealth {
     pub error: Option<String>,
 }
 
+/// Tells how the log does, without keeping it open. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct LogWatch(Arc<Shared>);
+
+impl LogWatch {
+    /// How the log does.
+    pub fn health(&self) -> LogHealth {
+        self.0.health()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     lost: AtomicU64,
@@ -49,6 +60,35 @@ impl Shared {
     fn health(&self) -> LogHealth {
         let error = self.error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         LogHealth { lost: self.lost.load(Ordering::SeqCst), error }
+    }
+}
+
+/// Where people see what is wrong with the log, and the log itself if they like.
+pub struct Terminal {
+    to: Box<dyn Write + Send>,
+    shows_lines: bool,
+}
+
+impl Terminal {
+    /// Gets every line of the log.
+    pub fn of_lines(to: impl Write + Send + 'static) -> Self {
+        Self { to: Box::new(to), shows_lines: true }
+    }
+
+    /// Gets only what is wrong with the log itself, such as a full disk: for a log that is in a file.
+    pub fn of_trouble(to: impl Write + Send + 'static) -> Self {
+        Self { to: Box::new(to), shows_lines: false }
+    }
+
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.to.write_all(text.as_bytes())?;
+        self.to.flush()
+    }
+}
+
+impl fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Terminal").field("shows_lines", &self.shows_lines).finish_non_exhaustive()
     }
 }
 
@@ -75,6 +115,11 @@ impl LogGuard {
     /// How the log does.
     pub fn health(&self) -> LogHealth {
         self.lines.shared.health()
+    }
+
+    /// What tells others how the log does, for as long as they like.
+    pub fn watch(&self) -> LogWatch {
+        LogWatch(Arc::clone(&self.lines.shared))
     }
 
     /// Waits until every line is written, for at most 10 seconds, and tells how the log did. What
@@ -131,7 +176,7 @@ impl<'a> MakeWriter<'a> for Lines {
 
 pub(super) fn start(
     file: Option<LogFile>,
-    terminal: Option<Box<dyn Write + Send>>,
+    terminal: Option<Terminal>,
     format: LogFormat,
     clock: Arc<dyn Clock>,
 ) -> Result<(Lines, LogGuard)> {
@@ -148,7 +193,7 @@ pub(super) fn start(
 /// What the thread has.
 struct Desk {
     file: Option<LogFile>,
-    terminal: Option<Box<dyn Write + Send>>,
+    terminal: Option<Terminal>,
     format: LogFormat,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
@@ -176,13 +221,15 @@ impl Desk {
         let text = mask(&String::from_utf8_lossy(line));
         // A text with line breaks must not look like several lines.
         let text = text.trim_end_matches('\n').replace('\n', "\\n").replace('\r', "\\r") + "\n";
-        self.show(&text);
+        if self.terminal.as_ref().is_some_and(|terminal| terminal.shows_lines) {
+            self.show(&text);
+        }
         self.store(&text);
     }
 
     fn show(&mut self, text: &str) {
         // There is nobody else to be told that nobody listens.
-        if self.terminal.as_mut().is_some_and(|t| t.write_all(text.as_bytes()).and_then(|()| t.flush()).is_err()) {
+        if self.terminal.as_mut().is_some_and(|terminal| terminal.write(text).is_err()) {
             self.terminal = None;
         }
     }

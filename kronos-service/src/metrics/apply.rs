@@ -12,7 +12,8 @@ impl Figures {
             for storage in report.storages.iter().filter(|s| storages.contains_key(&s.storage)) {
                 let good = matches!(storage.ended, StorageEnded::Stored | StorageEnded::Nothing);
                 if report.operation == Operation::Backup && good {
-                    job.storages.insert(storage.storage.clone(), report.finished);
+                    let at = job.storages.entry(storage.storage.clone()).or_insert(report.finished);
+                    *at = if count { report.finished } else { report.finished.max(*at) };
                 }
             }
         }
@@ -25,6 +26,13 @@ impl Figures {
 impl JobFigures {
     fn apply(&mut self, report: &RunReport, count: bool) {
         let runs = self.operations.entry(report.operation).or_default();
+        if !count && runs.last_end.is_some_and(|end| end > report.finished) {
+            // It is remembered late, and says only how old the last good one is.
+            if report.ended.is_well() {
+                runs.last_success = runs.last_success.max(Some(report.finished));
+            }
+            return;
+        }
         runs.last_end = Some(report.finished);
         runs.last_duration = Some(report.finished.since(report.started).as_secs_f64());
         match report.ended {
@@ -56,6 +64,8 @@ impl JobFigures {
             if count {
                 self.read += backup.bytes_read;
                 self.stored += backup.bytes_stored;
+                self.chunks += backup.chunks.map_or(0, |chunks| chunks.cut);
+                self.new_chunks += backup.chunks.map_or(0, |chunks| chunks.new);
             }
         }
     }

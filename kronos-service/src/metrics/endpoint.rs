@@ -20,7 +20,7 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 /// How long `/readyz` waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whether the program can do its work: its store opens, its configuration is valid.
+/// Whether the program can do its work.
 #[async_trait]
 pub trait Readiness: fmt::Debug + Send + Sync {
     /// An error says why it cannot.

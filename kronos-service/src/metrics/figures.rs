@@ -31,6 +31,8 @@ pub(super) struct JobFigures {
     pub(super) backup: Option<LastBackup>,
     pub(super) read: u64,
     pub(super) stored: u64,
+    pub(super) chunks: u64,
+    pub(super) new_chunks: u64,
     /// When each storage last had the newest backup.
     pub(super) storages: BTreeMap<String, Timestamp>,
     pub(super) next_due: Option<Timestamp>,

@@ -39,6 +39,8 @@ impl JobFigures {
         }
         self.read += since(now.read, told.read);
         self.stored += since(now.stored, told.stored);
+        self.chunks += since(now.chunks, told.chunks);
+        self.new_chunks += since(now.new_chunks, told.new_chunks);
         for (storage, at) in &now.storages {
             let mine = self.storages.entry(storage.clone()).or_insert(*at);
             *mine = (*mine).max(*at);

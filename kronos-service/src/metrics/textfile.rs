@@ -24,6 +24,7 @@ use kronos_core::{Error, ErrorKind, Result, Timestamp};
 
 use super::figures::Figures;
 use super::{Names, exposition};
+use crate::locks;
 
 /// The file of one process, which may share it with others.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Textfile {
         let state = self.beside("state");
         let lock = self.beside("lock");
         let held = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
-        let held = held.and_then(|file| file.lock().map(|()| file));
+        let held = held.and_then(|file| locks::lock(&file).map(|()| file));
         let held = held.map_err(|e| fault(e, "the textfile of metrics could not be locked", &lock))?;
         let mut all: Figures = match fs::read(&state) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {

@@ -25,18 +25,13 @@ pub struct Receipt {
     pub remarks: Vec<String>,
 }
 
-/// The courier that sends over the network.
+/// The courier that sends over the network, in builds with the feature `notify`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Post;
 
 #[async_trait]
 impl Courier for Post {
     async fn deliver(&self, channel: &Channel, way: &Way, letter: &Letter) -> Result<Receipt> {
-        match way {
-            Way::Slack(slack) => send::slack::send(channel, slack, letter).await,
-            Way::Webhook(webhook) => send::webhook::send(channel, webhook, letter).await,
-            Way::Email(email) => send::mail::send(channel, email, letter).await,
-            Way::Ping(ping) => send::ping::send(channel, ping, letter).await,
-        }
+        send::send(channel, way, letter).await
     }
 }

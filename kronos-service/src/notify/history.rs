@@ -11,6 +11,7 @@ use super::news::{CaptureGap, Missed, News};
 use super::notice::{self, Notice};
 use super::occasion::{Occasion, Severity};
 use crate::report::{Ended, Operation, RunReport, StorageEnded, StorageFigures};
+use crate::schedule::in_words;
 use crate::words::{count, duration};
 
 /// A job that has not run for so long no longer keeps a storage from having recovered.
@@ -119,6 +120,13 @@ impl History {
         match figures.ended {
             StorageEnded::Failed | StorageEnded::Dropped => {
                 let down = self.storages.entry(name.clone()).or_default();
+                // That a catch-up was in vain is no news; what reminds of it are backups.
+                if report.operation == Operation::CatchUp
+                    && let Some(known) = down.get_mut(&report.job)
+                {
+                    known.last = at;
+                    return None;
+                }
                 let trouble = Trouble::again(down.get(&report.job).copied(), at);
                 down.insert(report.job.clone(), trouble);
                 let since = down.values().map(|trouble| trouble.since).min();
@@ -176,7 +184,7 @@ impl History {
         job.missing = Some(trouble);
         let title = match missed.runs {
             0 | 1 => format!("{}: a run was missed", missed.job),
-            runs => format!("{}: {runs} runs were missed", missed.job),
+            runs => format!("{}: {} runs were missed", missed.job, in_words(runs.into())),
         };
         let mut notice = Notice::new(Occasion::Missed, Severity::Warning, &missed.job, missed.at, &title)
             .about(format!("missed {}", missed.job));
@@ -215,8 +223,10 @@ fn failed(job: &mut JobHistory, report: &RunReport) -> Notice {
 fn went_well(job: &mut JobHistory, report: &RunReport, lesson: &mut Lesson) {
     let (at, name) = (report.finished, &report.job);
     let what = notice::name(report.operation);
-    let before = job.last_good.insert(report.operation, at);
-    if let Some(trouble) = job.failing.remove(&report.operation) {
+    // A catch-up that has left a storage behind has done no harm, and no good.
+    let is_good = report.operation != Operation::CatchUp || report.storages.iter().all(|storage| !storage.behind);
+    let before = is_good.then(|| job.last_good.insert(report.operation, at)).flatten();
+    if let Some(trouble) = is_good.then(|| job.failing.remove(&report.operation)).flatten() {
         let title = format!("{name}: {what} works again");
         let mut notice = Notice::new(Occasion::Recovered, Severity::Info, name, at, &title)
             .of(report)
@@ -242,7 +252,7 @@ fn went_well(job: &mut JobHistory, report: &RunReport, lesson: &mut Lesson) {
         Operation::Verify => (Occasion::Verified, format!("{name}: the backup was verified")),
         _ => (Occasion::Success, format!("{name}: {what} done")),
     };
-    if report.ended != Ended::Nothing {
+    if report.ended != Ended::Nothing && is_good {
         lesson.notices.push(Notice::new(occasion, Severity::Info, name, at, &title).of(report));
     }
 }

@@ -25,7 +25,7 @@ pub struct Missed {
     pub job: String,
     /// When the first of them was due.
     pub due: Timestamp,
-    /// How many they are.
+    /// How many they are; what is above 10,000 is told as more than that.
     pub runs: u32,
     /// When it was noticed.
     pub at: Timestamp,

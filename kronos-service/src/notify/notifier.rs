@@ -117,6 +117,11 @@ impl Notifier {
         Ok(Self { channels: Arc::new(ready), store, outside, redactor })
     }
 
+    /// Whether it has a channel of this name.
+    pub fn knows(&self, channel: &str) -> bool {
+        self.channels.contains_key(channel)
+    }
+
     /// Tells that a run begins, for the dead man's switches of these channels.
     pub async fn begin(&self, report: &RunReport, to: &[String]) -> Result<()> {
         self.all_known(to)?;

@@ -1,15 +1,27 @@
 //! The ways over the network.
 
 mod http;
-pub(super) mod mail;
-pub(super) mod ping;
-pub(super) mod slack;
+mod mail;
+mod ping;
+mod slack;
 mod tls;
-pub(super) mod webhook;
+mod webhook;
 
 use kronos_core::{Error, ErrorKind, Result};
 
+use super::courier::Receipt;
+use super::letter::Letter;
 use super::settings::{Channel, Way};
+
+/// Sends a letter by one way.
+pub(super) async fn send(channel: &Channel, way: &Way, letter: &Letter) -> Result<Receipt> {
+    match way {
+        Way::Slack(slack) => slack::send(channel, slack, letter).await,
+        Way::Webhook(webhook) => webhook::send(channel, webhook, letter).await,
+        Way::Email(email) => mail::send(channel, email, letter).await,
+        Way::Ping(ping) => ping::send(channel, ping, letter).await,
+    }
+}
 
 /// Checks all that the ways of a channel need, without a network.
 pub(super) fn check(channel: &Channel) -> Result<()> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use kronos_core::{Result, Secret};
 
+use super::hidden;
 use super::occasion::{Occasion, Severity};
 use super::quiet::Quiet;
 use super::send;
@@ -72,7 +73,7 @@ impl Channel {
                     secrets.extend(webhook.signing_key.iter().cloned());
                     secrets.extend(webhook.headers.values().cloned());
                 }
-                Way::Email(email) => secrets.extend(email.password.iter().cloned()),
+                Way::Email(email) => secrets.extend(email.secrets()),
                 Way::Ping(ping) => secrets.push(ping.url.clone()),
             }
         }
@@ -140,6 +141,17 @@ pub struct Email {
     pub from: String,
     /// The recipients, in the same form.
     pub to: Vec<String>,
+}
+
+impl Email {
+    /// The password, also in the forms that a server may repeat from a login.
+    fn secrets(&self) -> Vec<Secret> {
+        let Some(password) = &self.password else { return Vec::new() };
+        let login = self.login.as_deref().unwrap_or_default();
+        let mut secrets = vec![password.clone()];
+        secrets.extend(hidden::logins(login, password.expose()));
+        secrets
+    }
 }
 
 /// A dead man's switch in the manner of healthchecks: `URL/start`, `URL`, `URL/fail`.

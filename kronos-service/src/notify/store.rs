@@ -5,13 +5,12 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Result, Retry};
-use rustix::fs::{FlockOperation, flock};
 
 use super::state::NotifyState;
+use crate::locks;
 
 /// What is done with the state.
 pub type Change = Box<dyn FnOnce(&mut NotifyState) + Send>;
@@ -46,9 +45,6 @@ pub struct FileNotifyStore {
     unwritten: Arc<Mutex<Option<NotifyState>>>,
 }
 
-/// Everybody is done with the file within moments.
-const PATIENCE: Duration = Duration::from_secs(10);
-
 /// Larger than any state can be: 20,000 jobs, and some thousand notices.
 const LARGEST: u64 = 256 << 20;
 
@@ -75,19 +71,15 @@ impl FileNotifyStore {
         let path = self.path.with_extension("lock");
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
         let file = open().map_err(|e| self.error("the lock of the notifications cannot be opened", e))?;
-        let began = Instant::now();
-        while let Err(e) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            if e != rustix::io::Errno::WOULDBLOCK && e != rustix::io::Errno::INTR {
-                return Err(self.error("the notifications cannot be locked", e.into()));
-            }
-            if began.elapsed() > PATIENCE {
-                return Err(Error::new(ErrorKind::Locked, "another program holds the notifications")
+        match locks::lock(&file) {
+            Ok(()) => Ok(file),
+            Err(e) if e.kind() == std::io::ErrorKind::TimedOut => {
+                Err(Error::new(ErrorKind::Locked, "another program holds the notifications")
                     .with("path", path.display())
-                    .with_retry(Retry::Later));
+                    .with_retry(Retry::Later))
             }
-            std::thread::sleep(Duration::from_millis(20));
+            Err(e) => Err(self.error("the notifications cannot be locked", e)),
         }
-        Ok(file)
     }
 
     /// What is kept. A file that is damaged is put aside, since one that stops all messages is worse than

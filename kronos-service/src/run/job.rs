@@ -8,11 +8,14 @@ use kronos_core::{Error, ErrorKind, Result, RunContext};
 
 use super::BackupTask;
 use super::catch_up::CatchUpTask;
-use super::follow::{Follower, Frame};
+use super::caught::caught;
+use super::follow::{Company, Frame};
 use super::places::Places;
 use super::result::{JobResult, Outcome};
 use crate::daemon::{RunRequest, Runner};
 use crate::report::{Ended, Operation, RunReport};
+
+const PANICKED: &str = "the run panicked";
 
 /// What came of a backup.
 #[derive(Debug)]
@@ -28,16 +31,14 @@ pub struct Done {
 
 impl BackupTask {
     /// Makes the backup, and tells all followers of it.
-    pub async fn run_in(
-        &self,
-        frame: &Frame,
-        followers: Vec<Arc<dyn Follower>>,
-        places: &dyn Places,
-        run: &RunContext,
-    ) -> Done {
-        let mut following = frame.begin(followers, run).await;
+    pub async fn run_in(&self, frame: &Frame, company: Company, places: &dyn Places, run: &RunContext) -> Done {
+        let mut following = frame.begin(company, run).await;
         let mut result = JobResult::new(frame.job.clone(), self.method);
-        let ended = self.run(places, &following.context, &mut result).await;
+        let work = Box::pin(async {
+            following.prepare().await?;
+            self.run(places, &following.context, &mut result).await
+        });
+        let ended = caught(PANICKED, work).await;
         if let Err(error) = &ended {
             result.fail(error);
         }
@@ -59,8 +60,8 @@ pub trait Jobs: Places {
     /// Limits and observer of a job's runs.
     fn context(&self, job: &str) -> RunContext;
 
-    /// Those that are told of a job's runs.
-    fn followers(&self, job: &str) -> Vec<Arc<dyn Follower>>;
+    /// Who goes along with a job's runs.
+    fn company(&self, job: &str) -> Company;
 }
 
 /// Runs jobs for the daemon, by the configuration of the moment.
@@ -93,29 +94,42 @@ impl JobRunner {
 #[async_trait]
 impl Runner for JobRunner {
     async fn run(&self, job: &str, request: RunRequest) -> RunReport {
-        run(&*self.jobs(), job, request).await
+        run(self.jobs(), job, request).await
     }
 }
 
-async fn run(jobs: &dyn Jobs, job: &str, request: RunRequest) -> RunReport {
+async fn run(jobs: Arc<dyn Jobs>, job: &str, request: RunRequest) -> RunReport {
     let mut run = jobs.context(job);
     run.cancel = request.cancel.clone();
     let frame = Frame::of(job, &request);
-    let followers = jobs.followers(job);
+    let company = jobs.company(job);
     let unready = match request.operation {
-        Operation::Backup => match jobs.backup(job) {
-            Ok(task) => return task.run_in(&frame, followers, jobs, &run).await.report,
+        Operation::Backup => match backup(&jobs, job, &run).await {
+            Ok(task) => return task.run_in(&frame, company, &*jobs, &run).await.report,
             Err(error) => Some(error),
         },
         Operation::CatchUp => None,
         _ => Some(Error::new(ErrorKind::Unsupported, "the daemon does not do this by itself")),
     };
-    let mut following = frame.begin(followers, &run).await;
+    // What `before` would have stopped is not needed: the source is not read.
+    let company = if request.operation == Operation::CatchUp { Company { hooks: None, ..company } } else { company };
+    let mut following = frame.begin(company, &run).await;
     let ended = match unready {
         Some(error) => Err(error),
-        None => catch_up(jobs, job, &following.context, &mut following.report).await,
+        None => caught(PANICKED, Box::pin(catch_up(&*jobs, job, &following.context, &mut following.report))).await,
     };
     following.end(&ended).await
+}
+
+/// Made ready on a thread of its own: a secret may have to be waited for, and a stop is not.
+async fn backup(jobs: &Arc<dyn Jobs>, job: &str, run: &RunContext) -> Result<BackupTask> {
+    let (jobs, job) = (Arc::clone(jobs), job.to_owned());
+    let made = tokio::task::spawn_blocking(move || jobs.backup(&job));
+    match run.cancel.run_until_cancelled(made).await {
+        Some(Ok(made)) => made,
+        Some(Err(panic)) => caught(PANICKED, async { std::panic::resume_unwind(panic.into_panic()) }).await,
+        None => Err(Error::new(ErrorKind::Cancelled, "stopped before it began")),
+    }
 }
 
 async fn catch_up(jobs: &dyn Jobs, job: &str, run: &RunContext, report: &mut RunReport) -> Result<()> {

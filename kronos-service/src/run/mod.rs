@@ -2,6 +2,7 @@
 
 mod backup;
 mod catch_up;
+mod caught;
 mod follow;
 mod job;
 mod places;
@@ -16,7 +17,7 @@ use kronos_core::{BackupOptions, ConnectionStatus, Connector, Error, ErrorKind, 
 use crate::config::JobMethod;
 use backup::Attempt;
 pub use catch_up::CatchUpTask;
-pub use follow::{Follower, Following, Frame};
+pub use follow::{Company, Follower, Following, Frame};
 pub use job::{Done, JobRunner, Jobs};
 pub use places::{Place, Places, StorageChoice};
 pub use result::{JobResult, Outcome, StorageResult};

@@ -113,6 +113,7 @@ impl JobResult {
             bytes_read: b.bytes_read,
             bytes_stored: b.bytes_stored,
             rows: b.rows,
+            chunks: None,
         });
         report.notes.extend(self.backup.iter().flat_map(|b| b.warnings.iter().cloned()));
         report.storages = self.storages.iter().map(StorageResult::figures).collect();

@@ -10,6 +10,16 @@ use super::Schedule;
 /// More dues than this are not counted one by one.
 const COUNTED: u64 = 10_000;
 
+/// Whether a number of dues is what they were; else they were more than 10,000, and nobody knows how many.
+pub fn is_counted(dues: u64) -> bool {
+    dues <= COUNTED
+}
+
+/// A number of dues as people are told of it.
+pub(crate) fn in_words(dues: u64) -> String {
+    if is_counted(dues) { dues.to_string() } else { "more than 10,000".to_owned() }
+}
+
 /// Dues that follow on each other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -17,7 +27,8 @@ pub struct Span {
     pub first: Timestamp,
     /// The last of them.
     pub last: Timestamp,
-    /// How many they are; more than 10,000 are not counted on.
+    /// How many they are; more than 10,000 are not counted on, and then it is one of which [`is_counted`]
+    /// says no.
     pub count: u64,
     /// The one before the last.
     before_last: Option<Timestamp>,
@@ -27,7 +38,9 @@ impl Span {
     /// All but the last one.
     pub fn without_last(self) -> Option<Self> {
         // What ends here is not taken apart a second time.
-        self.before_last.map(|last| Self { last, count: self.count - 1, before_last: None, ..self })
+        // What was not counted does not become a number by it.
+        let count = if is_counted(self.count) { self.count - 1 } else { self.count };
+        self.before_last.map(|last| Self { last, count, before_last: None, ..self })
     }
 
     fn add(span: Option<Self>, due: Timestamp) -> Self {

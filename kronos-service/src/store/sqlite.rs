@@ -4,6 +4,7 @@ mod change;
 mod rows;
 mod schema;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,7 +22,14 @@ use super::{
 pub struct SqliteStore {
     connection: Arc<Mutex<Connection>>,
     path: Arc<Path>,
+    /// Which file was opened, by its device and number.
+    file: (u64, u64),
     history: usize,
+}
+
+/// Which file has this name.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|found| (found.dev(), found.ino()))
 }
 
 impl SqliteStore {
@@ -35,8 +43,9 @@ impl SqliteStore {
     pub async fn open_with_history(path: impl Into<PathBuf>, history: usize) -> Result<Self> {
         let path: Arc<Path> = path.into().into();
         let file = path.clone();
-        let opened = tokio::task::spawn_blocking(move || schema::open(&file)).await.map_err(stopped)?;
-        Ok(Self { connection: Arc::new(Mutex::new(opened?)), path, history })
+        let opened = tokio::task::spawn_blocking(move || schema::open(&file)).await.map_err(stopped)??;
+        let file = identity(&path).ok_or_else(|| gone(&path))?;
+        Ok(Self { connection: Arc::new(Mutex::new(opened)), file, path, history })
     }
 
     /// Runs one transaction on a thread that may block.
@@ -45,6 +54,10 @@ impl SqliteStore {
         work: impl FnOnce(&Transaction<'_>, usize) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let (connection, path, history) = (self.connection.clone(), self.path.clone(), self.history);
+        // What is written into a file without a name is seen by nobody.
+        if identity(&path) != Some(self.file) {
+            return Err(gone(&path));
+        }
         let done = tokio::task::spawn_blocking(move || -> rusqlite::Result<T> {
             // A panic within has rolled its transaction back.
             let mut connection = connection.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,6 +69,13 @@ impl SqliteStore {
         });
         done.await.map_err(stopped)?.map_err(|e| failed(e, &path))
     }
+}
+
+fn gone(path: &Path) -> Error {
+    Error::new(ErrorKind::Conflict, "the job store was removed or replaced")
+        .with("path", path.display())
+        .with_retry(Retry::Later)
+        .with("hint", "start the daemon again")
 }
 
 fn stopped(error: tokio::task::JoinError) -> Error {
@@ -77,7 +97,11 @@ fn failed(error: rusqlite::Error, path: &Path) -> Error {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => Retry::Never,
         _ => Retry::Later,
     };
-    Error::new(kind, message).with("path", path.display()).with_retry(retry).with_source(error)
+    let error = Error::new(kind, message).with("path", path.display()).with_retry(retry).with_source(error);
+    match kind {
+        ErrorKind::Corrupt => error.with("hint", "put the file aside: what it remembers of runs begins anew"),
+        _ => error,
+    }
 }
 
 #[async_trait]

@@ -5,7 +5,11 @@ use std::fmt;
 use kronos_core::{Id, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::Failure;
 use crate::report::{Operation, RunReport, Trigger};
+
+/// The kind of the failure of a run that was interrupted: no error of a program has it.
+const INTERRUPTED: &str = "interrupted";
 
 /// What is scheduled: an operation of a job. A job's backups and its verification are two tasks,
 /// and one does not wait for the other.
@@ -144,7 +148,7 @@ pub struct Skip {
     pub first: Timestamp,
     /// The last of them.
     pub last: Timestamp,
-    /// How many: of a very long time at least so many; 0 where nobody counted.
+    /// How many: of more than 10,000 at least so many; 0 where nobody counted.
     pub count: u64,
     /// Why.
     pub reason: SkipReason,
@@ -244,6 +248,14 @@ impl RunRecord {
         Self { state: RunState::Ended { at, outcome }, ..self.clone() }
     }
 
+    /// Until when the claim of whoever runs it holds, unless it is renewed.
+    pub(crate) fn held_until(&self) -> Option<Timestamp> {
+        match self.state {
+            RunState::Running { until, .. } => Some(until),
+            _ => None,
+        }
+    }
+
     /// Whether it answers a run that was there before, and may make room for a new one.
     pub(crate) fn again(&self) -> bool {
         self.trigger == Trigger::Retry
@@ -252,6 +264,28 @@ impl RunRecord {
     /// Whether it has ended after having begun.
     pub(crate) fn begun_and_ended(&self) -> bool {
         matches!(&self.state, RunState::Ended { outcome, .. } if !matches!(outcome, Outcome::Dropped(_)))
+    }
+
+    /// The report of a run that goes on, and of which it was found at `at` that nobody runs it any more: the
+    /// report that it could not make itself.
+    pub fn interrupted(&self, at: Timestamp) -> RunReport {
+        let Task { job, operation } = &self.task;
+        let mut report = RunReport::begin(self.id, *operation, job, self.trigger, self.moment());
+        (report.attempt, report.due) = (self.attempt, self.due);
+        report.finished = at.max(report.started);
+        let by = match &self.state {
+            RunState::Running { owner, .. } => format!(" (by: {})", owner.name),
+            _ => String::new(),
+        };
+        let hint = "what was stored is kept, and the next run goes on from there; the log of the system tells whether \
+                    the machine went down or memory ran out";
+        report.error = Some(Failure {
+            kind: INTERRUPTED.to_owned(),
+            message: format!("the run was interrupted: its program was killed, or its machine went down{by}"),
+            causes: Vec::new(),
+            hint: Some(hint.to_owned()),
+        });
+        report
     }
 
     /// What it reported.
@@ -271,5 +305,37 @@ impl RunRecord {
             RunState::Running { started, .. } => started,
             RunState::Ended { at, .. } => at,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kronos_core::Id;
+
+    use super::*;
+    use crate::report::Ended;
+
+    #[test]
+    fn a_run_that_was_interrupted_has_failed() {
+        let at = Timestamp::from_micros;
+        let owner = Owner { id: Id([1; 16]), name: "kronos daemon on db1".to_owned() };
+        let run = RunRecord {
+            id: Id([7; 16]),
+            task: Task::backup("shop"),
+            epoch: 0,
+            trigger: Trigger::Missed,
+            due: Some(at(5)),
+            attempt: 3,
+            state: RunState::Running { owner, started: at(10), until: at(20) },
+        };
+        let report = run.interrupted(at(90));
+        assert_eq!((report.run, report.job.as_str(), report.operation), (Id([7; 16]), "shop", Operation::Backup));
+        assert_eq!((report.trigger, report.attempt, report.due), (Trigger::Missed, 3, Some(at(5))));
+        assert_eq!((report.started, report.finished, report.ended), (at(10), at(90), Ended::Failed));
+        let error = report.error.unwrap();
+        assert_eq!(error.kind, "interrupted");
+        assert!(error.message.contains("kronos daemon on db1") && error.hint.is_some(), "{error:?}");
+        // A clock that was set back makes no run end before it began.
+        assert_eq!(run.interrupted(at(3)).finished, at(10));
     }
 }

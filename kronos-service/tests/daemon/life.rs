@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kronos_core::{Clock, ErrorKind, Timestamp};
-use kronos_service::daemon::{Timer, WallTimer, overview, pause, resume, run_now, upcoming};
+use kronos_service::daemon::{
+    DaemonSettings, ScheduledJob, Timer, WallTimer, overview, pause, resume, run_now, upcoming,
+};
 use kronos_service::schedule::Missed;
 use kronos_service::store::{Outcome, RunState, SqliteStore, Task};
 use kronos_service::{Ended, Trigger};
@@ -97,16 +99,41 @@ async fn a_reload_brings_and_removes_jobs_and_owes_nothing_for_a_new_rule() {
     let world = world();
     let (_working, handle) = start(&world, &[plain("stays", "0 2 * * *"), plain("goes", "0 3 * * *")]);
     tokio::time::sleep(minutes(90)).await;
-    handle.reload(vec![plain("stays", "*/10 * * * *"), plain("comes", "30 1 * * *")]);
+    handle.reload(DaemonSettings::default(), vec![plain("stays", "*/10 * * * *"), plain("comes", "30 1 * * *")]);
     tokio::time::sleep(minutes(1)).await;
     assert!(names(&world).is_empty(), "nothing was due since midnight under the new rule");
     tokio::time::sleep(minutes(11)).await;
     assert_eq!(begun(&world), [("stays".to_owned(), 100, Trigger::Schedule, 1)]);
     tokio::time::sleep(minutes(120)).await;
     assert!(!names(&world).contains(&"goes".to_owned()));
-    handle.reload(vec![plain("goes", "0 3 * * *")]);
+    handle.reload(DaemonSettings::default(), vec![plain("goes", "0 3 * * *")]);
     tokio::time::sleep(minutes(10)).await;
     assert!(!names(&world).contains(&"goes".to_owned()), "it was not in the schedule when it was due");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_changes_how_much_runs_at_a_time_and_how_long_a_stop_waits() {
+    let world = world();
+    let jobs: Vec<_> = (0..6)
+        .map(|number| ScheduledJob { source: "db".to_owned(), ..plain(&format!("job {number}"), "0 1 * * *") })
+        .collect();
+    for job in &jobs {
+        takes(&world, &job.task.job, minutes(600));
+    }
+    let (working, handle) = start(&world, &jobs);
+    tokio::time::sleep(minutes(70)).await;
+    assert_eq!(names(&world).len(), 1, "one of a source at a time");
+    handle.reload(DaemonSettings { per_source: 9, parallel: 2, ..DaemonSettings::default() }, jobs.clone());
+    tokio::time::sleep(minutes(1)).await;
+    assert_eq!(names(&world).len(), 2, "two in all");
+    let stop_within = minutes(5);
+    handle.reload(DaemonSettings { per_source: 9, parallel: 4, stop_within }, jobs);
+    tokio::time::sleep(minutes(1)).await;
+    assert_eq!(names(&world).len(), 4);
+    handle.stop();
+    let began = tokio::time::Instant::now();
+    working.await.unwrap().unwrap();
+    assert_eq!(began.elapsed(), Duration::from_secs(303), "the new patience, and the checkpoint");
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,6 +183,22 @@ async fn a_run_by_hand_is_alone_too() {
     assert_eq!(by_hand.await.unwrap().unwrap().trigger, Trigger::Manual);
     let made = world.runner.made();
     assert!(made[1].from >= made[0].to.unwrap());
+}
+
+/// As after an hour of sleep: the claim looks old, and whoever holds it lives.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_jumps_ahead_takes_no_run_from_one_who_lives() {
+    let world = world();
+    takes(&world, "shop", minutes(30));
+    let task = Task::backup("shop");
+    let (parts, same) = (world.parts.clone(), task.clone());
+    let living = tokio::spawn(async move { run_now(&parts, &same, None, CancellationToken::new(), None).await });
+    tokio::time::sleep(minutes(5)).await;
+    world.clock.set(2 * 3_600);
+    let error = run_now(&world.parts, &task, None, CancellationToken::new(), None).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert_eq!(living.await.unwrap().unwrap().ended, Ended::Succeeded);
+    assert_eq!(world.runner.made().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,9 @@ use kronos_core::inspect::PoolStatistics;
 use kronos_core::testing::{ManualClock, MemoryStorage};
 use kronos_core::{BackupKind, Error, ErrorKind, Id, Key, Storage, Timestamp};
 use kronos_service::metrics::{MeasuredStorage, Metrics, Names, Queue};
-use kronos_service::{BackupFigures, Ended, Failure, Operation, RunReport, StorageEnded, StorageFigures, Trigger};
+use kronos_service::{
+    BackupFigures, ChunkFigures, Ended, Failure, Operation, RunReport, StorageEnded, StorageFigures, Trigger,
+};
 
 pub(crate) const OPERATIONS: [Operation; 5] =
     [Operation::Backup, Operation::Restore, Operation::Verify, Operation::Prune, Operation::CatchUp];
@@ -37,6 +39,7 @@ pub(crate) fn run(operation: Operation, job: &str, ended: Ended, finished: i64) 
             bytes_read: 900,
             bytes_stored: 250,
             rows: Some(7),
+            chunks: Some(ChunkFigures { cut: 10, new: 4 }),
         });
     }
     report
@@ -67,7 +70,7 @@ pub(crate) async fn full() -> Metrics {
         }
     }
     metrics.next_due("shop", Some(at(200)));
-    metrics.missed("shop");
+    metrics.missed("shop", 1);
     metrics.capture_lag("shop", Duration::from_millis(1500));
     metrics.queue(Queue { waiting: 2, running: 1, oldest: Some(at(90)) });
     metrics.reloaded(at(50), true);

@@ -129,8 +129,9 @@ pub fn run(job: &str, operation: Operation, ended: Ended, at: Timestamp) -> RunR
     } else if operation == Operation::Backup {
         let (bytes, bytes_read, bytes_stored) = (3 << 30, 1 << 30, 20 << 20);
         let strategy = BackupKind::Incremental;
+        let (rows, chunks) = (Some(12_345), None);
         report.backup =
-            Some(BackupFigures { id: Id([9; 16]), strategy, bytes, bytes_read, bytes_stored, rows: Some(12_345) });
+            Some(BackupFigures { id: Id([9; 16]), strategy, bytes, bytes_read, bytes_stored, rows, chunks });
     }
     report
 }

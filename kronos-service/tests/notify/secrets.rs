@@ -5,17 +5,20 @@ use std::sync::Arc;
 
 use kronos_core::testing::Prng;
 use kronos_core::{Clock as _, Error, ErrorKind, Secret};
-use kronos_service::notify::{Channel, FileNotifyStore, News, Notifier, Occasion, Ping, Slack, Way, Webhook};
+use kronos_service::notify::{Channel, Email, FileNotifyStore, News, Notifier, Occasion, Ping, Slack, Way, Webhook};
 use kronos_service::{Ended, Failure, Operation, StorageEnded};
 use libtest_mimic::Trial;
 
 use crate::common::{HandClock, run, storage};
-use crate::http::{outside, to};
+use crate::http::{channel, notifier, outside, to};
 use crate::plain;
 use crate::receiver::{Receiver, Reply};
 
 pub fn add(trials: &mut Vec<Trial>) {
     trials.push(plain("no_secret_is_sent_kept_or_shown", no_secret));
+    trials.push(plain("a_short_secret_is_not_shown_by_a_page_that_repeats_it", short_secrets));
+    trials.push(plain("a_secret_is_not_shown_where_an_answer_is_cut", cut_secret));
+    trials.push(plain("a_login_that_a_mail_server_repeats_is_not_shown", mail_login));
 }
 
 async fn no_secret() {
@@ -97,4 +100,86 @@ async fn no_secret() {
         let around = at.map(|at| String::from_utf8_lossy(&shown.as_bytes()[at.saturating_sub(200)..at + 24]));
         assert!(at.is_none(), "a secret is shown (seed {seed}): {around:?}");
     }
+}
+
+/// What a test of a channel shows.
+async fn shown(way: Way) -> String {
+    let clock = HandClock::at("2026-11-28T03:00:00Z");
+    let results = notifier(channel(way), &clock).test("ops").await.unwrap();
+    format!("{results:?}")
+}
+
+async fn short_secrets() {
+    let receiver = Receiver::start();
+    // The page that many servers answer with.
+    receiver.answer(|request| Reply {
+        body: format!("Cannot {}: {:?}", request.line, request.headers.get("authorization")),
+        ..Reply::of("404 Not Found")
+    });
+    let login = receiver.address.to_string();
+    for (place, secrets) in [
+        (format!("{login}/in/aB3xK9qLm2z"), &["aB3xK9qLm2z"][..]),
+        (format!("{login}/hook?token=WHQUERY9"), &["WHQUERY9"]),
+        (format!("{login}/ping/PINGSECRET9"), &["PINGSECRET9"]),
+        (format!("hushuser:pa%73s@{login}/hook"), &["hushuser", "pass", "aHVzaHVzZXI6cGFzcw=="]),
+    ] {
+        let url = Secret::new(format!("http://{place}"));
+        let webhook = Webhook { url: url.clone(), signing_key: None, headers: BTreeMap::new() };
+        for way in [Way::Webhook(webhook), Way::Ping(Ping { url })] {
+            let shown = shown(way).await;
+            assert!(shown.contains("Cannot POST"), "{shown}");
+            assert!(secrets.iter().all(|secret| !shown.contains(secret)), "{shown}");
+        }
+    }
+}
+
+async fn cut_secret() {
+    let receiver = Receiver::start();
+    let secret = "hushqzvwkmxpyr";
+    for filled in 270..300 {
+        receiver.answer(move |request| Reply {
+            body: format!("{}{}", ".".repeat(filled), request.line),
+            ..Reply::of("404 Not Found")
+        });
+        let webhook = Secret::new(format!("http://{}/{secret}", receiver.address));
+        let shown = shown(Way::Slack(Slack { webhook })).await;
+        assert!(shown.contains("....") && !shown.contains("hush"), "{filled}: {shown}");
+    }
+}
+
+/// A mail server that repeats what it refuses.
+fn repeating() -> std::net::SocketAddr {
+    use std::io::{BufRead, BufReader, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let commands = BufReader::new(stream.try_clone().unwrap());
+            stream.write_all(b"220 here\r\n").unwrap();
+            for command in commands.lines().map_while(Result::ok) {
+                let answer = match &command {
+                    hello if hello.starts_with("EHLO") => "250-here\r\n250 AUTH PLAIN LOGIN".to_owned(),
+                    command => format!("535 not accepted: {command}"),
+                };
+                if stream.write_all(format!("{answer}\r\n").as_bytes()).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+    address
+}
+
+async fn mail_login() {
+    let mail = Email {
+        smtp: format!("smtp://{}", repeating()),
+        login: Some("me".to_owned()),
+        password: Some(Secret::new("hush-hush")),
+        plain_login: true,
+        from: "kronos@x.example".to_owned(),
+        to: vec!["ops@x.example".to_owned()],
+    };
+    let shown = shown(Way::Email(mail)).await;
+    assert!(shown.contains("not accepted: AUTH PLAIN ***"), "{shown}");
+    assert!(!shown.contains("AG1lAGh1c2gtaHVzaA==") && !shown.contains("hush"), "{shown}");
 }

@@ -86,7 +86,7 @@ async fn year(seed: u64) -> Judge {
             match dice.below(6) {
                 0 => pause(&*store, job, world.clock.now()).await.expect("it is known"),
                 1 | 2 => resume(&*store, job, world.clock.now()).await.expect("it is known"),
-                3 => handle.reload(jobs.clone()),
+                3 => handle.reload(settings.clone(), jobs.clone()),
                 4 => killed.extend(by_hand(&world, job, &dice).await),
                 _ => {
                     let by = i64::try_from(dice.below(3 * 3_600)).unwrap();

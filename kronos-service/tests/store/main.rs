@@ -4,6 +4,7 @@
 
 mod alike;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use kronos_core::{ErrorKind, Id, Timestamp};
@@ -312,6 +313,7 @@ async fn a_file_of_a_newer_kronos_or_of_something_else_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("jobs.db");
     drop(SqliteStore::open(&path).await.unwrap());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let connection = rusqlite::Connection::open(&path).unwrap();
     connection.pragma_update(None, "user_version", 1_000).unwrap();
     drop(connection);

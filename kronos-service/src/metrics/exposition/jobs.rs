@@ -77,6 +77,10 @@ fn backups(e: &mut DescriptorEncoder<'_>, jobs: &Jobs) -> Written {
     Family::counter("kronos_backup_read_bytes", "Bytes read from sources").count(e, total(|job| job.read))?;
     let help = "Bytes that backups added to one storage";
     Family::counter("kronos_backup_stored_bytes", help).count(e, total(|job| job.stored))?;
+    let help = "Chunks that backups were cut into";
+    Family::counter("kronos_backup_chunks", help).count(e, total(|job| job.chunks))?;
+    let help = "Chunks that a storage lacked";
+    Family::counter("kronos_backup_new_chunks", help).count(e, total(|job| job.new_chunks))?;
     let stored = jobs.iter().flat_map(|(job, f)| {
         f.storages
             .iter()

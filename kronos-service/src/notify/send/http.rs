@@ -7,6 +7,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, NoProxy, Proxy, Response, StatusCode, Url};
 
 use super::tls;
+use crate::notify::redact::Redactor;
 use crate::notify::settings::Channel;
 
 /// Of an answer that says no, so much is shown, in bytes.
@@ -61,7 +62,7 @@ pub(super) async fn post(channel: &Channel, url: Url, headers: HeaderMap, body: 
     let pause =
         answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).and_then(|value| wish(value, now));
     let error = refusal(status).with("status", status.as_u16());
-    let said = beginning(answer).await;
+    let said = beginning(answer, &Redactor::new(channel.secrets())).await;
     let error = if said.is_empty() { error } else { error.with("answer", said) };
     Err(match pause {
         Some(pause) => error.with_retry_after(pause),
@@ -126,18 +127,23 @@ fn wish(value: &str, now: Timestamp) -> Option<Duration> {
     Some(Timestamp::from_micros(i64::try_from(date.as_micros()).ok()?).since(now))
 }
 
-/// The beginning of what is answered, in one line.
-async fn beginning(mut answer: Response) -> String {
-    let mut bytes = Vec::new();
-    while bytes.len() < SHOWN
-        && let Ok(Some(more)) = answer.chunk().await
-    {
-        bytes.extend_from_slice(&more);
+/// The beginning of what is answered, in one line and without the channel's secrets: they are hidden before
+/// it is cut, which would make them unknown.
+async fn beginning(mut answer: Response, redactor: &Redactor) -> String {
+    let (mut bytes, mut whole) = (Vec::new(), false);
+    while bytes.len() < SHOWN && !whole {
+        match answer.chunk().await {
+            Ok(Some(more)) => bytes.extend_from_slice(&more),
+            Ok(None) => whole = true,
+            Err(_) => break,
+        }
     }
-    bytes.truncate(SHOWN);
     let text = String::from_utf8_lossy(&bytes);
+    let text = if whole { redactor.text(&text) } else { redactor.cut_text(text.trim_end_matches('\u{fffd}')) };
     let words: Vec<_> = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
-    words.join(" ")
+    let mut line = words.join(" ");
+    line.truncate(line.floor_char_boundary(SHOWN));
+    line
 }
 
 #[cfg(test)]

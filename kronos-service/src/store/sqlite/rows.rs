@@ -85,14 +85,37 @@ pub(super) fn tasks(t: &Transaction<'_>, only: Option<&Task>) -> rusqlite::Resul
             last: None,
         })
     })?;
-    for state in &mut states {
-        state.queued = active(t, &state.task, "queued")?;
-        state.running = active(t, &state.task, "running")?;
-        state.last = last(t, &state.task)?;
-    }
     states.sort_by(|a, b| a.task.cmp(&b.task));
+    if let Some(task) = only {
+        for state in &mut states {
+            state.queued = active(t, task, "queued")?;
+            state.running = active(t, task, "running")?;
+            state.last = last(t, task)?;
+        }
+        return Ok(states);
+    }
+    // A statement for each kind, however many tasks there are.
+    for run in all_queued(t)? {
+        of(&mut states, &run.task.clone(), |state| state.queued = Some(run));
+    }
+    for run in all(t, &format!("{RUN} WHERE state = 'running'"), [], run)? {
+        of(&mut states, &run.task.clone(), |state| state.running = Some(run));
+    }
+    for run in all(t, &format!("{RUN} WHERE seq IN ({LAST})"), [], run)? {
+        of(&mut states, &run.task.clone(), |state| state.last = Some(run));
+    }
     Ok(states)
 }
+
+fn of(states: &mut [TaskState], task: &Task, change: impl FnOnce(&mut TaskState)) {
+    if let Ok(at) = states.binary_search_by(|state| state.task.cmp(task)) {
+        change(&mut states[at]);
+    }
+}
+
+/// The newest run that is over of each task.
+const LAST: &str = "SELECT (SELECT seq FROM runs WHERE state = 'ended' AND runs.job = tasks.job
+                        AND runs.operation = tasks.operation AND begun = 1 ORDER BY seq DESC LIMIT 1) FROM tasks";
 
 /// The run of a task that is `queued` or `running`.
 pub(super) fn active(t: &Transaction<'_>, task: &Task, state: &str) -> rusqlite::Result<Option<RunRecord>> {
@@ -139,13 +162,18 @@ pub(super) fn expired(t: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<V
 }
 
 pub(super) fn runs(t: &Transaction<'_>, task: Option<&Task>, limit: usize) -> rusqlite::Result<Vec<RunRecord>> {
-    let sql = format!(
-        "{RUN} WHERE :job IS NULL OR (job = :job AND operation = :operation)
-         ORDER BY moment DESC, id DESC LIMIT :limit"
-    );
-    let operation = task.map(|task| json(&task.operation)).transpose()?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(t, &sql, named_params! { ":job": task.map(|task| &task.job), ":operation": operation, ":limit": limit }, run)
+    match task {
+        None => all(t, &format!("{RUN} ORDER BY moment DESC, id DESC LIMIT ?1"), [limit], run),
+        Some(task) => all(t, &runs_of_task(), (&task.job, json(&task.operation)?, limit), run),
+    }
+}
+
+/// Each state has an index of its own: the runs of all other tasks are not looked at.
+fn runs_of_task() -> String {
+    let of = |state: &str| format!("{RUN} WHERE state = '{state}' AND job = ?1 AND operation = ?2");
+    let states = ["queued", "running", "ended"].map(of).join(" UNION ALL ");
+    format!("{states} ORDER BY moment DESC, id DESC LIMIT ?3")
 }
 
 pub(super) fn skips(t: &Transaction<'_>, task: Option<&Task>, limit: usize) -> rusqlite::Result<Vec<Skip>> {
@@ -171,4 +199,30 @@ pub(super) fn skips(t: &Transaction<'_>, task: Option<&Task>, limit: usize) -> r
             made_up_by,
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::{Connection, TransactionBehavior};
+
+    use super::*;
+    use crate::store::sqlite::schema;
+
+    fn plan(connection: &mut Connection, sql: &str, parameters: impl Params) -> Vec<String> {
+        let t = connection.transaction_with_behavior(TransactionBehavior::Immediate).unwrap();
+        all(&t, &format!("EXPLAIN QUERY PLAN {sql}"), parameters, |row| row.get(3)).unwrap()
+    }
+
+    #[test]
+    fn no_statement_about_some_runs_reads_all_runs() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut connection = schema::open(&directory.path().join("jobs.db")).unwrap();
+        let of_task = plan(&mut connection, &runs_of_task(), ("shop", "backup", 9));
+        let newest = plan(&mut connection, &format!("{RUN} ORDER BY moment DESC, id DESC LIMIT ?1"), [9]);
+        let last = plan(&mut connection, &format!("{RUN} WHERE seq IN ({LAST})"), []);
+        for step in of_task.iter().chain(&last) {
+            assert!(!step.contains("SCAN runs"), "{of_task:?} {last:?}");
+        }
+        assert!(newest.iter().any(|step| step.contains("runs_moment")), "{newest:?}");
+    }
 }

@@ -1,5 +1,8 @@
 //! The tables of the job store, and how a file of an older version becomes one of this.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,6 +71,16 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
                 .with_source(e)
         })?;
     }
+    // Reports name people's databases and directories; what SQLite makes beside the file is as private.
+    let private = File::options().create(true).append(true).mode(0o600).open(path);
+    private.map_err(|e| {
+        let kind = match e.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
+            io::ErrorKind::StorageFull => ErrorKind::StorageFull,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, "the job store cannot be opened for writing").with("path", path.display()).with_source(e)
+    })?;
     let (connection, version) = migrated(path).map_err(|e| failed(e, path))?;
     if usize::try_from(version).is_ok_and(|version| version > STEPS.len()) {
         return Err(Error::new(ErrorKind::Unsupported, "the job store is of a newer Kronos")
