@@ -26,10 +26,11 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done with warnin
 4 damaged, 5 nothing to do or not found, 130 interrupted.";
 
 /// Flags that every command has.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Global {
-    /// Configuration file [default: ./kronos.toml or .yaml, then the user's, then the system's]
+    /// Configuration file, the only one then [default: the system's, over it the user's, over both
+    /// ./kronos.toml or .yaml]
     #[arg(short, long, value_name = "FILE", global = true, env = "KRONOS_CONFIG", hide_env_values = true)]
     #[arg(help_heading = "Global options")]
     pub(crate) config: Option<PathBuf>,
@@ -106,8 +107,24 @@ pub(crate) enum Command {
     Inspect(commands::inspect::InspectArgs),
     /// Run one statement; it can only read unless --write is given
     Query(commands::query::QueryArgs),
+    /// Make a commented sample configuration
+    Generate(commands::generate::GenerateArgs),
     /// Check the configuration, then each source and each storage
     Validate(commands::validate::ValidateArgs),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(commands::config::ConfigCommand),
+    /// Run the jobs of the configuration by their schedules, until it is stopped
+    Daemon(commands::daemon::DaemonArgs),
+    /// When jobs run: list, next, run, pause, resume
+    #[command(subcommand)]
+    Schedule(commands::schedule::ScheduleCommand),
+    /// Those who hear of runs
+    #[command(subcommand)]
+    Notify(commands::notify::NotifyCommand),
+    /// The audit log: who did what
+    #[command(subcommand)]
+    Audit(commands::audit::AuditCommand),
     /// Tell what is built in, what is installed, and what is missing
     Doctor(commands::doctor::DoctorArgs),
     /// Print the completions of a shell

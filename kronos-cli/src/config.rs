@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kronos_core::inspect::PoolSettings;
-use kronos_core::{Error, ErrorKind, Limits, Result, Retention};
-use kronos_service::{Config, Job, JobSource, Keep, SearchPlaces, StorageEntry};
+use kronos_core::{Error, ErrorKind, Limits, Result};
+use kronos_service::{Config, Job, JobSource, Layers, Loaded, Problems, SearchPlaces, StorageChoice};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::source::Source;
@@ -18,8 +18,9 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The configuration: the file that was named, or the first one found; an empty one without any.
-pub(crate) fn load(named: Option<&Path>) -> Result<Config> {
+/// The configuration: the file that was named, or those that are found, with the environment over
+/// them; what holds by default without any.
+pub(crate) fn load(named: Option<&Path>) -> Result<Loaded, Problems> {
     let home = variable("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     let places = SearchPlaces {
         explicit: named.map(Path::to_owned),
@@ -28,10 +29,20 @@ pub(crate) fn load(named: Option<&Path>) -> Result<Config> {
         home,
         system: Some(PathBuf::from("/etc/kronos")),
     };
-    match kronos_service::find_config(&places)? {
-        Some(file) => Config::load(&file, &variable),
-        None => Ok(Config::default()),
+    Layers::of_places(&places)?.with_variables(overrides()?).load(&variable)
+}
+
+/// The variables that stand for keys of the configuration.
+fn overrides() -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.into_string().ok().filter(|name| name.starts_with("KRONOS__")) else { continue };
+        let value = value.into_string();
+        let value =
+            value.map_err(|_| Error::new(ErrorKind::Config, "the variable is not UTF-8").with("variable", &name))?;
+        found.push((name, value));
     }
+    Ok(found)
 }
 
 /// The jobs named, or all.
@@ -49,7 +60,15 @@ pub(crate) fn jobs<'a>(config: &'a Config, names: &[String]) -> Result<Vec<(&'a 
             None => error.with("hint", "`kronos validate --offline` lists the jobs of the configuration"),
         })
     };
-    names.iter().map(find).collect()
+    let mut found: Vec<(&str, &Job)> = Vec::new();
+    for name in names {
+        let job = find(name)?;
+        // Named twice it runs once all the same.
+        if found.iter().all(|(other, _)| *other != job.0) {
+            found.push(job);
+        }
+    }
+    Ok(found)
 }
 
 /// What a job reads.
@@ -69,10 +88,13 @@ fn database(config: &Config, name: &str) -> Option<Result<Source>> {
     Some(settings.map(|settings| Source { engine: database.engine.as_str().to_owned(), settings }))
 }
 
-/// The locations that a job is backed up to.
-pub(crate) fn storages(config: &Config, job: &Job) -> Vec<String> {
-    let url = |storage: &StorageEntry| limited(&storage.url, job);
-    job.storages.iter().filter_map(|name| config.storages.get(name)).map(url).collect()
+/// The storages that a job is backed up to.
+pub(crate) fn storages(config: &Config, job: &Job) -> Result<Vec<StorageChoice>> {
+    let choice = |name: &String| {
+        let location = config.storages.get(name)?.location(&variable).map_err(|e| e.with("storage", name));
+        Some(location.map(|location| StorageChoice { name: Some(name.clone()), location: limited(&location, job) }))
+    };
+    job.storages.iter().filter_map(choice).collect()
 }
 
 /// The location with the job's limits of speed, where it has none of its own.
@@ -125,7 +147,14 @@ pub(crate) fn pool(config: &Config) -> Result<PoolSettings> {
         None => Ok(written.unwrap_or(default)),
     };
     pool.max_connections = number("MAX_DB_CONNECTIONS", 1, written.max_connections, pool.max_connections)?;
-    pool.min_connections = number("MIN_DB_CONNECTIONS", 0, written.min_connections, pool.min_connections)?;
+    let least = pool.min_connections.min(pool.max_connections);
+    pool.min_connections = number("MIN_DB_CONNECTIONS", 0, written.min_connections, least)?;
+    if pool.min_connections > pool.max_connections {
+        return Err(Error::new(ErrorKind::Config, "the smallest number of connections is above the largest")
+            .with("smallest", pool.min_connections)
+            .with("largest", pool.max_connections)
+            .with("hint", "see [pool] of the configuration, MIN_DB_CONNECTIONS and MAX_DB_CONNECTIONS"));
+    }
     pool.acquire_timeout = duration("DB_ACQUIRE_TIMEOUT", written.acquire_timeout, pool.acquire_timeout)?;
     pool.idle_timeout = duration("DB_IDLE_TIMEOUT", written.idle_timeout, pool.idle_timeout)?;
     pool.max_lifetime = duration("DB_MAX_LIFETIME", written.max_lifetime, pool.max_lifetime)?;
@@ -148,20 +177,6 @@ pub(crate) fn named_source(config: &Config, given: &str) -> Result<Source> {
     let url = variable("DATABASE_URL").filter(|url| !url.is_empty());
     let missing = || Error::new(ErrorKind::Config, "the variable DATABASE_URL is not set");
     Source::parse(&url.ok_or_else(missing)?)
-}
-
-/// What a job keeps.
-pub(crate) fn retention(keep: &Keep) -> Retention {
-    Retention {
-        last: keep.last.unwrap_or(0),
-        hourly: keep.hourly.unwrap_or(0),
-        daily: keep.daily.unwrap_or(0),
-        weekly: keep.weekly.unwrap_or(0),
-        monthly: keep.monthly.unwrap_or(0),
-        yearly: keep.yearly.unwrap_or(0),
-        within: keep.within,
-        time_zone: None,
-    }
 }
 
 #[cfg(test)]

@@ -70,13 +70,19 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::NotFound if message.contains("backup has such a name") => "`kronos show` lists the names",
         ErrorKind::NotFound if message.contains("backup") => "`kronos list` shows the backups",
         ErrorKind::NotFound if message.contains("no such key") => "`kronos key list` shows the keys",
-        ErrorKind::NotFound if ["inspect", "query"].contains(&command) => "`kronos inspect` lists what there is",
+        ErrorKind::NotFound if ["inspect", "query"].contains(&command) && !message.starts_with("no such file") => {
+            "`kronos inspect` lists what there is"
+        }
+        ErrorKind::NotFound if message.contains("database") => "check the name of the database",
         ErrorKind::NotFound => "check the spelling of the path",
         ErrorKind::Authentication if message.contains("no key was given") => {
             "give --passphrase-file, KRONOS_PASSPHRASE, --identity or --writer-key"
         }
         ErrorKind::Authentication if message.contains("writer key") => "give --identity",
-        ErrorKind::Authentication => "check the passphrase, the identity, and which repository is meant",
+        ErrorKind::Authentication if message.contains("key") => {
+            "check the passphrase, the identity, and which repository is meant"
+        }
+        ErrorKind::Authentication => "check the user and the password",
         ErrorKind::PermissionDenied => "run kronos as a user who may read and write there",
         ErrorKind::AlreadyExists if command == "init" => "nothing needs to be done: back up into it",
         ErrorKind::AlreadyExists if command == "export" => "choose another directory",
@@ -109,7 +115,11 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::Corrupt if command != "check" && command != "backup" => {
             "`kronos check --read-data` tells what is damaged and which backups are whole"
         }
+        ErrorKind::Locked if message.contains("a run of this job") => {
+            "wait for it to end, or let this one wait: --wait 1h"
+        }
         ErrorKind::Locked => "wait for the other program to finish, or try again",
+        ErrorKind::StorageFull if command == "restore" => "make room there; the target is as it was",
         ErrorKind::StorageFull => "make room; what was stored so far is used by the next run",
         ErrorKind::Io | ErrorKind::Timeout if error.retry() == Retry::Exhausted && command == "backup" => {
             "what was stored is kept: run it again when the store is back; `[retry]` in the configuration makes runs more patient"
@@ -120,6 +130,7 @@ fn general_hint(error: &Error, command: &str) -> Option<&'static str> {
         ErrorKind::Cancelled if ["restore", "export"].contains(&command) => "the target is as it was; run it again",
         ErrorKind::Cancelled if !["backup", "copy"].contains(&command) => "run it again",
         ErrorKind::Cancelled => "what was stored is kept, and the next run resumes",
+        ErrorKind::Timeout if command == "query" && message.contains("too long") => "--timeout gives it more time",
         ErrorKind::ConnectionFailed | ErrorKind::Timeout => "check the address and that the other side is up",
         ErrorKind::Internal => "this is a bug in kronos; please report it with the command and this message",
         _ => return None,

@@ -6,9 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use kronos_core::{Credentials, Error, ErrorKind, Mode, Protection, Repository, Result, Secret};
-use kronos_service::Encryption;
+use kronos_service::{Encryption, SecretFrom};
 
 use crate::args::Global;
+use crate::config::variable;
 use crate::errors::usage;
 
 /// The variable with the passphrase.
@@ -43,16 +44,23 @@ impl Keys {
     }
 
     fn configured(from: &Encryption) -> Result<Self> {
-        let passphrase = match (&from.passphrase_file, &from.passphrase_env) {
-            (Some(file), _) => Some(read_passphrase(file)?),
-            (None, Some(name)) => Some(passphrase_of(name)?.ok_or_else(|| {
+        let passphrase = match &from.passphrase {
+            // As --passphrase-file and KRONOS_PASSPHRASE are read.
+            Some(SecretFrom::File(file)) => Some(read_passphrase(file)?),
+            Some(SecretFrom::Env(name)) => Some(passphrase_of(name)?.ok_or_else(|| {
                 usage("the variable with the passphrase is not set", "set it, or change [encryption]")
                     .with("variable", name)
             })?),
-            (None, None) => None,
+            Some(other) => Some(other.read(&variable)?),
+            None => None,
         };
         let identities = from.identity_file.as_deref().map_or_else(|| Ok(Vec::new()), read_identities)?;
-        Ok(Self { passphrase, recipients: from.recipients.clone(), identities, writer_key: None })
+        Ok(Self {
+            passphrase,
+            recipients: from.recipients.clone(),
+            identities,
+            writer_key: from.writer_key_file.clone(),
+        })
     }
 
     fn is_empty(&self) -> bool {

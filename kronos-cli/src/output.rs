@@ -21,6 +21,8 @@ pub(crate) struct Output {
     verbose: bool,
     color: bool,
     terminal: bool,
+    /// Notes and warnings go into the log.
+    log: bool,
     /// Progress bars; messages are printed above them.
     bars: MultiProgress,
     /// Warnings shown, each once.
@@ -39,7 +41,17 @@ impl Output {
     pub(crate) fn new(json: bool, quiet: bool, verbose: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let color = terminal && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-        Self { json, quiet, verbose, color, terminal, bars: MultiProgress::new(), warned: Mutex::default() }
+        Self { json, quiet, verbose, color, terminal, log: false, bars: MultiProgress::new(), warned: Mutex::default() }
+    }
+
+    /// The same, with notes and warnings in the log.
+    pub(crate) fn into_log(self, log: bool) -> Self {
+        Self { log, ..self }
+    }
+
+    /// Whether notes and warnings go into the log.
+    pub(crate) fn is_log(&self) -> bool {
+        self.log
     }
 
     /// Whether progress bars may be drawn.
@@ -91,7 +103,9 @@ impl Output {
 
     /// What happens, unless the user wants it quiet.
     pub(crate) fn note(&self, text: &str) {
-        if !self.quiet {
+        if self.log {
+            tracing::info!(event = "notice", "{text}");
+        } else if !self.quiet {
             self.stderr(text);
         }
     }
@@ -106,7 +120,9 @@ impl Output {
     /// Something to look at; the same text is shown once.
     pub(crate) fn warn(&self, text: &str) {
         let new = self.warned.lock().unwrap_or_else(PoisonError::into_inner).insert(text.to_owned());
-        if new {
+        if self.log {
+            tracing::warn!(event = "warning", "{text}");
+        } else if new {
             self.stderr(&format!("{} {text}", self.paint("warning:", "33")));
         }
     }

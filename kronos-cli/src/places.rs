@@ -1,14 +1,20 @@
 //! Storages and the repositories on them: which one is meant, how it is opened or made.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use kronos_core::{ChunkerParameters, ErrorKind, Mode, Protection, Repository, Result, RunContext, Storage};
+use kronos_core::{
+    ChunkerParameters, Error, ErrorKind, Mode, ProbeReport, Protection, Repository, Result, RunContext, Storage,
+    SystemClock,
+};
+use kronos_service::metrics::MeasuredStorage;
 
 use crate::app::App;
 use crate::args::From;
+use crate::config::variable;
 use crate::errors::usage;
-use kronos_service::mask;
+use kronos_service::{StorageEntry, mask};
 
 /// A storage as the user named it.
 #[derive(Debug, Clone)]
@@ -19,22 +25,47 @@ pub(crate) struct Place {
     storage: Arc<dyn Storage>,
 }
 
+impl Place {
+    /// The directory of a local storage.
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
+        (self.scheme == "file").then(|| self.storage.describe().into())
+    }
+}
+
 impl App {
     /// The storage that a URL names.
     pub(crate) fn place(&self, url: &str) -> Result<Place> {
         let (scheme, settings) = kronos_storage::parse_storage_url(url)?;
-        let storage = self.registry.storage(&scheme, &settings)?;
+        let mut storage = self.registry.storage(&scheme, &settings)?;
+        // What lies nowhere in the configuration has no figures.
+        if let Some(name) = self.storage_name(url) {
+            storage = Arc::new(MeasuredStorage::new(storage, &name, self.metrics.clone(), Arc::new(SystemClock)));
+        }
         Ok(Place { name: mask(&storage.describe()), scheme, storage })
+    }
+
+    /// The name that the configuration has for a location, whatever limits and secrets stand behind it.
+    pub(crate) fn storage_name(&self, location: &str) -> Option<String> {
+        let place = |url: &str| {
+            let (scheme, mut settings) = kronos_storage::parse_storage_url(url).ok()?;
+            Some((scheme, settings.location, settings.options.remove("endpoint")))
+        };
+        let wanted = place(location)?;
+        let of_config = self.config.storages.iter().find(|(_, entry)| place(&entry.url).as_ref() == Some(&wanted));
+        of_config.map(|(name, _)| name.clone())
     }
 
     /// The URL given, or that of the configuration's only storage.
     pub(crate) fn storage_url(&self, given: Option<&str>, flag: &str) -> Result<String> {
         // `main` names a storage of the configuration; a directory of that name is `./main`.
         let storages = &self.config.storages;
-        let all: Vec<&str> = storages.values().map(|storage| storage.url.as_str()).collect();
+        let all: Vec<&StorageEntry> = storages.values().collect();
         match (given, all.as_slice()) {
-            (Some(given), _) => Ok(storages.get(given).map_or(given, |storage| &storage.url).to_owned()),
-            (None, [one]) => Ok((*one).to_owned()),
+            (Some(given), _) => match storages.get(given) {
+                Some(storage) => storage.location(&variable),
+                None => self.misspelt(given, flag).map_or_else(|| Ok(given.to_owned()), Err),
+            },
+            (None, [one]) => one.location(&variable),
             (None, []) => Err(usage("no storage was given", &format!("give {flag} STORAGE, or set KRONOS_STORAGE"))),
             (None, _) => {
                 let names: Vec<&str> = storages.keys().map(String::as_str).collect();
@@ -42,6 +73,23 @@ impl App {
                 Err(usage(message, &format!("name one with {flag}: {}", names.join(", "))))
             }
         }
+    }
+
+    /// What is nearly the name of a storage is hardly meant to be a new directory.
+    fn misspelt(&self, given: &str, flag: &str) -> Option<Error> {
+        if given.contains(['/', ':']) || std::path::Path::new(given).exists() {
+            return None;
+        }
+        let near = kronos_core::nearest(given, self.config.storages.keys().map(String::as_str))?;
+        let hint = format!("did you mean {near}? A directory of that name is {flag} ./{given}");
+        let error =
+            Error::new(ErrorKind::NotFound, "the configuration has no such storage").with("storage name", given);
+        Some(error.with("hint", hint))
+    }
+
+    /// Finds out what a storage can do, with a few objects that are removed again.
+    pub(crate) async fn probe(&self, place: &Place) -> Result<ProbeReport> {
+        kronos_core::probe(&*place.storage, &self.run).await
     }
 
     /// Opens the repository that a command reads or changes.
@@ -80,6 +128,9 @@ impl App {
         let storage = Arc::clone(&place.storage);
         let made = Repository::init(storage, &protection, ChunkerParameters::default(), &self.run).await?;
         self.keys()?.keep_writer_key(&made)?;
+        if place.scheme == "memory" {
+            self.warn("what is stored in `memory:` is gone when this command ends: it is for tests");
+        }
         if matches!(protection, Protection::None) && !["file", "memory"].contains(&place.scheme.as_str()) {
             self.out.note(&format!(
                 "the repository on {} is not encrypted: the storage's operator can read it",

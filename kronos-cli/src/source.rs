@@ -205,7 +205,7 @@ fn decode(text: &str) -> Result<String> {
 /// An error about a URL, which is not shown: it may hold a password.
 fn bad(message: &str) -> Error {
     Error::new(ErrorKind::Config, format!("the source's URL is wrong: {message}"))
-        .with("hint", "write ENGINE://user@host:port/database")
+        .with("hint", "write ENGINE://USER@HOST:PORT/DATABASE")
 }
 
 #[cfg(test)]

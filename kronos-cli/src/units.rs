@@ -3,19 +3,7 @@
 use std::time::Duration;
 
 use kronos_core::Timestamp;
-pub(crate) use kronos_service::words::{bytes, count};
-
-/// A time span in its two largest units.
-pub(crate) fn duration(d: Duration) -> String {
-    let s = d.as_secs();
-    match s {
-        0 => format!("{} ms", d.as_millis()),
-        1..60 => format!("{s} s"),
-        60..3600 => format!("{} min {} s", s / 60, s % 60),
-        3600..86_400 => format!("{} h {} min", s / 3600, s % 3600 / 60),
-        _ => format!("{} d {} h", s / 86_400, s % 86_400 / 3600),
-    }
-}
+pub(crate) use kronos_service::words::{bytes, count, duration};
 
 /// A point in time, to the second.
 pub(crate) fn time(t: Timestamp) -> String {
@@ -26,21 +14,19 @@ pub(crate) fn time(t: Timestamp) -> String {
     }
 }
 
-/// Reads `90s`, `15m`, `48h`, `7d`, `2w`.
+/// Reads `90s`, `15m`, `1h30m`, `7d`, `2w`, and `0`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let seconds = match text[digits.len()..].trim() {
-        "s" => 1,
-        "m" | "min" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        "w" => 604_800,
-        "" if digits == "0" => 1,
-        _ => return Err("write a number and s, m, h, d or w, such as 48h".to_owned()),
-    };
-    let number: u64 = digits.parse().map_err(|_| "write a number and s, m, h, d or w, such as 48h".to_owned())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| "that is too long".to_owned())
+    let none = (text.trim() == "0").then_some(Duration::ZERO);
+    none.or_else(|| kronos_service::parse_duration(text))
+        .ok_or_else(|| "write numbers and s, m, h, d or w, such as 48h or 1h30m".to_owned())
+}
+
+/// Reads a duration in which something can happen.
+pub(crate) fn parse_patience(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("in no time nothing is done: write such as 30s".to_owned()),
+        duration => Ok(duration),
+    }
 }
 
 /// Reads `10%` or `0.1` as a share from 0 to 1.
@@ -70,6 +56,7 @@ mod tests {
     #[test]
     fn what_people_write_is_read() {
         assert_eq!(parse_duration("48h"), Ok(Duration::from_hours(48)));
+        assert_eq!(parse_duration("1h30m"), Ok(Duration::from_mins(90)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
         assert!(parse_duration("48").is_err() && parse_duration("h").is_err() && parse_duration("é").is_err());
         assert_eq!(parse_share("10%"), Ok(0.1));
@@ -79,8 +66,6 @@ mod tests {
 
     #[test]
     fn what_people_read_is_short() {
-        assert_eq!((bytes(1023), bytes(1536), bytes(1 << 30)), ("1023 B".into(), "1.5 KiB".into(), "1.0 GiB".into()));
-        assert_eq!(duration(Duration::from_secs(3_700)), "1 h 1 min");
         assert_eq!(time(Timestamp::from_micros(1_500_000)), "1970-01-01 00:00:01Z");
     }
 }

@@ -1,22 +1,22 @@
 //! `kronos backup`: one database, or the jobs of the configuration.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use futures::StreamExt;
-use kronos_core::{
-    BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Limits, Result, Retention, SlowStorage,
-};
-use kronos_service::{JobMethod, JobResult, StorageChoice};
+use kronos_core::{BackupOptions, Differential, Error, ErrorKind, Full, Incremental, Result, SlowStorage};
+use kronos_service::{JobMethod, JobResult, Outcome};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::config::{self, variable};
+use crate::by_hand;
+use crate::config;
 use crate::errors::{Exit, usage};
+use crate::jobs::{self, Backup};
 use crate::source::Source;
 use crate::units;
 
-mod job;
 mod text;
 
 #[derive(Args)]
@@ -55,6 +55,9 @@ pub(crate) struct BackupArgs {
     /// without it after a minute of waiting, and a copy brings it the backup [default: wait]
     #[arg(long, value_name = "HOW")]
     slow_storage: Option<Slow>,
+    /// When another run of the job goes on, wait so long for its end [default: do not wait]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    wait: Option<Duration>,
     /// Attach this to the backup; may be given several times
     #[arg(long, value_name = "KEY=VALUE", value_parser = units::parse_tag)]
     tag: Vec<(String, String)>,
@@ -91,19 +94,6 @@ enum Slow {
     Drop,
 }
 
-/// One job as it will be run.
-struct Task {
-    name: Option<String>,
-    source: Source,
-    /// Locations; each gets the backup.
-    storages: Vec<StorageChoice>,
-    options: BackupOptions,
-    /// What is kept once the backup is made.
-    retention: Option<Retention>,
-    limits: Limits,
-    method: JobMethod,
-}
-
 /// What all jobs did.
 #[derive(Serialize)]
 struct Summary {
@@ -111,12 +101,12 @@ struct Summary {
     jobs: Vec<JobResult>,
 }
 
-pub(crate) async fn run(app: &App, args: &BackupArgs) -> Result<Exit> {
-    let tasks = tasks(app, args)?;
-    let only = tasks.len() == 1;
-    let wishes = Wishes { dry_run: args.dry_run, several: !only };
-    let mut done = futures::stream::iter(tasks.into_iter().enumerate())
-        .map(|(n, (name, task))| async move { (n, Box::pin(one(app, wishes, name, task)).await) })
+pub(crate) async fn run(app: &Arc<App>, args: &BackupArgs) -> Result<Exit> {
+    let backups = backups(app, args)?;
+    let only = backups.len() == 1;
+    let wishes = Wishes { dry_run: args.dry_run, several: !only, wait: args.wait };
+    let mut done = futures::stream::iter(backups.into_iter().enumerate())
+        .map(|(n, (name, backup))| async move { (n, Box::pin(one(app, wishes, name, backup)).await) })
         .buffer_unordered(usize::from(args.jobs))
         .collect::<Vec<_>>()
         .await;
@@ -148,107 +138,110 @@ struct Wishes {
     dry_run: bool,
     /// Errors are shown as they come: there will be no other place for them.
     several: bool,
+    wait: Option<Duration>,
 }
 
-async fn one(app: &App, wishes: Wishes, name: String, task: Result<Task>) -> (JobResult, Option<Error>) {
-    let mut result = JobResult::new(name, task.as_ref().map_or(JobMethod::Native, |task| task.method));
-    let ended = match task {
-        Ok(task) if app.run.cancel.is_cancelled() => {
-            drop(task);
-            Err(Error::new(ErrorKind::Cancelled, "interrupted before it began"))
+async fn one(app: &Arc<App>, wishes: Wishes, name: String, backup: Result<Backup>) -> (JobResult, Option<Error>) {
+    let (result, ended) = match backup {
+        Ok(backup) if app.run.cancel.is_cancelled() => {
+            let result = JobResult::new(name, backup.method);
+            failed(result, Error::new(ErrorKind::Cancelled, "interrupted before it began"))
         }
-        Ok(task) => job::run(app, wishes, &task, &mut result).await,
-        Err(e) => Err(e),
+        Ok(backup) if wishes.dry_run => planned(app, &backup).await,
+        Ok(backup) => by_hand::run(app, &backup, wishes.wait).await,
+        Err(error) => failed(JobResult::new(name, JobMethod::Native), error),
     };
+    if result.storages.len() > 1 {
+        let lost = result.storages.iter().filter(|storage| storage.outcome == Outcome::Failed);
+        lost.filter_map(|storage| storage.cause.as_ref()).for_each(|error| app.out.error(error, "backup"));
+    }
     let error = ended.err();
-    if let Some(error) = &error {
-        result.fail(error);
-        if wishes.several {
-            app.out.note(&format!("{} failed", result.job));
-            app.out.error(error, "backup");
-        }
+    if let Some(error) = error.as_ref().filter(|_| wishes.several) {
+        app.out.note(&format!("{} failed", result.job));
+        app.out.error(error, "backup");
     }
     (result, error)
 }
 
+fn failed(mut result: JobResult, error: Error) -> (JobResult, Result<()>) {
+    result.fail(&error);
+    (result, Err(error))
+}
+
+/// What would be done. Nobody is told of it.
+async fn planned(app: &App, backup: &Backup) -> (JobResult, Result<()>) {
+    let mut result = JobResult::new(backup.name.clone().unwrap_or_default(), backup.method);
+    let run = app.run_with(backup.limits.clone());
+    let ended = match backup.task(app, true) {
+        Ok(task) => task.run(app, &run, &mut result).await,
+        Err(error) => Err(error),
+    };
+    match ended {
+        Ok(()) => (result, Ok(())),
+        Err(error) => failed(result, error),
+    }
+}
+
 /// The jobs to run, each with its name; a job that cannot be made ready does not stop the others.
-fn tasks(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Task>)>> {
-    let fallback = fallback(app);
+fn backups(app: &App, args: &BackupArgs) -> Result<Vec<(String, Result<Backup>)>> {
     if let Some(text) = &args.source {
-        let storages = if args.to.is_empty() { fallback } else { args.to.clone() };
-        let task = Task {
+        let storages = if args.to.is_empty() { jobs::fallback(app)? } else { args.to.clone() };
+        let backup = Backup {
             name: args.job.clone(),
             source: Source::parse(text)?,
-            storages: resolved(app, storages)?,
-            options: options(args, BackupOptions::new()),
+            storages: jobs::resolved(app, storages)?,
+            options: BackupOptions::new(),
             retention: None,
-            limits: limits(args, app.run.limits.clone()),
-            method: args.method.map_or(JobMethod::Native, Method::job),
+            limits: app.run.limits.clone(),
+            method: JobMethod::Native,
+            timeout: None,
         };
-        return Ok(vec![(args.job.clone().unwrap_or_default(), Ok(task))]);
+        return Ok(vec![(args.job.clone().unwrap_or_default(), Ok(args.over(backup)))]);
     }
     let jobs = config::jobs(&app.config, &args.name)?;
     if jobs.is_empty() {
         let message = "no source was given, and no configuration with jobs was found";
         return Err(usage(message, "name a database: kronos backup app.db --to /srv/backups"));
     }
-    let task = |name: &str, job: &kronos_service::Job| {
-        let storages = match (args.to.is_empty(), config::storages(&app.config, job)) {
-            (false, _) => args.to.clone(),
-            (true, own) if own.is_empty() => fallback.clone(),
-            (true, own) => own,
-        };
-        let mut base = BackupOptions::new();
-        base.exclude.clone_from(&job.exclude);
-        if let Some(strategy) = job.strategy {
-            base.strategy = strategy.strategy();
-        }
-        base.slow = job.slow_storage.unwrap_or_default();
-        Ok(Task {
-            name: Some(name.to_owned()),
-            source: config::source(&app.config, job)?,
-            storages: resolved(app, storages)?,
-            options: options(args, base),
-            retention: job.keep.as_ref().map(config::retention),
-            limits: limits(args, config::limits(app.run.limits.clone(), job)),
-            method: args.method.map(Method::job).or(job.method).unwrap_or(JobMethod::Native),
-        })
+    let ready = |(name, job): (&str, &_)| {
+        let backup = Backup::of_job(app, name, job, &args.to).map(|backup| args.over(backup));
+        (name.to_owned(), backup)
     };
-    Ok(jobs.into_iter().map(|(name, job)| (name.to_owned(), task(name, job))).collect())
+    Ok(jobs.into_iter().map(ready).collect())
 }
 
-/// The storage of the environment, or the configuration's only one.
-fn fallback(app: &App) -> Vec<String> {
-    match variable("KRONOS_STORAGE").filter(|url| !url.is_empty()) {
-        Some(url) => vec![url],
-        None if app.config.storages.len() == 1 => {
-            app.config.storages.values().map(|storage| storage.url.clone()).collect()
+impl BackupArgs {
+    /// Jobs of the configuration, with nothing else said.
+    pub(crate) fn of_jobs(names: Vec<String>, wait: Option<Duration>) -> Self {
+        Self {
+            source: None,
+            to: Vec::new(),
+            job: None,
+            name: names,
+            jobs: 1,
+            method: None,
+            strategy: None,
+            exclude: Vec::new(),
+            parallel: None,
+            slow_storage: None,
+            tag: Vec::new(),
+            wait,
+            dry_run: false,
         }
-        None => Vec::new(),
+    }
+
+    /// Flags win over the job's own settings, and add to its patterns and tags.
+    fn over(&self, mut backup: Backup) -> Backup {
+        backup.options = options(self, backup.options);
+        backup.limits.parallel = self.parallel.map_or(backup.limits.parallel, usize::from);
+        backup.method = self.method.map_or(backup.method, Method::job);
+        backup
     }
 }
 
-/// Storages, each once, of names and locations.
-fn resolved(app: &App, given: Vec<String>) -> Result<Vec<StorageChoice>> {
-    if given.is_empty() {
-        app.storage_url(None, "--to")?;
-    }
-    let mut storages: Vec<StorageChoice> = Vec::new();
-    for given in given {
-        let location = app.storage_url(Some(&given), "--to")?;
-        if storages.iter().any(|there| there.location == location) {
-            continue;
-        }
-        let of_config = app.config.storages.iter().find(|(name, entry)| **name == given || entry.url == location);
-        storages.push(StorageChoice { name: of_config.map(|(name, _)| name.clone()), location });
-    }
-    Ok(storages)
-}
-
-/// Flags win over the job's own settings, and add to its patterns.
 fn options(args: &BackupArgs, mut options: BackupOptions) -> BackupOptions {
     options.exclude.extend(args.exclude.iter().cloned());
-    options.tags = args.tag.iter().cloned().collect::<BTreeMap<_, _>>();
+    options.tags.extend(args.tag.iter().cloned());
     options.slow = match args.slow_storage {
         None => options.slow,
         Some(Slow::Wait) => SlowStorage::Wait,
@@ -262,9 +255,4 @@ fn options(args: &BackupArgs, mut options: BackupOptions) -> BackupOptions {
         Some(StrategyName::Incremental) => options.with_strategy(Incremental::default()),
         Some(StrategyName::Differential) => options.with_strategy(Differential::default()),
     }
-}
-
-fn limits(args: &BackupArgs, mut limits: Limits) -> Limits {
-    limits.parallel = args.parallel.map_or(limits.parallel, usize::from);
-    limits
 }

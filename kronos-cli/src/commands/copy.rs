@@ -12,15 +12,15 @@ use crate::units;
 #[derive(Args)]
 pub(crate) struct CopyArgs {
     /// Only the backups of this job
-    job: Option<String>,
+    pub(crate) job: Option<String>,
     #[command(flatten)]
-    from: From,
+    pub(crate) from: From,
     /// The other repository; made with the same keys when there is none
     #[arg(long, value_name = "STORAGE")]
-    to: String,
+    pub(crate) to: String,
     /// Tell only what would be copied
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Serialize)]

@@ -12,14 +12,14 @@ use crate::source::Source;
 #[derive(Args)]
 pub(crate) struct ExportArgs {
     /// An id, the beginning of one, latest, latest~2, or a time; JOB/… with several jobs
-    backup: String,
+    pub(crate) backup: String,
     /// The directory that the files go to; made if it does not exist
-    directory: String,
+    pub(crate) directory: String,
     #[command(flatten)]
-    from: From,
+    pub(crate) from: From,
     /// Tell only what would be written
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 pub(crate) async fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
@@ -30,7 +30,7 @@ pub(crate) async fn run(app: &App, args: &ExportArgs) -> Result<Exit> {
     let mut exported = Restored { dry_run: args.dry_run, target: target.describe(), plan: None, report: None };
     if args.dry_run {
         let plan = kronos_core::plan_restore(&repository, &backup, &*target, &options, &app.run).await?;
-        let ended = super::restore::verdict(&plan, false);
+        let ended = plan.check(&exported.target, &options);
         exported.plan = Some(plan);
         let text = || exported.plan.as_ref().map(super::restore::plan_text).unwrap_or_default();
         app.out.result("export", &exported, text)?;

@@ -11,10 +11,10 @@ use crate::errors::Exit;
 pub(crate) struct InitArgs {
     /// Where: an empty or missing directory, or a URL [default: the configuration's, if it has one storage]
     #[arg(long, value_name = "STORAGE", env = "KRONOS_STORAGE", hide_env_values = true)]
-    to: Option<String>,
+    pub(crate) to: Option<String>,
     /// Tell only whether it could be made
     #[arg(long)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Serialize)]

@@ -28,6 +28,20 @@ pub(crate) enum KeyCommand {
     Writer(WriterArgs),
 }
 
+impl KeyCommand {
+    /// What it changes; a list and a dry run change nothing.
+    pub(crate) fn changes(&self) -> Option<&'static str> {
+        let (what, dry_run) = match self {
+            Self::Add(args) => ("add", args.dry_run),
+            Self::Remove(args) => ("remove", args.dry_run),
+            Self::Rotate(args) => ("rotate", args.dry_run),
+            Self::Writer(_) => ("writer", false),
+            Self::List(_) => return None,
+        };
+        (!dry_run).then_some(what)
+    }
+}
+
 #[derive(Args)]
 pub(crate) struct NewKeyArgs {
     #[command(flatten)]

@@ -1,28 +1,37 @@
 //! The commands, one a file: each checks its flags, calls the library, and shows the result.
 
+pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod check;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod copy;
+pub(crate) mod daemon;
 pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod export;
+pub(crate) mod generate;
 pub(crate) mod init;
 pub(crate) mod inspect;
 pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod man;
 pub(crate) mod mark;
+pub(crate) mod notify;
 pub(crate) mod prune;
 pub(crate) mod query;
 pub(crate) mod restore;
+pub(crate) mod schedule;
 pub(crate) mod show;
 pub(crate) mod validate;
+
+use std::sync::Arc;
 
 use kronos_core::Result;
 
 use crate::app::App;
 use crate::args::Command;
+use crate::deeds::written_down;
 use crate::errors::Exit;
 
 /// The name of a command, as hints look at it.
@@ -44,15 +53,26 @@ pub(crate) fn name(command: &Command) -> &'static str {
         Command::Export(_) => "export",
         Command::Inspect(_) => "inspect",
         Command::Query(_) => "query",
+        Command::Generate(_) => "generate",
         Command::Validate(_) => "validate",
+        Command::Config(_) => "config",
+        Command::Daemon(_) => "daemon",
+        Command::Schedule(_) => "schedule",
+        Command::Notify(_) => "notify",
+        Command::Audit(_) => "audit",
         Command::Doctor(_) => "doctor",
         Command::Completions(_) => "completions",
         Command::Man(_) => "man",
     }
 }
 
-/// Runs a command.
-pub(crate) async fn run(app: &App, command: Command) -> Result<Exit> {
+/// Runs a command, and writes down what it did.
+pub(crate) async fn run(app: &Arc<App>, command: Command) -> Result<Exit> {
+    let deed = command.deed();
+    written_down(app, deed, Box::pin(work(app, command))).await
+}
+
+async fn work(app: &Arc<App>, command: Command) -> Result<Exit> {
     match command {
         Command::Init(args) => init::run(app, &args).await,
         Command::Backup(args) => backup::run(app, &args).await,
@@ -70,7 +90,13 @@ pub(crate) async fn run(app: &App, command: Command) -> Result<Exit> {
         Command::Export(args) => export::run(app, &args).await,
         Command::Inspect(args) => inspect::run(app, &args).await,
         Command::Query(args) => query::run(app, &args).await,
+        Command::Generate(args) => generate::run(&args, &app.out),
         Command::Validate(args) => validate::run(app, &args).await,
+        Command::Config(command) => config::run(app, &command),
+        Command::Daemon(args) => daemon::run(app, &args).await,
+        Command::Schedule(command) => schedule::run(app, command).await,
+        Command::Notify(command) => notify::run(app, &command).await,
+        Command::Audit(command) => audit::run(app, &command).await,
         Command::Doctor(args) => doctor::run(app, &args).await,
         Command::Completions(args) => Ok(completions::run(&args, &app.out)),
         Command::Man(args) => man::run(&args, &app.out),

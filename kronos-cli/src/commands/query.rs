@@ -17,13 +17,13 @@ use crate::units;
 #[derive(Args)]
 pub(crate) struct QueryArgs {
     /// A URL or a path, a database of the configuration, or `DATABASE_URL` for what that variable says
-    source: String,
+    pub(crate) source: String,
     /// The statement; for MongoDB a command in extended JSON; - reads it from standard input
     #[arg(value_name = "SQL", required_unless_present = "table", conflicts_with = "table")]
-    statement: Option<String>,
+    pub(crate) statement: Option<String>,
     /// The rows of a table, by its key: DB.SCHEMA.TABLE, DB.TABLE, or less where the source names a database
     #[arg(long, value_name = "NAME")]
-    table: Option<String>,
+    pub(crate) table: Option<String>,
     /// The database, where the source names none
     #[arg(long, value_name = "DB")]
     database: Option<String>,
@@ -43,11 +43,11 @@ pub(crate) struct QueryArgs {
     #[arg(long)]
     total: bool,
     /// How long it may take before it is cancelled [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_patience)]
     timeout: Option<Duration>,
     /// In a session that may write
     #[arg(long)]
-    write: bool,
+    pub(crate) write: bool,
     /// Run it although it is dangerous
     #[arg(long)]
     yes: bool,

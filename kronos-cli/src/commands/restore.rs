@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use clap::Args;
-use kronos_core::{Error, ErrorKind, RestoreOptions, RestorePlan, RestoreReport, Result};
+use kronos_core::{RestoreOptions, RestorePlan, RestoreReport, Result};
+use kronos_service::{Frame, Operation, Trigger};
 use serde::Serialize;
 
 use crate::app::App;
@@ -64,31 +65,26 @@ pub(crate) async fn run(app: &App, args: &RestoreArgs) -> Result<Exit> {
     let mut restored = Restored { dry_run: args.dry_run, target: target.describe(), plan: None, report: None };
     if args.dry_run {
         let plan = kronos_core::plan_restore(&repository, &backup, &*target, &options, &app.run).await?;
-        let ended = verdict(&plan, args.replace);
+        let ended = plan.check(&restored.target, &options);
         restored.plan = Some(plan);
         app.out.result("restore", &restored, || restored.plan.as_ref().map(plan_text).unwrap_or_default())?;
         return ended.map(|()| Exit::Done);
     }
     let mut run = app.run.clone();
     run.limits.parallel = args.parallel.map_or(run.limits.parallel, usize::from);
-    let report = kronos_core::restore(&repository, &backup, &*target, &options, &run).await?;
-    restored.report = Some(report);
+    let frame = Frame::new(Operation::Restore, &backup.job, Trigger::Manual, &run);
+    let company = app.watchers().bystanders(&app.config, &backup.job);
+    let mut following = frame.begin(company, &run).await;
+    following.report.source = Some(format!("backup {} of {}", backup.id.short(), repository.describe()));
+    following.report.notes.push(format!("into {}", restored.target));
+    let done = kronos_core::restore(&repository, &backup, &*target, &options, &following.context).await;
+    if let Ok(report) = &done {
+        following.report.warnings.extend(report.outcome.warnings.iter().cloned());
+    }
+    following.end(&done).await;
+    restored.report = Some(done?);
     show(app, "restore", &restored)?;
     Ok(Exit::Done)
-}
-
-/// What the restore itself would say of its target.
-pub(super) fn verdict(plan: &RestorePlan, replace: bool) -> Result<()> {
-    if let Some(obstacle) = plan.target.obstacles.first() {
-        return Err(Error::new(ErrorKind::Io, format!("the restore would fail: {obstacle}")));
-    }
-    if !plan.target.existing.is_empty() && !replace {
-        let there = plan.target.existing.join(", ");
-        return Err(
-            Error::new(ErrorKind::AlreadyExists, "the restore would fail: the target exists").with("target", there)
-        );
-    }
-    Ok(())
 }
 
 /// Shows a restore that was done.

@@ -42,6 +42,7 @@ pub(crate) fn head(b: &BackupInfo, needs: Option<String>) -> String {
     let some = |text: String| (!text.is_empty()).then_some(text);
     let lines = [
         ("backup", Some(b.id.to_string())),
+        ("copy of", (b.origin.backup != b.id).then(|| b.origin.backup.to_string())),
         ("job", Some(b.job.clone())),
         ("engine", Some(format!("{} {}", b.engine, b.server_version.as_deref().unwrap_or_default()))),
         ("strategy", Some(b.kind.to_string())),

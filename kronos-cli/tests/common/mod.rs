@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs, clippy::unwrap_used)]
 
 pub mod bank;
+pub mod receiver;
 pub mod small;
 
 use std::collections::BTreeMap;
@@ -41,7 +42,12 @@ impl Place {
     /// The program, with nothing of this machine's environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kronos"));
-        command.args(args).current_dir(self.dir.path()).env_clear().env("HOME", self.path("home"));
+        command
+            .args(args)
+            .current_dir(self.dir.path())
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .env("XDG_STATE_HOME", self.path("home/.local/state"));
         command
     }
 

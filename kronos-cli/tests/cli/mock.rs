@@ -1,10 +1,6 @@
 //! A made-up database as source and target of the real program, in builds that have it.
 #![cfg(feature = "mocks")]
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn a_mock_goes_there_and_back() {

@@ -3,18 +3,14 @@
 //! backup that is listed restores to a consistent database.
 //!
 //! `KRONOS_TEST_KILLS` sets how often it is killed, `KRONOS_TEST_SEED` chooses the moments.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime};
 
-use common::Place;
-use common::bank::{Bank, PAGE, Writer};
+use crate::common::Place;
+use crate::common::bank::{Bank, PAGE, Writer};
 
 /// Large enough for two packs to be complete before the run ends.
 const ACCOUNTS: u32 = 20_000;

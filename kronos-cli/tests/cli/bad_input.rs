@@ -1,13 +1,9 @@
 //! Wrong input: each gets an error that says what to do, its exit code, and changes nothing.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
-use common::{Place, Ran};
+use crate::common::{Place, Ran};
 
 /// A place with everything that can be got wrong.
 fn place() -> Place {
@@ -102,6 +98,8 @@ fn wrong_input_is_explained_and_changes_nothing() {
         (&["list", "-c", "unknown.toml"], 2, "unknown", "hint: did you mean jobs?"),
         (&["list", "-c", "none.toml"], 5, "no such configuration", "hint: check the spelling"),
         (&["validate"], 5, "no configuration was found", "hint: write ./kronos.toml"),
+        (&["generate", "-o", "right"], 2, "is not what a file of this language is called", "hint: give it the ending"),
+        (&["generate", "-o", "no/such/dir/kronos.toml"], 5, "could not be written", "hint: make its directory"),
         (&["man", "nope"], 2, "no such command", "hint: "),
         // These are refused by the parser, in its own form.
         (&["backup", "app.db", "--to", "new", "--strategy", "incremantal"], 2, "invalid value", "incremental"),

@@ -1,9 +1,5 @@
 //! `--dry-run` changes nothing, anywhere.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn a_dry_run_changes_nothing() {
@@ -12,9 +8,10 @@ fn a_dry_run_changes_nothing() {
     place.write("one", "first secret\n");
     place.write("two", "second secret\n");
     let key = ["--passphrase-file", "one"];
-    for _ in 0..2 {
+    for _ in 0..3 {
         place.ok(&[&["backup", "app.db", "--to", "repo"], &key[..]].concat());
     }
+    place.ok(&[&["hold", "latest~1", "--from", "repo"], &key[..]].concat());
     let before = place.everything();
     let cases: &[(&[&str], &str)] = &[
         (&["backup", "app.db", "--to", "new"], "full"),
@@ -26,8 +23,8 @@ fn a_dry_run_changes_nothing() {
         (&["prune", "--keep-last", "1", "--from", "repo", "--grace", "0"], "would be forgotten"),
         (&["forget", "latest", "--from", "repo"], "would forget"),
         (&["hold", "latest", "--from", "repo"], "would hold"),
-        (&["release", "latest", "--from", "repo"], "would release"),
-        (&["copy", "--from", "repo", "--to", "new"], "up to 2 backups"),
+        (&["release", "latest~1", "--from", "repo"], "would release"),
+        (&["copy", "--from", "repo", "--to", "new"], "up to 3 backups"),
         (&["key", "add", "--from", "repo", "--new-passphrase-file", "two"], "would add"),
         (&["key", "rotate", "--from", "repo", "--new-passphrase-file", "two"], "remove 1 key"),
     ];

@@ -1,15 +1,12 @@
 //! The memory of the whole process, whatever the size of a database.
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod common;
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::Place;
+use crate::common::Place;
 use kronos_core::testing::add_giant_backup;
 use kronos_core::{Credentials, Repository, RunContext};
 

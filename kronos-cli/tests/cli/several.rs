@@ -1,9 +1,7 @@
 //! Several storages, several jobs: one that fails does not stop the rest.
-#![allow(missing_docs, clippy::unwrap_used)]
+use std::fs;
 
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn each_storage_gets_the_backup() {
@@ -62,6 +60,8 @@ fn a_job_that_fails_does_not_stop_the_rest() {
     let ran = place.ok(&["backup", "-n", "a", "-n", "C d"]);
     assert!(ran.err.contains("forgot ") && ran.err.contains("last = 1"), "{ran:?}");
     assert_eq!((jobs("main"), jobs("off")), (vec!["a".into()], vec!["a".into(), "C d".into(), "C d".into()]));
+    place.ok(&["backup", "-n", "C d", "-n", "C d"]);
+    assert_eq!(jobs("off").len(), 4, "named twice it runs once");
     assert_eq!(place.run(&["backup", "-n", "b"]).code, 5, "a single job fails as its error says");
     place.run(&["list"]).fails(2, "several storages", "main, off");
 
@@ -122,7 +122,17 @@ fn validate_reports_all_problems_at_once() {
     }
     let ran = place.run(&["validate", "--offline"]);
     assert!(ran.code == 1 && ran.out.contains("1 problem\n"), "{ran:?}");
-    assert!(!place.path("repo").exists());
+    assert!(!place.path("repo").exists(), "what was made to try it is gone again");
+    place.ok(&["backup", "a.db", "--to", "repo", "--job", "a"]);
+    place.run(&["validate"]);
+    assert_eq!(
+        fs::read_dir(place.path("repo/probe")).unwrap().filter(|e| e.as_ref().unwrap().path().is_dir()).count(),
+        0
+    );
+    for args in [&["backup", "a.db", "--to", "mian"][..], &["list", "--from", "mian"]] {
+        place.run(args).fails(5, "no such storage", "did you mean main?");
+        assert!(!place.path("mian").exists());
+    }
 }
 
 #[test]

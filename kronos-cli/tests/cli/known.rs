@@ -1,12 +1,8 @@
 //! A repository that was put in the place of another is noticed.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn another_repository_in_its_place_is_refused_until_it_is_accepted() {

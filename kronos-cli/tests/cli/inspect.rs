@@ -1,9 +1,5 @@
 //! `kronos inspect` and `kronos query`: what they show, what they refuse, how they end.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 
 fn shop() -> Place {
     let place = Place::new();
@@ -91,16 +87,19 @@ fn a_source_can_come_from_the_configuration_or_the_environment() {
     let ran = place.run_with(&[("DATABASE_URL", "sqlite:app.db")], &["inspect", "DATABASE_URL"]);
     assert!(ran.code == 0 && ran.out.contains("orders"), "{}", ran.err);
     assert_eq!(place.run(&["inspect", "DATABASE_URL"]).code, 2);
-    for (name, value) in [("MAX_DB_CONNECTIONS", "0"), ("DB_ACQUIRE_TIMEOUT", "soon")] {
+    for (name, value) in [("MAX_DB_CONNECTIONS", "0"), ("MIN_DB_CONNECTIONS", "4"), ("DB_ACQUIRE_TIMEOUT", "soon")] {
         let ran = place.run_with(&[(name, value)], &["inspect", "shop"]);
         assert!(ran.code == 2 && ran.err.contains(name), "{}", ran.err);
     }
+    // By itself there are two at the least, and that gives way.
+    assert_eq!(place.run_with(&[("MAX_DB_CONNECTIONS", "1")], &["inspect", "shop"]).code, 0);
 }
 
 #[test]
 fn a_statement_that_takes_too_long_is_cancelled() {
     let place = shop();
     let slow = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    place.run(&["query", "app.db", slow, "--timeout", "0s"]).fails(2, "in no time nothing is done", "30s");
     let ran = place.run(&["query", "app.db", slow, "--timeout", "1s"]);
     assert!(ran.code == 1 && ran.err.contains("took too long"), "{} {}", ran.code, ran.err);
 }

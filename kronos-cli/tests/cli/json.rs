@@ -1,9 +1,5 @@
 //! What `--json` shows: one object with a schema, for every command that shows something.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::Place;
+use crate::common::Place;
 use serde_json::Value;
 
 #[test]
@@ -36,6 +32,7 @@ fn every_command_shows_its_schema_and_nothing_else_on_stdout() {
         ("key-list", &["key", "list"], &["mode", "keys"]),
         ("key-add", &["key", "add", "--new-passphrase-file", "two"], &["added"]),
         ("validate", &["validate"], &["file", "findings", "problems"]),
+        ("config-show", &["config", "show"], &["files", "settings"]),
         ("forget", &["forget", "latest"], &["backups"]),
         ("key-rotate", &["key", "rotate", "--new-passphrase-file", "two"], &["added", "removed"]),
     ];
@@ -62,10 +59,11 @@ fn a_list_has_what_is_promised() {
 
 #[test]
 fn every_schema_is_documented() {
-    let documented = include_str!("../../docs/json.md");
-    for name in "init backup restore list show diff check prune forget hold release copy export validate key-list \
-                 key-add key-remove key-rotate"
-        .split_whitespace()
+    let documented = include_str!("../../../docs/json.md");
+    for name in
+        "init backup restore list show diff check prune forget hold release copy export validate config-show key-list \
+                 key-add key-remove key-rotate schedule schedule-next schedule-change notify-test audit run"
+            .split_whitespace()
     {
         assert!(documented.contains(&format!("`kronos.{name}/1`")), "{name}");
     }

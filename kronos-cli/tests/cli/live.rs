@@ -1,13 +1,9 @@
 //! A database that is written to all the while, backed up by the real program: what is listed is
 //! consistent, and the writers go on.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::time::{Duration, Instant};
 
-use common::Place;
-use common::bank::{Bank, Writer};
+use crate::common::Place;
+use crate::common::bank::{Bank, Writer};
 
 const BACKUPS: usize = 4;
 

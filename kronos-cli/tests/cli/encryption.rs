@@ -1,12 +1,8 @@
 //! Keys: passphrases, recipients, writers; and that no secret is ever shown.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use common::Place;
+use crate::common::Place;
 
 #[test]
 fn a_passphrase_opens_what_it_was_made_with() {

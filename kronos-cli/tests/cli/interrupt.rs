@@ -1,12 +1,8 @@
 //! Ctrl-C stops cleanly and says that the next run resumes.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::Place;
+use crate::common::Place;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 

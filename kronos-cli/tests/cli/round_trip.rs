@@ -1,9 +1,5 @@
 //! The whole way: back up, change, back up, compare, restore, check, prune.
-#![allow(missing_docs, clippy::unwrap_used)]
-
-mod common;
-
-use common::{Place, damage};
+use crate::common::{Place, damage};
 
 #[test]
 fn what_was_backed_up_comes_back() {
@@ -50,6 +46,49 @@ fn a_held_backup_stays_until_it_is_released() {
     place.ok(&["release", "latest~1", "--from", "repo"]);
     place.ok(&["forget", "latest~1", "--from", "repo"]);
     assert_eq!(place.json(&["list", "app", "--from", "repo"])["backups"].as_array().unwrap().len(), 1);
+    let ran = place.run(&["release", "latest", "--from", "repo"]);
+    assert!(ran.code == 5 && ran.err.contains("is not held"), "{ran:?}");
+}
+
+#[test]
+fn what_is_in_the_way_of_one_is_said_before_any_is_forgotten() {
+    let place = Place::new();
+    place.database("app.db", 10);
+    for _ in 0..3 {
+        place.ok(&["backup", "app.db", "--to", "repo"]);
+    }
+    let count = || place.json(&["list", "--from", "repo"])["backups"].as_array().unwrap().len();
+    place.ok(&["hold", "latest", "--from", "repo"]);
+    place.run(&["forget", "latest~1", "latest", "--from", "repo"]).fails(1, "held", "release");
+    place.run(&["prune", "--job", "app", "--job", "ap", "--keep-last", "1", "--from", "repo"]).fails(
+        5,
+        "no such job",
+        "did you mean app?",
+    );
+    assert_eq!(count(), 3);
+    let ran = place.ok(&["forget", "latest~1", "latest~1", "--from", "repo"]);
+    assert_eq!((ran.out.lines().count(), count()), (1, 2), "the same one twice is one: {ran:?}");
+    place.run(&["prune", "--keep-last", "0", "--from", "repo"]).fails(2, "0", "");
+}
+
+#[test]
+fn a_file_that_a_job_had_is_missed() {
+    let place = Place::new();
+    place.database("app.db", 10);
+    place.database("users.db", 10);
+    let job = |files: &str| {
+        place.write(
+            "kronos.toml",
+            &format!(
+                "[databases.sqlite]\nhost = '.'\ndatabases = [{files}]\n[storages.main]\nurl = './repo'\n\
+                 [jobs.app]\ndatabase = 'sqlite'\n"
+            ),
+        );
+        place.ok(&["backup"])
+    };
+    assert!(!job("'app.db', 'users.db'").err.contains("any more"));
+    let ran = job("'app.db'");
+    assert!(ran.err.contains("users.db was in the backup before this one"), "{ran:?}");
 }
 
 #[test]

@@ -1,11 +1,7 @@
 //! Help, completions and the manual page show what there is.
-#![allow(missing_docs, clippy::unwrap_used)]
+use crate::common::Place;
 
-mod common;
-
-use common::Place;
-
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 27] = [
     "init",
     "backup",
     "restore",
@@ -22,7 +18,13 @@ const COMMANDS: [&str; 21] = [
     "export",
     "inspect",
     "query",
+    "generate",
     "validate",
+    "config",
+    "daemon",
+    "schedule",
+    "notify",
+    "audit",
     "doctor",
     "completions",
     "man",
