@@ -4,6 +4,7 @@ What it does otherwise than MongoDB's own is told by the tests that meet it. Who
 names it by KRONOS_TEST_MONGODB_URL.
 """
 
+import shlex
 import socket
 import sys
 
@@ -28,4 +29,6 @@ def ready(server):
 
 
 def exports(server):
-    return {"URL": f"{server.facts['endpoint']}/?directConnection=true", "PID": str(server.pid)}
+    # By the command alone, tests start others of their own.
+    return {"URL": f"{server.facts['endpoint']}/?directConnection=true", "PID": str(server.pid),
+            "COMMAND": shlex.join(fetch())}

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kronos_connectors::sqlite::{SqliteSettings, SqliteSource};
@@ -14,7 +14,7 @@ use kronos_core::{
 use libtest_mimic::Trial;
 
 use super::key;
-use super::server::{Place, block_on, on_disk, on_the_server, variable};
+use super::server::{Place, block_on, on_the_server, variable};
 
 pub(super) fn trials() -> Vec<Trial> {
     vec![
@@ -107,14 +107,29 @@ async fn stopped(place: Place) {
     signal_sessions(&place, "KILL");
 }
 
-/// Counts what is tried again.
+/// Counts what is tried again, and lets nothing go on once there are bytes to be sent, until the server is
+/// dead.
 #[derive(Debug, Default)]
-struct Retries(AtomicU32);
+struct Retries {
+    count: AtomicU32,
+    is_sending: AtomicBool,
+    is_dead: AtomicBool,
+}
 
 impl Observer for Retries {
     fn on_event(&self, event: &Event) {
-        if matches!(event, Event::Retrying { .. }) {
-            self.0.fetch_add(1, Ordering::Relaxed);
+        match event {
+            Event::Retrying { .. } => {
+                self.count.fetch_add(1, Ordering::Relaxed);
+            }
+            Event::Progress { stored: 1.., .. } => {
+                self.is_sending.store(true, Ordering::Relaxed);
+                let began = Instant::now();
+                while !self.is_dead.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(20) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -135,19 +150,20 @@ async fn killed(place: Place) {
     let parameters = ChunkerParameters::default();
     let repository = Repository::init(Arc::clone(&storage), &Protection::None, parameters, &run).await.unwrap();
     let source = Arc::new(SqliteSource::new(SqliteSettings::file(&data)).unwrap());
+    let told = Arc::clone(&retries);
     let killer = std::thread::spawn(move || {
-        let packs = on_disk(&location).join("jobs/data/packs");
-        while !packs.exists() {
+        while !told.is_sending.load(Ordering::Relaxed) {
             std::thread::sleep(Duration::from_millis(5));
         }
         for action in ["KILL", "RESTART"] {
             let output = Command::new("sh").args(["-c", &variable(action).unwrap()]).output().unwrap();
             assert!(output.status.success(), "{output:?}");
+            told.is_dead.store(true, Ordering::Relaxed);
         }
     });
     let first = backup(&repository, &*source, &BackupOptions::new(), &run).await;
     killer.join().unwrap();
-    assert!(retries.0.load(Ordering::Relaxed) > 0, "it was at work");
+    assert!(retries.count.load(Ordering::Relaxed) > 0, "it was at work");
     if let Err(error) = first {
         assert_eq!(error.retry(), Retry::Exhausted, "{error:?}");
         backup(&repository, &*source, &BackupOptions::new(), &run).await.unwrap();
