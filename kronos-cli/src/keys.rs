@@ -164,10 +164,9 @@ fn read_identities(file: &Path) -> Result<Vec<Secret>> {
 }
 
 fn unreadable(file: &Path, what: &str, error: std::io::Error) -> Error {
-    let kind = match error.kind() {
-        std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-        std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-        _ => ErrorKind::Config,
+    let kind = match ErrorKind::from(error.kind()) {
+        ErrorKind::Io => ErrorKind::Config,
+        kind => kind,
     };
     Error::new(kind, format!("the file with the {what} cannot be read")).with("path", file.display()).with_source(error)
 }
@@ -181,12 +180,7 @@ pub(crate) fn write_secret(file: &Path, secret: &Secret) -> Result<()> {
         .open(file)
         .and_then(|mut f| writeln!(f, "{}", secret.expose()).and_then(|()| f.sync_all()));
     written.map_err(|e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::AlreadyExists => ErrorKind::AlreadyExists,
-            std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, "the key could not be written")
+        Error::new(ErrorKind::from(e.kind()), "the key could not be written")
             .with("path", file.display())
             .with("hint", "choose a file that does not exist, in a directory you may write to")
             .with_source(e)

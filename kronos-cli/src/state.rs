@@ -62,11 +62,7 @@ pub(crate) fn default_state() -> Result<PathBuf> {
 fn made(directory: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|e| {
-        let kind = match e.kind() {
-            std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, "the directory of what is remembered cannot be made")
+        Error::new(ErrorKind::from(e.kind()), "the directory of what is remembered cannot be made")
             .with("path", directory.display())
             .with("hint", "name another one as `daemon.state` in the configuration")
             .with_source(e)

@@ -36,6 +36,8 @@ mod hidden;
 mod programs;
 #[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres"))]
 mod servers;
+#[cfg(any(feature = "mongodb", feature = "mysql", feature = "postgres", feature = "sqlite"))]
+mod system;
 
 use kronos_core::{Engine, Registry};
 pub use programs::{Program, programs};

@@ -82,6 +82,21 @@ impl ErrorKind {
     }
 }
 
+/// What the operating system says of a file. What it says of anything else is `Io`.
+impl From<std::io::ErrorKind> for ErrorKind {
+    fn from(kind: std::io::ErrorKind) -> Self {
+        use std::io::ErrorKind as System;
+        match kind {
+            System::NotFound | System::NotADirectory => Self::NotFound,
+            System::PermissionDenied | System::ReadOnlyFilesystem => Self::PermissionDenied,
+            System::AlreadyExists => Self::AlreadyExists,
+            System::StorageFull | System::QuotaExceeded | System::FileTooLarge => Self::StorageFull,
+            System::TimedOut => Self::Timeout,
+            _ => Self::Io,
+        }
+    }
+}
+
 /// Whether the same call may succeed when it is made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Retry {
@@ -224,6 +239,19 @@ impl std::error::Error for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_system_says_of_files_has_a_kind() {
+        use std::io::ErrorKind as System;
+        for (system, kind) in [
+            (System::NotADirectory, ErrorKind::NotFound),
+            (System::ReadOnlyFilesystem, ErrorKind::PermissionDenied),
+            (System::QuotaExceeded, ErrorKind::StorageFull),
+            (System::BrokenPipe, ErrorKind::Io),
+        ] {
+            assert_eq!(ErrorKind::from(system), kind);
+        }
+    }
 
     #[test]
     fn display_is_one_line_without_the_sources() {

@@ -1,12 +1,19 @@
 //! Errors as text, without secrets: one line, the causes beneath it, and both as a record.
 
-use kronos_core::Error;
+use std::path::Path;
+
+use kronos_core::{Error, ErrorKind};
 use serde::{Deserialize, Serialize};
 
 use crate::mask::mask;
 
 /// Context that becomes a hint and is not shown in the error's line.
 const HINTS: [&str; 4] = ["hint", "did you mean", "cargo feature", "known"];
+
+/// What the operating system says of the file at `path`.
+pub(crate) fn of_file(error: std::io::Error, message: &str, path: &Path) -> Error {
+    Error::new(ErrorKind::from(error.kind()), message).with("path", path.display()).with_source(error)
+}
 
 /// The error in one line, without its causes.
 pub fn line(error: &Error) -> String {

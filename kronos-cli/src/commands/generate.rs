@@ -81,13 +81,13 @@ fn write(file: &Path, text: &str, replace: bool) -> Result<()> {
         options.create_new(true)
     };
     options.open(file).and_then(|mut f| f.write_all(text.as_bytes()).and_then(|()| f.sync_all())).map_err(|e| {
-        let (kind, hint) = match e.kind() {
-            std::io::ErrorKind::AlreadyExists => (ErrorKind::AlreadyExists, "choose another file, or give --replace"),
-            std::io::ErrorKind::NotFound => (ErrorKind::NotFound, "make its directory first"),
-            std::io::ErrorKind::PermissionDenied => {
-                (ErrorKind::PermissionDenied, "choose a directory you may write to")
-            }
-            _ => (ErrorKind::Io, "choose another file"),
+        let kind = ErrorKind::from(e.kind());
+        let hint = match kind {
+            ErrorKind::AlreadyExists => "choose another file, or give --replace",
+            ErrorKind::NotFound => "make its directory first",
+            ErrorKind::PermissionDenied => "choose a directory you may write to",
+            ErrorKind::StorageFull => "make room there",
+            _ => "choose another file",
         };
         Error::new(kind, "the sample could not be written")
             .with("path", file.display())

@@ -9,8 +9,9 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::servers::files::{self, io};
+use crate::servers::files;
 use crate::servers::output::Output;
+use crate::system::io;
 
 use super::catalog::Entry;
 use super::changes::Feed;

@@ -7,8 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use kronos_core::{Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 
-use crate::servers::files::{self, folder, io};
+use crate::servers::files::{self, folder};
 use crate::servers::output::Output;
+use crate::system::io;
 
 use super::error::internal;
 use super::globals_file;

@@ -4,7 +4,7 @@ use kronos_core::{Error, ErrorKind, Retry};
 
 use crate::hidden::{near, without_values};
 pub(super) use crate::servers::error::{cancelled, internal, is_lost, one_line};
-pub(super) use crate::servers::files::io;
+pub(super) use crate::system::io;
 
 /// An error of the driver while doing `what`.
 pub(super) fn failed(error: sqlx::Error, what: &'static str) -> Error {

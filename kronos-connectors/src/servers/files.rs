@@ -3,6 +3,9 @@
 use std::path::Path;
 
 use kronos_core::{Error, ErrorKind, Result, TargetReport};
+
+use crate::system::io;
+
 /// Looks at a directory; it must not exist, or be empty.
 pub(crate) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
     let is_empty = match std::fs::read_dir(directory) {
@@ -43,19 +46,6 @@ pub(crate) fn folder(database: &str) -> String {
         }
     }
     name
-}
-
-/// An error of the operating system at `path`.
-pub(crate) fn io(error: std::io::Error, path: &Path) -> Error {
-    use std::io::ErrorKind as System;
-    let (kind, message) = match error.kind() {
-        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
-        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
-        System::NotFound | System::NotADirectory => (ErrorKind::NotFound, "no such file or directory"),
-        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
-        _ => (ErrorKind::Io, "a file could not be written"),
-    };
-    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
 }
 
 #[cfg(test)]

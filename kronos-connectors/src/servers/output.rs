@@ -6,7 +6,7 @@ use kronos_core::Result;
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::files::io;
+use crate::system::io;
 
 /// A file being written.
 #[derive(Debug)]

@@ -1,9 +1,11 @@
-//! Turns errors of SQLite and of the operating system into Kronos's, each with its path.
+//! Turns errors of SQLite into Kronos's, each with its path.
 
 use std::path::Path;
 
 use kronos_core::{Error, ErrorKind, Retry};
 use rusqlite::ErrorCode;
+
+pub(super) use crate::system::io;
 
 /// An error of SQLite at `path`.
 pub(super) fn sqlite(error: rusqlite::Error, path: &Path) -> Error {
@@ -21,12 +23,6 @@ pub(super) fn sqlite(error: rusqlite::Error, path: &Path) -> Error {
         .with("sqlite", one_line(&error))
         .with_retry(retry)
         .with_source(error)
-}
-
-/// An error of the operating system at `path`.
-pub(super) fn io(error: std::io::Error, path: &Path) -> Error {
-    let (kind, message) = of_io(error.kind());
-    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
 }
 
 /// The run was stopped.
@@ -70,18 +66,6 @@ fn of_code(code: ErrorCode) -> (ErrorKind, &'static str) {
     }
 }
 
-fn of_io(kind: std::io::ErrorKind) -> (ErrorKind, &'static str) {
-    use std::io::ErrorKind as System;
-    match kind {
-        System::NotFound => (ErrorKind::NotFound, "no such file"),
-        System::PermissionDenied | System::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, "no permission"),
-        System::AlreadyExists => (ErrorKind::AlreadyExists, "exists already"),
-        System::StorageFull | System::QuotaExceeded => (ErrorKind::StorageFull, "no room left on the disk"),
-        System::NotADirectory => (ErrorKind::NotFound, "no such directory"),
-        _ => (ErrorKind::Io, "reading or writing failed"),
-    }
-}
-
 /// Whether this user may read the file and, for the side files of a WAL database, write beside it.
 fn may_use(path: &Path) -> bool {
     use rustix::fs::{Access, access};
@@ -98,13 +82,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_and_system_errors_get_the_kinds_that_callers_branch_on() {
+    fn codes_get_the_kinds_that_callers_branch_on() {
         assert_eq!(of_code(ErrorCode::NotADatabase), (ErrorKind::Config, "not a SQLite database"));
         assert_eq!(of_code(ErrorCode::ReadOnly).0, ErrorKind::PermissionDenied);
         assert_eq!(of_code(ErrorCode::DatabaseCorrupt).0, ErrorKind::Corrupt);
         assert_eq!(of_code(ErrorCode::DiskFull).0, ErrorKind::StorageFull);
-        assert_eq!(of_io(std::io::ErrorKind::PermissionDenied).0, ErrorKind::PermissionDenied);
-        assert_eq!(of_io(std::io::ErrorKind::StorageFull).0, ErrorKind::StorageFull);
     }
 
     #[test]

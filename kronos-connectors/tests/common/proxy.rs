@@ -5,6 +5,7 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -31,6 +32,35 @@ pub enum Trouble {
 pub struct Proxy {
     pub port: u16,
     shared: Arc<Shared>,
+}
+
+/// The moment at which clients have said what they were waited for.
+pub struct Moment {
+    has_come: Receiver<()>,
+    is_over: Sender<()>,
+}
+
+impl Moment {
+    /// With what the proxy does then.
+    fn new() -> (Self, impl FnOnce() + Send + 'static) {
+        let (comes, has_come) = channel();
+        let (is_over, ends) = channel();
+        let pause = move || {
+            comes.send(()).unwrap();
+            ends.recv().unwrap();
+        };
+        (Self { has_come, is_over }, pause)
+    }
+
+    /// Waits for it, does something, and lets the clients go on.
+    pub async fn meanwhile<T>(self, deed: impl Future<Output = T>) -> T {
+        let Self { has_come, is_over } = self;
+        let has_come = tokio::task::spawn_blocking(move || has_come.recv_timeout(Duration::from_mins(2)));
+        has_come.await.unwrap().expect("no client said these words");
+        let done = deed.await;
+        is_over.send(()).unwrap();
+        done
+    }
 }
 
 type Action = Box<dyn FnOnce() + Send>;
@@ -72,6 +102,18 @@ impl Proxy {
     /// The same, and until it is done nothing passes over any connection.
     pub fn holding(server: u16, words: &[&'static str], action: impl FnOnce() + Send + 'static) -> Self {
         Self::with(server, Trouble::Nothing, i64::MAX, words, Some(Box::new(action)), Duration::ZERO, true)
+    }
+
+    /// When a client has said these words, the last one waits for what the test does at that moment.
+    pub fn waiting(server: u16, words: &[&'static str]) -> (Self, Moment) {
+        let (moment, pause) = Moment::new();
+        (Self::doing(server, words, pause), moment)
+    }
+
+    /// The same, and nothing passes over any other connection either.
+    pub fn all_waiting(server: u16, words: &[&'static str]) -> (Self, Moment) {
+        let (moment, pause) = Moment::new();
+        (Self::holding(server, words, pause), moment)
     }
 
     fn new(

@@ -73,20 +73,12 @@ async fn two_at_once(server: Server) {
     // While the first writes, and while it moves things, another one begins.
     for word in ["createIndexes", "renameCollection"] {
         let target = old(&server).await;
-        let (said, heard) = std::sync::mpsc::channel::<()>();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-        let proxy = Proxy::doing(server.port(), &[word], move || {
-            said.send(()).unwrap();
-            goes_on.recv().unwrap();
-        });
+        let (proxy, moment) = Proxy::waiting(server.port(), &[word]);
         let to = target.with(through(&proxy));
-        let other = async {
-            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
-            let refused = bring_back(&second, &target.source(), &options).await;
-            go_on.send(()).unwrap();
-            refused.unwrap_err()
-        };
+        let also = target.source();
+        let other = moment.meanwhile(bring_back(&second, &also, &options));
         let (done, refused) = tokio::join!(bring_back(&first, &to, &options), other);
+        let refused = refused.unwrap_err();
         done.unwrap();
         assert_eq!(refused.kind(), ErrorKind::Locked, "{word}: {refused:?}");
         assert!(refused.context("hint").is_some() && refused.to_string().contains("another restore"), "{refused}");
@@ -125,23 +117,15 @@ async fn taken_for_dead(server: Server) {
     let options = RestoreOptions::new().with_replace();
     for words in [&["createIndexes"][..], &["swapping"], &["renameCollection", "silence"], &["viewOn", "silence"]] {
         let target = old(&server).await;
-        let (said, heard) = std::sync::mpsc::channel::<()>();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-        let proxy = Proxy::holding(server.port(), words, move || {
-            said.send(()).unwrap();
-            goes_on.recv().unwrap();
-        });
+        let (proxy, moment) = Proxy::all_waiting(server.port(), words);
         let to = target.with(|settings| {
             through(&proxy)(settings);
             settings.silence = std::time::Duration::from_secs(1);
         });
-        let second = async {
-            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
+        let second = moment.meanwhile(async {
             tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
-            let done = bring_back(&others, &target.source(), &options).await;
-            go_on.send(()).unwrap();
-            done
-        };
+            bring_back(&others, &target.source(), &options).await
+        });
         let (slept, second) = tokio::join!(bring_back(&first, &to, &options), second);
         second.unwrap_or_else(|error| panic!("{words:?}: {error:?}"));
         let error = slept.expect_err("it went on");
@@ -160,25 +144,18 @@ async fn gone_meanwhile(server: Server) {
         source.run(doc! { "create": "v", "viewOn": "a", "pipeline": [] }).await;
         let whole = source.documents("b").await;
         let repository = repository().await;
-        let (said, heard) = std::sync::mpsc::channel::<()>();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-        let proxy = Proxy::doing(server.port(), &["find"], move || {
-            said.send(()).unwrap();
-            goes_on.recv().unwrap();
-        });
+        let (proxy, moment) = Proxy::waiting(server.port(), &["find"]);
         let from = source.with(|settings| {
             through(&proxy)(settings);
             ranges(settings);
         });
-        let dropping = async {
-            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
+        let dropping = moment.meanwhile(async {
             match what {
                 "collection" => drop(source.run(doc! { "drop": "b" }).await),
                 "view" => drop(source.run(doc! { "drop": "v" }).await),
                 _ => drop(source.run(doc! { "dropDatabase": 1 }).await),
             }
-            go_on.send(()).unwrap();
-        };
+        });
         let (done, ()) = tokio::join!(back_up(&repository, &from), dropping);
         match done {
             Ok(_) => {

@@ -209,23 +209,16 @@ async fn what_is_wrong_is_found(server: Server) {
     back_up(&repository, &source.source()).await.unwrap();
     for (check, reads) in [(Check::Bytes, "find\0"), (Check::Count, "$count\0")] {
         let target = server.new_database();
-        let (said, heard) = std::sync::mpsc::channel::<()>();
-        let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-        let proxy = Proxy::doing(server.port(), &["insert\0", reads], move || {
-            said.send(()).unwrap();
-            goes_on.recv().unwrap();
-        });
+        let (proxy, moment) = Proxy::waiting(server.port(), &["insert\0", reads]);
         let to = target.with(|settings| {
             (settings.hosts, settings.check) = (vec![format!("127.0.0.1:{}", proxy.port)], check);
         });
-        let spoil = async {
-            tokio::task::spawn_blocking(move || heard.recv().unwrap()).await.unwrap();
+        let spoil = moment.meanwhile(async {
             let names = target.names().await;
             let name = names.iter().find(|name| name.contains(".new.")).expect("it is made beside");
             let ask = doc! { "delete": name, "deletes": [{ "q": { "_id": 50 }, "limit": 1 }] };
             assert_eq!(target.run(ask).await.get_i32("n").ok(), Some(1), "{names:?}");
-            go_on.send(()).unwrap();
-        };
+        });
         let options = RestoreOptions::new();
         let (done, ()) = tokio::join!(bring_back(&repository, &to, &options), spoil);
         let error = done.expect_err("a document that was taken away was not missed");

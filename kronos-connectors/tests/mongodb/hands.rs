@@ -64,13 +64,7 @@ async fn meanwhile<F: Future<Output = ()>>(
     deed: impl FnOnce() -> F,
 ) -> Result<kronos_core::Repository, Error> {
     let repository = repository().await;
-    let (said, heard) = std::sync::mpsc::channel::<()>();
-    let (go_on, goes_on) = std::sync::mpsc::channel::<()>();
-    let words = vec!["hint"; read];
-    let proxy = Proxy::doing(source.server.port(), &words, move || {
-        said.send(()).unwrap();
-        goes_on.recv().unwrap();
-    });
+    let (proxy, moment) = Proxy::waiting(source.server.port(), &vec!["hint"; read]);
     let from: MongodbSource = source.with(|settings| {
         settings.hosts = vec![format!("127.0.0.1:{}", proxy.port)];
         settings.changes = changes;
@@ -85,17 +79,11 @@ async fn meanwhile<F: Future<Output = ()>>(
             n += 1;
         }
     });
-    let deed = async {
-        let heard = tokio::task::spawn_blocking(move || heard.recv_timeout(Duration::from_mins(1)));
-        heard.await.unwrap().expect("there were not so many reads");
-        deed().await;
-        go_on.send(()).unwrap();
-    };
     let options = BackupOptions::new();
     let mut limits = Limits::default();
     limits.parallel = 1;
     let run = RunContext::new().with_limits(limits);
-    let (made, ()) = tokio::join!(backup(&repository, &from, &options, &run), deed);
+    let (made, ()) = tokio::join!(backup(&repository, &from, &options, &run), moment.meanwhile(deed()));
     stop.store(true, Ordering::Relaxed);
     ticking.await.unwrap();
     made.map(|_| repository)

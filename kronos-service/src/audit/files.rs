@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use kronos_core::{Digest, Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::failure::of_file;
 use crate::locks;
 
 use super::entry::{Mark, sealed, unsealed};
@@ -62,11 +63,11 @@ impl Files {
         let entries = match fs::read_dir(&self.directory) {
             Ok(entries) => entries,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(found),
-            Err(e) => return Err(fault(e, "the directory of the audit log could not be read", &self.directory)),
+            Err(e) => return Err(of_file(e, "the directory of the audit log could not be read", &self.directory)),
         };
         for entry in entries {
             let entry =
-                entry.map_err(|e| fault(e, "the directory of the audit log could not be read", &self.directory))?;
+                entry.map_err(|e| of_file(e, "the directory of the audit log could not be read", &self.directory))?;
             let name = entry.file_name();
             let number =
                 name.to_str().and_then(|name| name.strip_prefix("audit-")?.strip_suffix(".jsonl")?.parse().ok());
@@ -83,8 +84,8 @@ impl Files {
         make_directory(&self.directory)?;
         let path = self.directory.join("audit.lock");
         let file = private().write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|e| fault(e, "the lock of the audit log could not be opened", &path))?;
-        locks::lock(&file).map_err(|e| fault(e, "the audit log could not be locked", &path))?;
+        let file = file.map_err(|e| of_file(e, "the lock of the audit log could not be opened", &path))?;
+        locks::lock(&file).map_err(|e| of_file(e, "the audit log could not be locked", &path))?;
         Ok(file)
     }
 
@@ -95,9 +96,9 @@ impl Files {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(fault(e, "the lock of the audit log could not be opened", &path)),
+            Err(e) => return Err(of_file(e, "the lock of the audit log could not be opened", &path)),
         };
-        locks::lock_shared(&file).map_err(|e| fault(e, "the audit log could not be locked", &path))?;
+        locks::lock_shared(&file).map_err(|e| of_file(e, "the audit log could not be locked", &path))?;
         Ok(Some(file))
     }
 
@@ -107,7 +108,7 @@ impl Files {
         match fs::read(path) {
             Ok(bytes) => Ok(bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(e) => Err(fault(e, "the audit log could not be read", path)),
+            Err(e) => Err(of_file(e, "the audit log could not be read", path)),
         }
     }
 
@@ -135,7 +136,7 @@ impl Files {
             }
             Ok(file.metadata()?.len())
         };
-        write().map_err(|e| fault(e, "the audit log could not be written", &path))
+        write().map_err(|e| of_file(e, "the audit log could not be written", &path))
     }
 
     /// Puts the current file aside.
@@ -147,7 +148,7 @@ impl Files {
         }
         fs::rename(&from, &to)
             .and_then(|()| self.sync())
-            .map_err(|e| fault(e, "the audit log could not be put aside", &to))
+            .map_err(|e| of_file(e, "the audit log could not be put aside", &to))
     }
 
     pub(super) fn head(&self) -> Result<Found> {
@@ -169,7 +170,7 @@ impl Files {
             fs::rename(&new, &path)?;
             self.sync()
         };
-        write().map_err(|e| fault(e, "the head of the audit log could not be written", &path))
+        write().map_err(|e| of_file(e, "the head of the audit log could not be written", &path))
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -190,15 +191,5 @@ fn make_directory(path: &Path) -> Result<()> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(|e| fault(e, "the directory of the audit log could not be made", path))
-}
-
-fn fault(error: io::Error, message: &str, path: &Path) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
-        _ => ErrorKind::Io,
-    };
-    Error::new(kind, message).with("path", path.display()).with_source(error)
+    builder.create(path).map_err(|e| of_file(e, "the directory of the audit log could not be made", path))
 }

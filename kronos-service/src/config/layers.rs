@@ -75,10 +75,9 @@ impl Layers {
     pub fn with_file(mut self, kind: LayerKind, file: &Path) -> Result<Self> {
         let format = Format::of(file)?;
         let text = std::fs::read_to_string(file).map_err(|e| {
-            let kind = match e.kind() {
-                std::io::ErrorKind::NotFound => ErrorKind::NotFound,
-                std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-                _ => ErrorKind::Config,
+            let kind = match ErrorKind::from(e.kind()) {
+                ErrorKind::Io => ErrorKind::Config,
+                kind => kind,
             };
             Error::new(kind, "the configuration could not be read").with("file", file.display()).with_source(e)
         })?;

@@ -33,11 +33,8 @@ impl LogFile {
         let opened = open(path).and_then(|file| Ok((period_of(&file, rotate, &*clock)?, file)));
         let (period, file) = opened.map_err(|e| {
             let kind = match e.kind() {
-                io::ErrorKind::NotFound => ErrorKind::NotFound,
-                io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-                io::ErrorKind::StorageFull => ErrorKind::StorageFull,
                 io::ErrorKind::InvalidInput => ErrorKind::Unsupported,
-                _ => ErrorKind::Io,
+                kind => ErrorKind::from(kind),
             };
             Error::new(kind, "the log's file could not be opened").with("file", path.display()).with_source(e)
         })?;

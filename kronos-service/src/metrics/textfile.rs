@@ -24,6 +24,7 @@ use kronos_core::{Error, ErrorKind, Result, Timestamp};
 
 use super::figures::Figures;
 use super::{Names, exposition};
+use crate::failure::of_file;
 use crate::locks;
 
 /// The file of one process, which may share it with others.
@@ -51,14 +52,14 @@ impl Textfile {
         let lock = self.beside("lock");
         let held = OpenOptions::new().write(true).create(true).truncate(false).open(&lock);
         let held = held.and_then(|file| locks::lock(&file).map(|()| file));
-        let held = held.map_err(|e| fault(e, "the textfile of metrics could not be locked", &lock))?;
+        let held = held.map_err(|e| of_file(e, "the textfile of metrics could not be locked", &lock))?;
         let mut all: Figures = match fs::read(&state) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
                 let error = Error::new(ErrorKind::Corrupt, "what lies beside the textfile of metrics cannot be read");
                 error.with("path", state.display()).with("hint", "remove it: counts begin anew").with_source(e)
             })?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => Figures::default(),
-            Err(e) => return Err(fault(e, "what lies beside the textfile of metrics cannot be read", &state)),
+            Err(e) => return Err(of_file(e, "what lies beside the textfile of metrics cannot be read", &state)),
         };
         all.merge(figures, &self.told);
         if let Some(names) = names {
@@ -99,15 +100,5 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
         file.sync_data()?;
         fs::rename(&new, path)
     };
-    write().map_err(|e| fault(e, "the textfile of metrics could not be written", path))
-}
-
-fn fault(error: io::Error, message: &str, path: &Path) -> Error {
-    let kind = match error.kind() {
-        io::ErrorKind::NotFound => ErrorKind::NotFound,
-        io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ErrorKind::StorageFull,
-        _ => ErrorKind::Io,
-    };
-    Error::new(kind, message).with("path", path.display()).with_source(error)
+    write().map_err(|e| of_file(e, "the textfile of metrics could not be written", path))
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Result, Retry};
 
 use super::state::NotifyState;
+use crate::failure::of_file;
 use crate::locks;
 
 /// What is done with the state.
@@ -125,12 +126,7 @@ impl FileNotifyStore {
     }
 
     fn error(&self, message: &str, e: std::io::Error) -> Error {
-        let kind = match e.kind() {
-            std::io::ErrorKind::PermissionDenied => ErrorKind::PermissionDenied,
-            std::io::ErrorKind::StorageFull => ErrorKind::StorageFull,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, message).with("path", self.path.display()).with_source(e)
+        of_file(e, message, &self.path)
     }
 }
 

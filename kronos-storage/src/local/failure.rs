@@ -9,10 +9,6 @@ use kronos_core::{Error, ErrorKind, Key, Retry};
 pub(super) fn failed(message: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as E;
     let (kind, retry) = match error.kind() {
-        E::NotFound => (ErrorKind::NotFound, Retry::Never),
-        E::PermissionDenied | E::ReadOnlyFilesystem => (ErrorKind::PermissionDenied, Retry::Never),
-        E::StorageFull | E::QuotaExceeded | E::FileTooLarge => (ErrorKind::StorageFull, Retry::Never),
-        E::AlreadyExists => (ErrorKind::AlreadyExists, Retry::Never),
         // Something that is not ours stands where a directory or a file belongs.
         E::NotADirectory | E::IsADirectory | E::InvalidInput | E::InvalidFilename => (ErrorKind::Config, Retry::Never),
         E::TimedOut => (ErrorKind::Timeout, Retry::Later),
@@ -25,7 +21,7 @@ pub(super) fn failed(message: &str, path: &Path, error: io::Error) -> Error {
         {
             (ErrorKind::Io, Retry::Later)
         }
-        _ => (ErrorKind::Io, Retry::Never),
+        known => (ErrorKind::from(known), Retry::Never),
     };
     Error::new(kind, message).with_retry(retry).with("path", path.display()).with_source(error)
 }

@@ -88,9 +88,7 @@ impl Reader {
 }
 
 fn failed(error: std::io::Error) -> Error {
-    let full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
-    let kind = if full { ErrorKind::StorageFull } else { ErrorKind::Io };
-    Error::new(kind, "the changes cannot be kept in a temporary file")
+    Error::new(ErrorKind::from(error.kind()), "the changes cannot be kept in a temporary file")
         .with("directory", std::env::temp_dir().display())
         .with_source(error)
 }

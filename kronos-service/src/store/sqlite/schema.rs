@@ -1,7 +1,6 @@
 //! The tables of the job store, and how a file of an older version becomes one of this.
 
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use kronos_core::{Error, ErrorKind, Result, Retry};
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::failed;
+use crate::failure::of_file;
 
 /// Each step leads from the version of its place to the next one. Steps are only ever added.
 const STEPS: [&str; 1] = ["
@@ -65,22 +65,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn open(path: &Path) -> Result<Connection> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        std::fs::create_dir_all(directory).map_err(|e| {
-            Error::new(ErrorKind::Io, "the directory of the job store cannot be made")
-                .with("path", directory.display())
-                .with_source(e)
-        })?;
+        let made = std::fs::create_dir_all(directory);
+        made.map_err(|e| of_file(e, "the directory of the job store cannot be made", directory))?;
     }
     // Reports name people's databases and directories; what SQLite makes beside the file is as private.
     let private = File::options().create(true).append(true).mode(0o600).open(path);
-    private.map_err(|e| {
-        let kind = match e.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => ErrorKind::PermissionDenied,
-            io::ErrorKind::StorageFull => ErrorKind::StorageFull,
-            _ => ErrorKind::Io,
-        };
-        Error::new(kind, "the job store cannot be opened for writing").with("path", path.display()).with_source(e)
-    })?;
+    private.map_err(|e| of_file(e, "the job store cannot be opened for writing", path))?;
     let (connection, version) = migrated(path).map_err(|e| failed(e, path))?;
     if usize::try_from(version).is_ok_and(|version| version > STEPS.len()) {
         return Err(Error::new(ErrorKind::Unsupported, "the job store is of a newer Kronos")

@@ -1,0 +1,18 @@
+//! What the operating system says of files.
+
+use std::path::Path;
+
+use kronos_core::{Error, ErrorKind};
+
+/// An error of the operating system at `path`.
+pub(crate) fn io(error: std::io::Error, path: &Path) -> Error {
+    let kind = ErrorKind::from(error.kind());
+    let message = match kind {
+        ErrorKind::StorageFull => "no room left on the disk",
+        ErrorKind::PermissionDenied => "no permission",
+        ErrorKind::NotFound => "no such file or directory",
+        ErrorKind::AlreadyExists => "exists already",
+        _ => "reading or writing failed",
+    };
+    Error::new(kind, message).with("path", path.display()).with("system", &error).with_source(error)
+}
