@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::servers::files;
+use crate::servers::files::{self, Filling};
 use crate::servers::output::Output;
 use crate::system::io;
 
@@ -20,9 +20,9 @@ use super::error::{corrupt, internal};
 use super::json;
 use super::names;
 use super::plan::{Content, Part};
-use super::restore::{same, small};
 use super::target::{chosen, contents, is_named};
 use super::users::KINDS;
+use crate::servers::restoring::{same, small};
 
 /// The longest name that a file may have, less what is added to it.
 const LONGEST: usize = 238;
@@ -32,30 +32,22 @@ const SCHEMA_OF_USERS: i32 = 5;
 /// A directory being filled.
 #[derive(Debug)]
 pub(super) struct Export {
-    directory: PathBuf,
+    directory: Filling,
     request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     written: Mutex<BTreeSet<String>>,
     outcome: Mutex<RestoreOutcome>,
-    is_over: bool,
 }
 
 impl Export {
     pub(super) fn begin(directory: &Path, request: &RestoreRequest) -> Result<Self> {
         let contents = contents(request)?;
-        files::create(directory)?;
+        let directory = Filling::begin(directory)?;
         for database in contents.values().filter_map(Content::database) {
             // It becomes a directory.
             names::check(database)?;
         }
-        Ok(Self {
-            directory: directory.to_owned(),
-            request: request.clone(),
-            contents,
-            written: Mutex::default(),
-            outcome: Mutex::default(),
-            is_over: false,
-        })
+        Ok(Self { directory, request: request.clone(), contents, written: Mutex::default(), outcome: Mutex::default() })
     }
 
     async fn put(&self, stream: Stream) -> Result<()> {
@@ -265,20 +257,12 @@ impl Restore for Export {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let done = self.complete().await;
-        self.is_over = done.is_ok();
-        done
+        let outcome = self.complete().await?;
+        self.directory.is_whole();
+        Ok(outcome)
     }
 
     async fn abort(self: Box<Self>) {}
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        if !self.is_over {
-            files::clean(&self.directory);
-        }
-    }
 }
 
 #[cfg(test)]

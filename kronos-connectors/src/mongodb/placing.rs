@@ -5,16 +5,16 @@ use kronos_core::{Error, RestoreOutcome, Result};
 use super::building::Building;
 use super::journal;
 use super::locked::locked;
-use super::restore::Inner;
+use super::restore::MongodbRestore;
 use super::swap::Swap;
 use super::users::{self, Wanted};
 
 const LATER_FINISHED: &str = "the next restore to this target finishes it, a minute from now";
 const LATER_UNDONE: &str = "the next restore to this target undoes it, a minute from now";
 
-impl Inner {
+impl MongodbRestore {
     /// Gives the collections their places.
-    pub(super) async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+    pub(super) async fn place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
         for building in self.buildings.iter() {
             building.held.beat(&self.server).await?;
         }

@@ -16,16 +16,17 @@ use super::locked::locked;
 use super::names;
 use super::plan::Form;
 use super::replay::{Copied, Counts, IndexChange, Replay, Replayed, ViewChange};
-use super::restore::{Inner, same};
+use super::restore::MongodbRestore;
+use crate::servers::restoring::same;
 
 /// Applies all that a stream holds.
-pub(super) async fn apply(inner: &Inner, feed: Feed, mut stream: Stream, end: StreamEnd) -> Result<()> {
-    let mut applying = Applying::begin(inner, feed).await?;
+pub(super) async fn apply(restore: &MongodbRestore, feed: Feed, mut stream: Stream, end: StreamEnd) -> Result<()> {
+    let mut applying = Applying::begin(restore, feed).await?;
     let mut documents = Documents::default();
     loop {
         match stream.next().await? {
             Some(Piece::Data(piece)) => {
-                inner.check_failed()?;
+                restore.progress.check()?;
                 documents.push(&piece);
                 while let Some(entry) = documents.next()? {
                     applying.entry(&entry).await?;
@@ -44,19 +45,19 @@ pub(super) async fn apply(inner: &Inner, feed: Feed, mut stream: Stream, end: St
 
 /// Changes being applied.
 pub(super) struct Applying<'a> {
-    inner: &'a Inner,
+    restore: &'a MongodbRestore,
     replay: Replay,
 }
 
 impl<'a> Applying<'a> {
     /// Once all documents have been written.
-    pub(super) async fn begin(inner: &'a Inner, feed: Feed) -> Result<Self> {
-        inner.prepare().await?;
+    pub(super) async fn begin(restore: &'a MongodbRestore, feed: Feed) -> Result<Self> {
+        restore.prepare().await?;
         // What was copied is compared before anything is changed.
-        inner.compare().await?;
-        let databases = inner.buildings.iter().map(|building| building.planned.from.clone()).collect();
-        let mut replay = Replay::new(&inner.server, feed, databases, place(inner));
-        for building in inner.buildings.iter() {
+        restore.compare().await?;
+        let databases = restore.buildings.iter().map(|building| building.planned.from.clone()).collect();
+        let mut replay = Replay::new(&restore.server, feed, databases, place(restore));
+        for building in restore.buildings.iter() {
             for made in building.made().iter().filter(|made| made.how != How::View) {
                 // A backup in which it could not be told which one was read is none: see `rehearsal`.
                 let lies_in = made.form.place(&made.entry.name);
@@ -64,7 +65,7 @@ impl<'a> Applying<'a> {
                 replay.copied(copied, made.sum().count);
             }
         }
-        Ok(Self { inner, replay })
+        Ok(Self { restore, replay })
     }
 
     pub(super) async fn entry(&mut self, entry: &[u8]) -> Result<()> {
@@ -73,28 +74,28 @@ impl<'a> Applying<'a> {
     }
 
     pub(super) async fn finish(self) -> Result<()> {
-        let Self { inner, replay } = self;
+        let Self { restore, replay } = self;
         let Replayed { entries, counts, indexes, views, mut warnings } = replay.finish().await?;
         if entries > 0 {
-            for building in inner.buildings.iter() {
-                warnings.extend(settle(&inner.server, building, &indexes, &views).await?);
-                count(&inner.server, building, &counts).await?;
+            for building in restore.buildings.iter() {
+                warnings.extend(settle(&restore.server, building, &indexes, &views).await?);
+                count(&restore.server, building, &counts).await?;
             }
         }
-        *locked(&inner.replayed) = Some((entries, warnings));
+        *locked(&restore.replayed) = Some((entries, warnings));
         Ok(())
     }
 }
 
 /// Where a collection of the source lies, if it was chosen: under the name by which it is made.
-fn place(inner: &Inner) -> impl Fn(&str, &str) -> Option<(String, String)> + Send + Sync + 'static {
-    let buildings = inner.buildings.clone();
+fn place(restore: &MongodbRestore) -> impl Fn(&str, &str) -> Option<(String, String)> + Send + Sync + 'static {
+    let buildings = restore.buildings.clone();
     // Described, and their documents are left out. What is taken up later is not among them.
     let mut left_out = BTreeSet::new();
     for building in buildings.iter() {
         let from = &building.planned.from;
         let made = building.made().into_iter().filter(|made| made.how != How::View);
-        let without = made.filter(|made| !inner.has_documents(from, &made.entry.name));
+        let without = made.filter(|made| !restore.has_documents(from, &made.entry.name));
         left_out.extend(without.map(|made| (from.clone(), made.entry.name.clone())));
     }
     move |database, collection| {

@@ -16,7 +16,8 @@ use super::content::Sum;
 use super::error::{corrupt, internal};
 use super::insert::Inserter;
 use super::replayed::Applying;
-use super::restore::{Inner, same};
+use super::restore::MongodbRestore;
+use crate::servers::restoring::same;
 
 /// A collection that documents come for.
 struct Writing<'a> {
@@ -25,7 +26,7 @@ struct Writing<'a> {
     sum: Sum,
 }
 
-impl Inner {
+impl MongodbRestore {
     pub(super) async fn archive(&self, mut stream: Stream, end: StreamEnd) -> Result<()> {
         let (mut archive, mut described) = (Archive::new(), Vec::new());
         let mut writing: HashMap<usize, Writing<'_>> = HashMap::new();
@@ -34,7 +35,7 @@ impl Inner {
         loop {
             match stream.next().await? {
                 Some(Piece::Data(piece)) => {
-                    self.check_failed()?;
+                    self.progress.check()?;
                     archive.push(&piece);
                 }
                 Some(Piece::End(found)) => {
@@ -54,7 +55,7 @@ impl Inner {
                         count += 1;
                         let one = match writing.entry(place) {
                             Slot::Occupied(one) => one.into_mut(),
-                            Slot::Vacant(slot) => match self.begin(described.get(place))? {
+                            Slot::Vacant(slot) => match self.writing(described.get(place))? {
                                 Some(one) => slot.insert(one),
                                 None => continue,
                             },
@@ -106,7 +107,7 @@ impl Inner {
     }
 
     /// Where the documents of a collection go; nothing for one that was not chosen.
-    fn begin(&self, described: Option<&Described>) -> Result<Option<Writing<'_>>> {
+    fn writing(&self, described: Option<&Described>) -> Result<Option<Writing<'_>>> {
         let described = described.ok_or_else(|| internal("a collection that was not described"))?;
         let of_it = |building: &&Building| building.planned.from == described.database;
         let Some(building) = self.buildings.iter().find(of_it) else { return Ok(None) };

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 use kronos_core::{Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 
-use crate::servers::files::{self, folder};
+use crate::servers::files::{Filling, folder};
 use crate::servers::output::Output;
 use crate::system::io;
 
@@ -17,35 +17,34 @@ use super::insert::Inserts;
 use super::names::ident;
 use super::objects::{self, Object};
 use super::plan::{Content, Dumped, Rows};
-use super::restore::{same, text};
 use super::script_file;
 use super::sections::Sections;
 use super::target::contents;
+use crate::servers::restoring::{same, text};
 
 /// A directory being filled.
 #[derive(Debug)]
 pub(super) struct Export {
-    directory: PathBuf,
+    directory: Filling,
     request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     /// What has been written, by the name of its stream.
     written: Mutex<BTreeMap<String, Vec<PathBuf>>>,
     schemas: Mutex<BTreeMap<String, Vec<Object>>>,
-    is_over: bool,
 }
 
 impl Export {
     pub(super) fn begin(directory: &Path, request: &RestoreRequest) -> Result<Self> {
         let contents = contents(request)?;
-        files::create(directory)?;
+        let directory = Filling::begin(directory)?;
         for content in contents.values() {
             if let Content::Schema { database, .. } = content {
                 let data = directory.join(parts(database));
                 std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
             }
         }
-        let (directory, request) = (directory.to_owned(), request.clone());
-        Ok(Self { directory, request, contents, written: Mutex::default(), schemas: Mutex::default(), is_over: false })
+        let request = request.clone();
+        Ok(Self { directory, request, contents, written: Mutex::default(), schemas: Mutex::default() })
     }
 
     async fn put(&self, stream: Stream) -> Result<Vec<PathBuf>> {
@@ -165,20 +164,12 @@ impl Restore for Export {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let done = self.complete().await;
-        self.is_over = done.is_ok();
-        done
+        let outcome = self.complete().await?;
+        self.directory.is_whole();
+        Ok(outcome)
     }
 
     async fn abort(self: Box<Self>) {}
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        if !self.is_over {
-            files::clean(&self.directory);
-        }
-    }
 }
 
 /// Where the rows of a database are until its file can be put together.

@@ -14,10 +14,11 @@ use super::error::{corrupt, internal};
 use super::names::shown;
 use super::objects::{Kind, Object, Text};
 use super::plan::Dumped;
-use super::restore::{Inner, same};
+use super::restore::MysqlRestore;
 use super::sections::{Piece, Sections, choosing, for_database};
 use super::settings::MysqlSettings;
 use super::tools::{Tool, Use, find};
+use crate::servers::restoring::same;
 
 /// Set where it can be, so that nothing is refused or changed that a server has stored.
 const PREPARE: &str = "SET SESSION wait_timeout = 604800, net_read_timeout = 604800, autocommit = 1";
@@ -33,7 +34,7 @@ impl Loaded {
     }
 }
 
-impl Inner {
+impl MysqlRestore {
     /// Gives each database of a dump what makes it.
     pub(super) fn announce(&self, databases: &[Dumped]) -> Result<()> {
         for database in databases {

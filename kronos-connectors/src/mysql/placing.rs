@@ -9,11 +9,11 @@ use super::error::is_lost;
 use super::globals;
 use super::journal::{self, Step, Swap};
 use super::names::shown;
-use super::restore::{DDL, Inner, locked};
+use super::restore::{DDL, MysqlRestore, locked};
 
-impl Inner {
+impl MysqlRestore {
     /// Gives the tables their places.
-    pub(super) async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+    pub(super) async fn place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
         let mut placed = Vec::new();
         self.stay_alive().await?;
         let mut session = self.take().await?;

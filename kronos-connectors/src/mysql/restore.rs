@@ -2,16 +2,15 @@
 //! keys after them. Once everything is compared with the backup, tables get their place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd};
-use tokio::sync::OnceCell;
 
 use super::building::{Building, token};
 use super::connect::Session;
-use super::error::{cancelled, corrupt, internal};
+use super::error::{corrupt, internal};
 use super::export::Export;
 use super::globals::{self, Wanted};
 use super::journal;
@@ -22,9 +21,7 @@ use super::plan::Content;
 use super::settings::MysqlSettings;
 use super::swap;
 use super::target::{Plan, contents, plan, some};
-
-/// Definitions are believed up to this size.
-const SCRIPT: u64 = 256 << 20;
+use crate::servers::restoring::{Progress, Restoring, Steps, text};
 
 /// Seconds for which tables and databases may have to wait: someone may keep all of them from being
 /// changed, as a backup by MySQL's own programs does.
@@ -33,13 +30,6 @@ pub(super) const DDL: u32 = 300;
 /// A target being written.
 #[derive(Debug)]
 pub(super) struct MysqlRestore {
-    inner: Arc<Inner>,
-    /// Nothing is left to be undone.
-    is_over: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Inner {
     pub settings: MysqlSettings,
     pub run: RunContext,
     pub request: RestoreRequest,
@@ -57,9 +47,7 @@ pub(super) struct Inner {
     pub loaded: Loaded,
     script: Mutex<Option<String>>,
     pub made: Mutex<globals::Made>,
-    prepared: OnceCell<()>,
-    written: Mutex<BTreeSet<String>>,
-    has_failed: AtomicBool,
+    progress: Progress,
     /// Counts pieces of rows that the server has taken, of all streams.
     pub handed_over: AtomicU64,
 }
@@ -97,7 +85,7 @@ impl MysqlRestore {
         }
         let token = token(run);
         journal::live(&mut session, &token).await?;
-        let inner = Inner {
+        let restore = Self {
             settings: settings.clone(),
             run: run.clone(),
             request: request.clone(),
@@ -111,12 +99,10 @@ impl MysqlRestore {
             loaded: Loaded::default(),
             script: Mutex::default(),
             made: Mutex::default(),
-            prepared: OnceCell::new(),
-            written: Mutex::default(),
-            has_failed: AtomicBool::new(false),
+            progress: Progress::default(),
             handed_over: AtomicU64::new(0),
         };
-        Ok(Box::new(Self { inner: Arc::new(inner), is_over: false }))
+        Ok(Box::new(Restoring::new(restore)))
     }
 }
 
@@ -125,62 +111,22 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[async_trait]
-impl Restore for MysqlRestore {
-    async fn write(&self, stream: Stream) -> Result<()> {
-        let name = stream.info().name.clone();
-        let cancel = self.inner.run.cancel.clone();
-        let written = cancel.run_until_cancelled(self.inner.write(stream)).await.unwrap_or_else(|| Err(cancelled()));
-        match &written {
-            Ok(()) => drop(locked(&self.inner.written).insert(name)),
-            Err(_) => self.inner.has_failed.store(true, Ordering::Release),
-        }
-        written
+impl Steps for MysqlRestore {
+    fn run(&self) -> &RunContext {
+        &self.run
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let inner = self.inner.clone();
-        let cancel = inner.run.cancel.clone();
-        let checked = cancel.run_until_cancelled(inner.complete()).await;
-        // From here on it is a matter of moments, and must not stop half way.
-        let done = match checked.unwrap_or_else(|| Err(cancelled())) {
-            Ok(outcome) => inner.put_in_place(outcome).await,
-            Err(error) => Err(error),
-        };
-        self.is_over = true;
-        match done {
-            Ok(outcome) => {
-                inner.close().await;
-                Ok(outcome)
-            }
-            Err(error) => Err(inner.undo_after(error).await),
-        }
+    fn request(&self) -> &RestoreRequest {
+        &self.request
     }
 
-    async fn abort(mut self: Box<Self>) {
-        self.is_over = true;
-        // What is still there has a journal, and the next restore removes it.
-        let _ = self.inner.undo().await;
+    fn progress(&self) -> &Progress {
+        &self.progress
     }
-}
 
-impl Drop for MysqlRestore {
-    fn drop(&mut self) {
-        // Where no runtime is left, the next restore to the same target removes what this one made.
-        if let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) {
-            let inner = self.inner.clone();
-            runtime.spawn(async move { inner.undo().await });
-        }
-    }
-}
-
-impl Inner {
-    async fn write(&self, stream: Stream) -> Result<()> {
-        let name = stream.info().name.clone();
-        let request = self.request.streams.iter().find(|s| s.info.name == name);
-        let end = request.ok_or_else(|| internal("a stream that was not announced").with("stream", &name))?.end;
-        let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
-        self.check_failed()?;
-        match content {
+    async fn write(&self, stream: Stream, end: StreamEnd) -> Result<()> {
+        let content = self.contents.get(&stream.info().name);
+        match content.ok_or_else(|| internal("a stream without a description"))? {
             Content::Globals { .. } => {
                 let script = text(stream, end).await?;
                 *locked(&self.script) = Some(script);
@@ -202,13 +148,45 @@ impl Inner {
         }
     }
 
-    fn check_failed(&self) -> Result<()> {
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
+    async fn complete(&self) -> Result<RestoreOutcome> {
+        self.prepare().await?;
+        let mut outcome = RestoreOutcome::default();
+        if let Some(tool) = self.loaded.by() {
+            self.make_definers().await?;
+            for building in &self.buildings {
+                self.complete_tables(building).await?;
+                let (database, tables) = (shown(&building.planned.to), building.tables().len());
+                outcome.checks.push(format!("{database}: {tables} tables, loaded by {tool}, which found no error"));
+            }
+            return Ok(outcome);
         }
-        Ok(())
+        for building in &self.buildings {
+            self.complete_tables(building).await?;
+            let rows = self.compare(building).await?;
+            let how = match self.settings.check {
+                super::settings::Check::Bytes => "read back and equal to the backup",
+                super::settings::Check::Count => "as many as in the backup",
+            };
+            let (database, tables) = (shown(&building.planned.to), building.tables().len());
+            outcome.checks.push(format!("{database}: {tables} tables, {rows} rows, {how}"));
+        }
+        Ok(outcome)
     }
 
+    async fn put_in_place(&self, outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        self.place(outcome).await
+    }
+
+    async fn undo(&self) -> Result<()> {
+        self.remove().await
+    }
+
+    async fn close(&self) {
+        self.end().await;
+    }
+}
+
+impl MysqlRestore {
     pub(super) fn building(&self, database: &str) -> Result<&Building> {
         let found = self.buildings.iter().find(|building| building.planned.from == database);
         found.ok_or_else(|| {
@@ -218,15 +196,7 @@ impl Inner {
 
     /// Makes users and databases and what rows need, once.
     async fn prepare(&self) -> Result<()> {
-        let make = || async {
-            self.check_failed()?;
-            let made = self.make().await;
-            if made.is_err() {
-                self.has_failed.store(true, Ordering::Release);
-            }
-            made
-        };
-        self.prepared.get_or_try_init(make).await.map(drop)
+        self.progress.prepare(self.make()).await
     }
 
     async fn make(&self) -> Result<()> {
@@ -277,55 +247,4 @@ impl Inner {
             privileges: self.request.privileges,
         }
     }
-
-    /// Everything but the places.
-    async fn complete(&self) -> Result<RestoreOutcome> {
-        let missing = self.request.streams.iter().find(|s| !locked(&self.written).contains(&s.info.name));
-        if let Some(missing) = missing {
-            return Err(
-                internal("the restore was finished before a stream was written").with("stream", &missing.info.name)
-            );
-        }
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(internal("the restore was finished though a part of it has failed"));
-        }
-        self.prepare().await?;
-        let mut outcome = RestoreOutcome::default();
-        if let Some(tool) = self.loaded.by() {
-            self.make_definers().await?;
-            for building in &self.buildings {
-                self.complete_tables(building).await?;
-                let (database, tables) = (shown(&building.planned.to), building.tables().len());
-                outcome.checks.push(format!("{database}: {tables} tables, loaded by {tool}, which found no error"));
-            }
-            return Ok(outcome);
-        }
-        for building in &self.buildings {
-            self.complete_tables(building).await?;
-            let rows = self.compare(building).await?;
-            let how = match self.settings.check {
-                super::settings::Check::Bytes => "read back and equal to the backup",
-                super::settings::Check::Count => "as many as in the backup",
-            };
-            let (database, tables) = (shown(&building.planned.to), building.tables().len());
-            outcome.checks.push(format!("{database}: {tables} tables, {rows} rows, {how}"));
-        }
-        Ok(outcome)
-    }
-}
-
-/// Compares the end of a stream with what the backup says.
-pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
-    if found == wanted { Ok(()) } else { Err(corrupt("the stream is not the one of the backup")) }
-}
-
-/// A small stream as text.
-pub(super) async fn text(stream: Stream, end: StreamEnd) -> Result<String> {
-    if end.length > SCRIPT {
-        return Err(corrupt("definitions are larger than any can be"));
-    }
-    let name = stream.info().name.clone();
-    let (bytes, found) = stream.collect().await?;
-    same(found, end)?;
-    String::from_utf8(bytes).map_err(|_| corrupt("definitions are not UTF-8").with("stream", name))
 }

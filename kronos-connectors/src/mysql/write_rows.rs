@@ -14,13 +14,14 @@ use super::insert::Inserts;
 use super::names::{ident, qualified};
 use super::plan::{Content, Form, Range, Rows};
 use super::read_rows::{Sink, read};
-use super::restore::{Inner, same};
+use super::restore::MysqlRestore;
 use super::settings::Check;
+use crate::servers::restoring::same;
 
 /// Pieces that wait for the server.
 const WAITING: usize = 4;
 
-impl Inner {
+impl MysqlRestore {
     /// Writes rows of a table.
     pub(super) async fn write_rows(&self, rows: &Rows, stream: Stream, end: StreamEnd) -> Result<()> {
         let building = self.building(&rows.database)?;

@@ -1,17 +1,17 @@
 //! The sessions that write for a restore, and the undoing of what they made.
 
-use kronos_core::{Error, Result};
+use kronos_core::Result;
 
 use super::allowed::keep_as_is;
 use super::connect::Session;
 use super::globals;
 use super::journal;
-use super::restore::{DDL, Inner, locked};
+use super::restore::{DDL, MysqlRestore, locked};
 
 /// Rows of several streams of a table may have to wait for each other.
 const PATIENCE: u32 = 1_000_000;
 
-impl Inner {
+impl MysqlRestore {
     /// A session that writes.
     pub(super) async fn take(&self) -> Result<Session> {
         let found = locked(&self.sessions).pop();
@@ -48,7 +48,7 @@ impl Inner {
     }
 
     /// Ends the sessions.
-    pub(super) async fn close(&self) {
+    pub(super) async fn end(&self) {
         let sessions = std::mem::take(&mut *locked(&self.sessions));
         futures::future::join_all(sessions.into_iter().map(Session::close)).await;
         if let Some(session) = self.living.lock().await.take() {
@@ -56,15 +56,8 @@ impl Inner {
         }
     }
 
-    /// Removes what was made; gives the error that led to it, with what could not be removed.
-    pub(super) async fn undo_after(&self, error: Error) -> Error {
-        match self.undo().await {
-            Ok(()) => error,
-            Err(left) => error.with("left behind", left.message()),
-        }
-    }
-
-    pub(super) async fn undo(&self) -> Result<()> {
+    /// Removes what was made.
+    pub(super) async fn remove(&self) -> Result<()> {
         let sessions = std::mem::take(&mut *locked(&self.sessions));
         futures::future::join_all(sessions.into_iter().map(Session::close)).await;
         let mut session = self.settings.open().await?;
@@ -79,7 +72,7 @@ impl Inner {
         let made = std::mem::take(&mut *locked(&self.made));
         globals::undo(&mut session, &made).await?;
         session.close().await;
-        self.close().await;
+        self.end().await;
         Ok(())
     }
 }

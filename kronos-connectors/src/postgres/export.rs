@@ -9,39 +9,39 @@ use async_trait::async_trait;
 use kronos_core::{Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, Stream, StreamEnd};
 use tokio::io::AsyncWriteExt;
 
-use crate::servers::files;
+use crate::servers::files::{self, Filling};
 
 use super::error::{internal, io};
 use super::large_objects::{Frames, Meta};
 use super::names::{ident, literal, qualified};
 use super::plan::{Content, Rows, Sequence};
-use super::restore::{same, spool, text};
+use super::restore::spool;
 use super::settings::PostgresSettings;
 use super::target::contents;
 use super::tools::find;
+use crate::servers::restoring::{same, text};
 
 /// A directory being filled.
 #[derive(Debug)]
 pub(super) struct Export {
     settings: PostgresSettings,
-    directory: PathBuf,
+    directory: Filling,
     request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     /// What has been written, by the name of its stream.
     written: Mutex<BTreeMap<String, PathBuf>>,
-    is_over: bool,
 }
 
 impl Export {
     pub(super) fn begin(settings: &PostgresSettings, directory: &Path, request: &RestoreRequest) -> Result<Self> {
         let contents = contents(request)?;
-        files::create(directory)?;
+        let directory = Filling::begin(directory)?;
         for database in contents.values().filter_map(Content::database).filter(|name| !is_whole(&contents, name)) {
             let data = directory.join(files::folder(database)).join("data");
             std::fs::create_dir_all(&data).map_err(|e| io(e, &data))?;
         }
-        let (directory, request) = (directory.to_owned(), request.clone());
-        Ok(Self { settings: settings.clone(), directory, request, contents, written: Mutex::default(), is_over: false })
+        let (settings, request) = (settings.clone(), request.clone());
+        Ok(Self { settings, directory, request, contents, written: Mutex::default() })
     }
 
     async fn put(&self, stream: Stream) -> Result<PathBuf> {
@@ -172,20 +172,12 @@ impl Restore for Export {
     }
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let done = self.complete().await;
-        self.is_over = done.is_ok();
-        done
+        let outcome = self.complete().await?;
+        self.directory.is_whole();
+        Ok(outcome)
     }
 
     async fn abort(self: Box<Self>) {}
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        if !self.is_over {
-            files::clean(&self.directory);
-        }
-    }
 }
 
 /// Whether a database is one archive.

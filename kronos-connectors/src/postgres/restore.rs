@@ -2,15 +2,13 @@
 //! connections, indexes and constraints after them. At the end each database gets its name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use kronos_core::{
     Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
 };
 use tokio::io::AsyncWriteExt;
-use tokio::sync::OnceCell;
 
 use super::building::{Building, How, Wishes, temporary, token};
 use super::connect::Session;
@@ -22,20 +20,11 @@ use super::plan::Content;
 use super::settings::PostgresSettings;
 use super::target::{Plan, There, contents, plan};
 use super::tools::find;
-
-/// Scripts of roles are believed up to this size.
-const SCRIPT: u64 = 64 << 20;
+use crate::servers::restoring::{Progress, Restoring, Steps, same, text};
 
 /// A target being written.
 #[derive(Debug)]
 pub(super) struct PostgresRestore {
-    inner: Arc<Inner>,
-    /// Nothing is left to be undone.
-    is_over: bool,
-}
-
-#[derive(Debug)]
-pub(super) struct Inner {
     pub settings: PostgresSettings,
     pub run: RunContext,
     pub request: RestoreRequest,
@@ -45,9 +34,7 @@ pub(super) struct Inner {
     sessions: Mutex<Vec<(String, Session)>>,
     script: Mutex<Option<String>>,
     made: Mutex<Made>,
-    prepared: OnceCell<()>,
-    written: Mutex<BTreeSet<String>>,
-    has_failed: AtomicBool,
+    progress: Progress,
 }
 
 impl PostgresRestore {
@@ -80,7 +67,7 @@ impl PostgresRestore {
             let tool = find(settings, "pg_restore", database.tool, version / 10_000).await?;
             buildings.push(Building::new(database, tool, wishes, request.replace, &token));
         }
-        let inner = Inner {
+        let restore = Self {
             settings: settings.clone(),
             run: run.clone(),
             request: request.clone(),
@@ -90,11 +77,9 @@ impl PostgresRestore {
             sessions: Mutex::default(),
             script: Mutex::default(),
             made: Mutex::default(),
-            prepared: OnceCell::new(),
-            written: Mutex::default(),
-            has_failed: AtomicBool::new(false),
+            progress: Progress::default(),
         };
-        Ok(Box::new(Self { inner: Arc::new(inner), is_over: false }))
+        Ok(Box::new(Restoring::new(restore)))
     }
 }
 
@@ -103,59 +88,22 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[async_trait]
-impl Restore for PostgresRestore {
-    async fn write(&self, stream: Stream) -> Result<()> {
+impl Steps for PostgresRestore {
+    fn run(&self) -> &RunContext {
+        &self.run
+    }
+
+    fn request(&self) -> &RestoreRequest {
+        &self.request
+    }
+
+    fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    async fn write(&self, stream: Stream, end: StreamEnd) -> Result<()> {
         let name = stream.info().name.clone();
-        let written = self.inner.write(stream).await;
-        match &written {
-            Ok(()) => drop(locked(&self.inner.written).insert(name)),
-            Err(_) => self.inner.has_failed.store(true, Ordering::Release),
-        }
-        written.map_err(|e| self.inner.with_remains(e))
-    }
-
-    async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
-        let inner = self.inner.clone();
-        let cancelled = inner.run.cancel.clone();
-        let checked = cancelled.run_until_cancelled(inner.complete()).await;
-        // From here on it is a matter of moments, and must not stop half way.
-        let done = match checked.unwrap_or_else(|| Err(super::error::cancelled())) {
-            Ok(outcome) => inner.put_in_place(outcome).await,
-            Err(error) => Err(error),
-        };
-        self.is_over = true;
-        if done.is_err() {
-            inner.undo().await;
-        }
-        inner.close().await;
-        done.map_err(|e| inner.with_remains(e))
-    }
-
-    async fn abort(mut self: Box<Self>) {
-        self.is_over = true;
-        self.inner.undo().await;
-    }
-}
-
-impl Drop for PostgresRestore {
-    fn drop(&mut self) {
-        // Where no runtime is left, the next restore to the same target removes what this one made.
-        if let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) {
-            let inner = self.inner.clone();
-            runtime.spawn(async move { inner.undo().await });
-        }
-    }
-}
-
-impl Inner {
-    async fn write(&self, stream: Stream) -> Result<()> {
-        let info = stream.info().clone();
-        let request = self.request.streams.iter().find(|s| s.info.name == info.name);
-        let end = request.ok_or_else(|| internal("a stream that was not announced").with("stream", &info.name))?.end;
-        let content = self.contents.get(&info.name).ok_or_else(|| internal("a stream without a description"))?;
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
-        }
+        let content = self.contents.get(&name).ok_or_else(|| internal("a stream without a description"))?;
         match content {
             Content::Globals { .. } => {
                 let script = text(stream, end).await?;
@@ -169,7 +117,7 @@ impl Inner {
             }
             Content::Rows(rows) => {
                 self.prepare().await?;
-                self.write_rows(rows, self.is_alone(&info.name, content), stream, end).await
+                self.write_rows(rows, self.is_alone(&name, content), stream, end).await
             }
             Content::Sequences { database } => {
                 self.prepare().await?;
@@ -186,6 +134,84 @@ impl Inner {
         }
     }
 
+    async fn complete(&self) -> Result<RestoreOutcome> {
+        self.prepare().await?;
+        let mut outcome = RestoreOutcome::default();
+        for building in &self.buildings {
+            let rows = self.count_rows(building).await?;
+            if self.has_schema(&building.planned.from) {
+                building.section(&self.settings, "post-data", self.run.limits.parallel.max(1)).await?;
+            }
+            self.analyze(building).await?;
+            let (database, tables) = (shown(&building.planned.to), building.expected().len());
+            outcome.checks.push(if self.has_schema(&building.planned.from) {
+                format!("{database}: {tables} tables, {rows} rows, as in the backup")
+            } else {
+                format!("{database}: pg_restore ended without an error; rows are not counted in backups by it")
+            });
+        }
+        let mut session = self.settings.maintenance().await?;
+        for building in &self.buildings {
+            building.finish_settings(&self.settings, &mut session).await?;
+        }
+        session.close().await;
+        Ok(outcome)
+    }
+
+    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
+        let mut session = self.settings.maintenance().await?;
+        self.close().await;
+        for building in &self.buildings {
+            building
+                .put_in_place(&self.settings, &mut session, &self.token)
+                .await
+                .map_err(|e| Self::partly(e, &outcome))?;
+            outcome.created.push(format!("database {}", shown(&building.planned.to)));
+            outcome.warnings.extend(building.warnings());
+        }
+        session.close().await;
+        let made = locked(&self.made).clone();
+        outcome.created.extend(made.roles.iter().map(|name| format!("role {}", shown(name))));
+        outcome.created.extend(made.tablespaces.iter().map(|name| format!("tablespace {}", shown(name))));
+        outcome.warnings.extend(made.warnings);
+        Ok(outcome)
+    }
+
+    async fn close(&self) {
+        let sessions = std::mem::take(&mut *locked(&self.sessions));
+        futures::future::join_all(sessions.into_iter().map(|(_, session)| session.close())).await;
+    }
+
+    async fn undo(&self) -> Result<()> {
+        self.close().await;
+        let Ok(mut session) = self.settings.maintenance().await else { return Ok(()) };
+        let mut in_place = false;
+        for building in &self.buildings {
+            // What is still there bears a mark, and the next restore removes it.
+            let _ = building.undo(&self.settings, &mut session).await;
+            in_place |= building.how == How::InPlace;
+        }
+        let made = std::mem::take(&mut *locked(&self.made));
+        // In a database that exists they may own something.
+        if !in_place {
+            globals::undo(&mut session, &made).await;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    fn told(&self, error: Error) -> Error {
+        if !self.progress.is_prepared() && !self.progress.has_failed() {
+            return error;
+        }
+        match self.buildings.iter().find_map(Building::remains) {
+            Some(remains) if error.context("half done").is_none() => error.with("half done", remains),
+            _ => error,
+        }
+    }
+}
+
+impl PostgresRestore {
     /// Whether no other stream has rows of the same table.
     fn is_alone(&self, name: &str, content: &Content) -> bool {
         !self.contents.iter().any(|(other, same)| other != name && same == content)
@@ -229,17 +255,7 @@ impl Inner {
 
     /// Makes roles and databases and what rows need, once.
     async fn prepare(&self) -> Result<()> {
-        let make = || async {
-            if self.has_failed.load(Ordering::Acquire) {
-                return Err(Error::new(ErrorKind::Cancelled, "another part of the restore has failed"));
-            }
-            let made = self.make().await;
-            if made.is_err() {
-                self.has_failed.store(true, Ordering::Release);
-            }
-            made
-        };
-        self.prepared.get_or_try_init(make).await.map(drop)
+        self.progress.prepare(Box::pin(self.make())).await
     }
 
     async fn make(&self) -> Result<()> {
@@ -312,105 +328,8 @@ impl Inner {
         Some(tables)
     }
 
-    /// Everything but the names.
-    async fn complete(&self) -> Result<RestoreOutcome> {
-        let missing = self.request.streams.iter().find(|s| !locked(&self.written).contains(&s.info.name));
-        if let Some(missing) = missing {
-            return Err(
-                internal("the restore was finished before a stream was written").with("stream", &missing.info.name)
-            );
-        }
-        if self.has_failed.load(Ordering::Acquire) {
-            return Err(internal("the restore was finished though a part of it has failed"));
-        }
-        self.prepare().await?;
-        let mut outcome = RestoreOutcome::default();
-        for building in &self.buildings {
-            let rows = self.count_rows(building).await?;
-            if self.has_schema(&building.planned.from) {
-                building.section(&self.settings, "post-data", self.run.limits.parallel.max(1)).await?;
-            }
-            self.analyze(building).await?;
-            let (database, tables) = (shown(&building.planned.to), building.expected().len());
-            outcome.checks.push(if self.has_schema(&building.planned.from) {
-                format!("{database}: {tables} tables, {rows} rows, as in the backup")
-            } else {
-                format!("{database}: pg_restore ended without an error; rows are not counted in backups by it")
-            });
-        }
-        let mut session = self.settings.maintenance().await?;
-        for building in &self.buildings {
-            building.finish_settings(&self.settings, &mut session).await?;
-        }
-        session.close().await;
-        Ok(outcome)
-    }
-
-    /// Gives the databases their names.
-    async fn put_in_place(&self, mut outcome: RestoreOutcome) -> Result<RestoreOutcome> {
-        let mut session = self.settings.maintenance().await?;
-        self.close().await;
-        for building in &self.buildings {
-            building
-                .put_in_place(&self.settings, &mut session, &self.token)
-                .await
-                .map_err(|e| Self::partly(e, &outcome))?;
-            outcome.created.push(format!("database {}", shown(&building.planned.to)));
-            outcome.warnings.extend(building.warnings());
-        }
-        session.close().await;
-        let made = locked(&self.made).clone();
-        outcome.created.extend(made.roles.iter().map(|name| format!("role {}", shown(name))));
-        outcome.created.extend(made.tablespaces.iter().map(|name| format!("tablespace {}", shown(name))));
-        outcome.warnings.extend(made.warnings);
-        Ok(outcome)
-    }
-
     fn partly(error: Error, outcome: &RestoreOutcome) -> Error {
         if outcome.created.is_empty() { error } else { error.with("done already", outcome.created.join(", ")) }
-    }
-
-    /// Ends the sessions that have nothing to do.
-    async fn close(&self) {
-        let sessions = std::mem::take(&mut *locked(&self.sessions));
-        futures::future::join_all(sessions.into_iter().map(|(_, session)| session.close())).await;
-    }
-
-    /// Removes what was made. What cannot be removed now, the next restore to the same target does.
-    async fn undo(&self) {
-        self.close().await;
-        let Ok(mut session) = self.settings.maintenance().await else { return };
-        let mut in_place = false;
-        for building in &self.buildings {
-            // What is still there bears a mark, and the next restore removes it.
-            let _ = building.undo(&self.settings, &mut session).await;
-            in_place |= building.how == How::InPlace;
-        }
-        let made = std::mem::take(&mut *locked(&self.made));
-        // In a database that exists they may own something.
-        if !in_place {
-            globals::undo(&mut session, &made).await;
-        }
-        session.close().await;
-    }
-
-    fn with_remains(&self, error: Error) -> Error {
-        if self.prepared.get().is_none() && !self.has_failed.load(Ordering::Acquire) {
-            return error;
-        }
-        match self.buildings.iter().find_map(Building::remains) {
-            Some(remains) if error.context("half done").is_none() => error.with("half done", remains),
-            _ => error,
-        }
-    }
-}
-
-/// Compares the end of a stream with what the backup says.
-pub(super) fn same(found: StreamEnd, wanted: StreamEnd) -> Result<()> {
-    if found == wanted {
-        Ok(())
-    } else {
-        Err(Error::new(ErrorKind::Corrupt, "the stream is not the one of the backup"))
     }
 }
 
@@ -433,29 +352,6 @@ pub(super) async fn spool(
                 return Ok(file);
             }
             None => return Err(internal("a stream was read after its end")),
-        }
-    }
-}
-
-/// A small stream as text.
-pub(super) async fn text(stream: Stream, end: StreamEnd) -> Result<String> {
-    let too_large = || Error::new(ErrorKind::Corrupt, "a script is larger than any can be");
-    if end.length > SCRIPT {
-        return Err(too_large());
-    }
-    let mut stream = stream;
-    let mut bytes = Vec::new();
-    loop {
-        match stream.next().await? {
-            Some(Piece::Data(more)) => bytes.extend_from_slice(&more),
-            Some(Piece::End(found)) => {
-                same(found, end)?;
-                return String::from_utf8(bytes).map_err(|_| Error::new(ErrorKind::Corrupt, "a script is not UTF-8"));
-            }
-            None => return Err(internal("a stream was read after its end")),
-        }
-        if bytes.len() as u64 > SCRIPT {
-            return Err(too_large());
         }
     }
 }

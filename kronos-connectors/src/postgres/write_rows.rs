@@ -11,14 +11,15 @@ use super::error::{failed, internal, is_lost};
 use super::large_objects::{Frames, Meta};
 use super::names::{conninfo, ident, literal, qualified};
 use super::plan::{Rows, Sequence};
-use super::restore::{Inner, same};
+use super::restore::PostgresRestore;
+use crate::servers::restoring::same;
 
 /// Values of sequences are set so many at a time.
 const SEQUENCES: usize = 200;
 /// Bytes of large objects that are written in one transaction, about.
 const BATCH: usize = 16 << 20;
 
-impl Inner {
+impl PostgresRestore {
     /// Writes rows. A table's only stream goes into it in one transaction that empties it first, so
     /// that the server knows that nobody else has to see the rows come.
     pub(super) async fn write_rows(&self, rows: &Rows, is_alone: bool, stream: Stream, end: StreamEnd) -> Result<()> {

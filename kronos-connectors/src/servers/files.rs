@@ -1,6 +1,7 @@
 //! Plain files in a directory: what an export makes.
 
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 use kronos_core::{Error, ErrorKind, Result, TargetReport};
 
@@ -17,20 +18,47 @@ pub(crate) fn inspect(directory: &Path, needed: u64) -> Result<TargetReport> {
     Ok(TargetReport { existing, needed, free: None, obstacles: Vec::new() })
 }
 
-/// Makes a directory that has nothing yet.
-pub(crate) fn create(directory: &Path) -> Result<()> {
-    if let Some(existing) = inspect(directory, 0)?.existing.first() {
-        return Err(Error::new(ErrorKind::AlreadyExists, existing));
-    }
-    std::fs::create_dir_all(directory).map_err(|e| io(e, directory))
+/// A directory that is being filled, and is emptied again unless it becomes whole.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    path: PathBuf,
+    is_whole: bool,
 }
 
-/// Removes everything in it.
-pub(crate) fn clean(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        // What cannot be removed is seen by the next export, which refuses.
-        let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+impl Filling {
+    /// Makes a directory that has nothing yet.
+    pub(crate) fn begin(directory: &Path) -> Result<Self> {
+        if let Some(existing) = inspect(directory, 0)?.existing.first() {
+            return Err(Error::new(ErrorKind::AlreadyExists, existing));
+        }
+        std::fs::create_dir_all(directory).map_err(|e| io(e, directory))?;
+        Ok(Self { path: directory.to_owned(), is_whole: false })
+    }
+
+    /// What is in it stays.
+    pub(crate) fn is_whole(&mut self) {
+        self.is_whole = true;
+    }
+}
+
+impl Deref for Filling {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        if self.is_whole {
+            return;
+        }
+        let Ok(entries) = std::fs::read_dir(&self.path) else { return };
+        for path in entries.flatten().map(|entry| entry.path()) {
+            // What cannot be removed is seen by the next export, which refuses.
+            let _ = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+        }
     }
 }
 
