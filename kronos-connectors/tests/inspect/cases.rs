@@ -40,6 +40,7 @@ pub(crate) fn trials() -> Vec<Trial> {
         pages::streams,
         pools::a_slow_statement_is_cancelled_on_the_server,
         pools::exhaustion,
+        pools::turns,
         pools::two_hundred_callers,
         pools::callers_that_go,
         pools::health,

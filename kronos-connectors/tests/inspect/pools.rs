@@ -33,17 +33,29 @@ pub(crate) async fn exhaustion(fixture: &Fixture) {
     let statistics = small.pool();
     assert_eq!((statistics.max, statistics.size, statistics.active, statistics.idle), (2, 2, 2, 0));
     assert_eq!(small.health().await.status, HealthStatus::Degraded);
-    // Whoever waits gets the first that becomes free.
-    let waiting = {
-        let small = small.clone();
-        tokio::spawn(async move { small.execute_query(&Query::new("SELECT 1").confirmed()).await })
-    };
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(small.pool().waiting, 1);
     first.rollback().await.unwrap();
-    waiting.await.unwrap().unwrap();
     drop(second);
     small.close().await;
+}
+
+/// Whoever waits gets the first connection that becomes free.
+pub(crate) async fn turns(fixture: &Fixture) {
+    let mut bounds = pool();
+    (bounds.max_connections, bounds.min_connections) = (1, 1);
+    bounds.acquire_timeout = Duration::from_mins(1);
+    let single = fixture.with_pool(bounds);
+    let first = single.begin(None, false).await.unwrap();
+    let waiting = {
+        let single = single.clone();
+        tokio::spawn(async move { single.execute_query(&Query::new("SELECT 1").confirmed()).await })
+    };
+    while single.pool().waiting != 1 {
+        assert!(!waiting.is_finished(), "there is nothing to be had: {:?}", waiting.await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    first.rollback().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    single.close().await;
 }
 
 pub(crate) async fn two_hundred_callers(fixture: &Fixture) {
