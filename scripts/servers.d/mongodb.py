@@ -4,6 +4,7 @@ What it does otherwise than MongoDB's own is told by the tests that meet it. Who
 names it by KRONOS_TEST_MONGODB_URL.
 """
 
+import os
 import shlex
 import socket
 import sys
@@ -14,7 +15,8 @@ from fetch import pip
 
 
 def fetch():
-    return ["env", f"PYTHONPATH={pip(versions.SECANTUS)}", sys.executable, "-m", "secantus"]
+    program = os.path.join(os.path.dirname(os.path.realpath(__file__)), "secantus_server.py")
+    return ["env", f"PYTHONPATH={pip(versions.SECANTUS)}", sys.executable, program]
 
 
 def prepare(server, program):

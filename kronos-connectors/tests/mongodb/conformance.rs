@@ -47,8 +47,7 @@ impl ConnectorFixture for Databases {
 
     async fn contents(&self, subject: &Subject) -> String {
         let database = self.server.database_like(&subject.place);
-        // A restore that was dropped removes what it made in the background; and the test server, which
-        // drops in several steps, may show a collection over one connection that is gone over another.
+        // A restore that was dropped removes what it made in the background.
         let mut all = database.all().await;
         for _ in 0..600 {
             if !all.contains("kronos-restore.") {
