@@ -79,6 +79,7 @@ impl Progress {
         self.prepared.get_or_try_init(|| prepare).await.map(drop)
     }
 
+    #[cfg(feature = "postgres")]
     pub(crate) fn is_prepared(&self) -> bool {
         self.prepared.initialized()
     }
