@@ -123,9 +123,12 @@ impl MysqlSettings {
     }
 
     async fn attempt(&self, secure: bool) -> mysql_async::Result<Conn> {
-        let connecting = Conn::new(self.options(secure));
         let late = || mysql_async::Error::from(std::io::Error::from(std::io::ErrorKind::TimedOut));
-        tokio::time::timeout(self.connect_timeout, connecting).await.map_err(|_| late())?
+        let once = || async {
+            let connecting = Conn::new(self.options(secure));
+            tokio::time::timeout(self.connect_timeout, connecting).await.map_err(|_| late())?
+        };
+        self.log_in(once).await
     }
 
     fn refused(&self, error: mysql_async::Error) -> Error {

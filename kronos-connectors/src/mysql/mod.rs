@@ -24,6 +24,7 @@ mod inspect;
 mod journal;
 mod lines;
 mod load;
+mod login;
 mod moment;
 mod names;
 mod numbered;

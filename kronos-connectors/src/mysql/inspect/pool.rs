@@ -85,13 +85,15 @@ impl Pool {
 
     /// One connection, with or without TLS, as the settings allow.
     async fn connection(&self) -> Result<mysql_async::Conn> {
-        match self.pool()?.get_conn().await {
+        let pool = self.pool()?;
+        match self.settings.log_in(|| pool.get_conn()).await {
             Err(mysql_async::Error::Driver(DriverError::NoClientSslFlagFromServer))
                 if self.settings.tls.mode == TlsMode::Prefer =>
             {
                 self.plain.store(true, Ordering::Release);
                 self.connections.lock().unwrap_or_else(PoisonError::into_inner).take();
-                self.pool()?.get_conn().await
+                let pool = self.pool()?;
+                self.settings.log_in(|| pool.get_conn()).await
             }
             found => found,
         }
