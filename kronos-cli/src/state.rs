@@ -62,12 +62,7 @@ pub(crate) fn default_state() -> Result<PathBuf> {
 fn made(directory: &Path) -> Result<()> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
     made.map_err(|e| {
-        let kind = match ErrorKind::from(e.kind()) {
-            // What is above it is made as well, unless it is a file.
-            ErrorKind::NotFound => ErrorKind::Io,
-            kind => kind,
-        };
-        Error::new(kind, "the directory of what is remembered cannot be made")
+        Error::new(ErrorKind::from(e.kind()), "the directory of what is remembered cannot be made")
             .with("path", directory.display())
             .with("hint", "name another one as `daemon.state` in the configuration")
             .with_source(e)

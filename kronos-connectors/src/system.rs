@@ -6,7 +6,11 @@ use kronos_core::{Error, ErrorKind};
 
 /// An error of the operating system at `path`.
 pub(crate) fn io(error: std::io::Error, path: &Path) -> Error {
-    let kind = ErrorKind::from(error.kind());
+    // What is looked for below a file is not there either.
+    let kind = match error.kind() {
+        std::io::ErrorKind::NotADirectory => ErrorKind::NotFound,
+        other => other.into(),
+    };
     let message = match kind {
         ErrorKind::StorageFull => "no room left on the disk",
         ErrorKind::PermissionDenied => "no permission",

@@ -87,7 +87,7 @@ impl From<std::io::ErrorKind> for ErrorKind {
     fn from(kind: std::io::ErrorKind) -> Self {
         use std::io::ErrorKind as System;
         match kind {
-            System::NotFound | System::NotADirectory => Self::NotFound,
+            System::NotFound => Self::NotFound,
             System::PermissionDenied | System::ReadOnlyFilesystem => Self::PermissionDenied,
             System::AlreadyExists => Self::AlreadyExists,
             System::StorageFull | System::QuotaExceeded | System::FileTooLarge => Self::StorageFull,
@@ -244,7 +244,7 @@ mod tests {
     fn what_a_system_says_of_files_has_a_kind() {
         use std::io::ErrorKind as System;
         for (system, kind) in [
-            (System::NotADirectory, ErrorKind::NotFound),
+            (System::NotADirectory, ErrorKind::Io),
             (System::ReadOnlyFilesystem, ErrorKind::PermissionDenied),
             (System::QuotaExceeded, ErrorKind::StorageFull),
             (System::BrokenPipe, ErrorKind::Io),

@@ -31,7 +31,6 @@ use crate::servers::restoring::{Progress, Restoring, Steps, same, small};
 #[derive(Debug)]
 pub(super) struct MongodbRestore {
     pub(super) settings: MongodbSettings,
-    run: RunContext,
     pub(super) request: RestoreRequest,
     contents: BTreeMap<String, Content>,
     pub(super) server: Server,
@@ -85,7 +84,6 @@ impl MongodbRestore {
         }
         let restore = Self {
             settings: settings.clone(),
-            run: run.clone(),
             request: request.clone(),
             contents: contents(request)?,
             server,
@@ -101,7 +99,7 @@ impl MongodbRestore {
             differing: Mutex::default(),
             beating: Mutex::default(),
         };
-        Ok(Box::new(Restoring::new(restore)))
+        Ok(Box::new(Restoring::new(restore, request, run)))
     }
 }
 
@@ -114,14 +112,6 @@ fn token(run: &RunContext) -> String {
 
 #[async_trait]
 impl Steps for MongodbRestore {
-    fn run(&self) -> &RunContext {
-        &self.run
-    }
-
-    fn request(&self) -> &RestoreRequest {
-        &self.request
-    }
-
     fn progress(&self) -> &Progress {
         &self.progress
     }
@@ -183,9 +173,7 @@ impl Steps for MongodbRestore {
             building.undo(&self.server).await?;
         }
         let made = std::mem::take(&mut *locked(&self.made_users));
-        users::undo(&self.server, &made).await?;
-        self.server.clone().close().await;
-        Ok(())
+        users::undo(&self.server, &made).await
     }
 
     async fn close(&self) {

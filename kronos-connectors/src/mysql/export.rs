@@ -165,7 +165,7 @@ impl Restore for Export {
 
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
         let outcome = self.complete().await?;
-        self.directory.is_whole();
+        self.directory.keep();
         Ok(outcome)
     }
 

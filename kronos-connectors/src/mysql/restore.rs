@@ -102,7 +102,7 @@ impl MysqlRestore {
             progress: Progress::default(),
             handed_over: AtomicU64::new(0),
         };
-        Ok(Box::new(Restoring::new(restore)))
+        Ok(Box::new(Restoring::new(restore, request, run)))
     }
 }
 
@@ -112,14 +112,6 @@ pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[async_trait]
 impl Steps for MysqlRestore {
-    fn run(&self) -> &RunContext {
-        &self.run
-    }
-
-    fn request(&self) -> &RestoreRequest {
-        &self.request
-    }
-
     fn progress(&self) -> &Progress {
         &self.progress
     }

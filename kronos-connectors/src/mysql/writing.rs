@@ -72,7 +72,6 @@ impl MysqlRestore {
         let made = std::mem::take(&mut *locked(&self.made));
         globals::undo(&mut session, &made).await?;
         session.close().await;
-        self.end().await;
         Ok(())
     }
 }

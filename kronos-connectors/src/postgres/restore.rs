@@ -79,7 +79,7 @@ impl PostgresRestore {
             made: Mutex::default(),
             progress: Progress::default(),
         };
-        Ok(Box::new(Restoring::new(restore)))
+        Ok(Box::new(Restoring::new(restore, request, run)))
     }
 }
 
@@ -89,14 +89,6 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 #[async_trait]
 impl Steps for PostgresRestore {
-    fn run(&self) -> &RunContext {
-        &self.run
-    }
-
-    fn request(&self) -> &RestoreRequest {
-        &self.request
-    }
-
     fn progress(&self) -> &Progress {
         &self.progress
     }

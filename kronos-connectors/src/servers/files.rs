@@ -36,7 +36,7 @@ impl Filling {
     }
 
     /// What is in it stays.
-    pub(crate) fn is_whole(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.is_whole = true;
     }
 }

@@ -1,7 +1,7 @@
 //! What a restore into a server does in each engine: streams are written side by side, until one fails or the
 //! run is cancelled; once all were written they are completed and put into place, or else all is undone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +11,7 @@ use kronos_core::{
     Error, ErrorKind, Piece, Restore, RestoreOutcome, RestoreRequest, Result, RunContext, Stream, StreamEnd,
 };
 use tokio::sync::OnceCell;
+use tokio_util::sync::CancellationToken;
 
 use super::error::{cancelled, internal};
 
@@ -20,8 +21,6 @@ const DEFINITIONS: u64 = 256 << 20;
 /// What an engine does of it.
 #[async_trait]
 pub(crate) trait Steps: fmt::Debug + Send + Sync + 'static {
-    fn run(&self) -> &RunContext;
-    fn request(&self) -> &RestoreRequest;
     fn progress(&self) -> &Progress;
 
     /// Writes a stream, whose end is to be this.
@@ -36,7 +35,7 @@ pub(crate) trait Steps: fmt::Debug + Send + Sync + 'static {
     /// Removes what was made. What cannot be removed, the next restore to the same target finds.
     async fn undo(&self) -> Result<()>;
 
-    /// Ends what has nothing more to do.
+    /// Ends what has nothing more to do. It is the last step, whatever became of the others.
     async fn close(&self);
 
     /// The error of a step, with what else is to be known.
@@ -84,17 +83,15 @@ impl Progress {
         self.prepared.initialized()
     }
 
-    fn has_written(&self, stream: String) {
+    fn note_written(&self, stream: String) {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).insert(stream);
     }
 
     /// An error unless all is written.
-    fn check_written(&self, request: &RestoreRequest) -> Result<()> {
+    fn check_written(&self, announced: &BTreeMap<String, StreamEnd>) -> Result<()> {
         let written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(missing) = request.streams.iter().find(|stream| !written.contains(&stream.info.name)) {
-            return Err(
-                internal("the restore was finished before a stream was written").with("stream", &missing.info.name)
-            );
+        if let Some(missing) = announced.keys().find(|name| !written.contains(*name)) {
+            return Err(internal("the restore was finished before a stream was written").with("stream", missing));
         }
         if self.has_failed() {
             return Err(internal("the restore was finished though a part of it has failed"));
@@ -107,29 +104,39 @@ impl Progress {
 #[derive(Debug)]
 pub(crate) struct Restoring<S: Steps> {
     steps: Arc<S>,
+    /// The streams that are to come.
+    announced: BTreeMap<String, StreamEnd>,
+    cancel: CancellationToken,
     /// Nothing is left to be undone.
     is_over: bool,
 }
 
 impl<S: Steps> Restoring<S> {
-    pub(crate) fn new(steps: S) -> Self {
-        Self { steps: Arc::new(steps), is_over: false }
+    pub(crate) fn new(steps: S, request: &RestoreRequest, run: &RunContext) -> Self {
+        let announced = request.streams.iter().map(|stream| (stream.info.name.clone(), stream.end)).collect();
+        Self { steps: Arc::new(steps), announced, cancel: run.cancel.clone(), is_over: false }
     }
+}
+
+async fn undo(steps: &impl Steps) -> Result<()> {
+    let undone = steps.undo().await;
+    steps.close().await;
+    undone
 }
 
 #[async_trait]
 impl<S: Steps> Restore for Restoring<S> {
     async fn write(&self, stream: Stream) -> Result<()> {
         let (steps, name) = (&self.steps, stream.info().name.clone());
-        let end = steps.request().streams.iter().find(|announced| announced.info.name == name).map(|s| s.end);
         let write = async {
+            let end = self.announced.get(&name).copied();
             let end = end.ok_or_else(|| internal("a stream that was not announced").with("stream", &name))?;
             steps.progress().check()?;
             steps.write(stream, end).await
         };
-        let written = steps.run().cancel.run_until_cancelled(write).await.unwrap_or_else(|| Err(cancelled()));
+        let written = self.cancel.run_until_cancelled(write).await.unwrap_or_else(|| Err(cancelled()));
         match &written {
-            Ok(()) => steps.progress().has_written(name),
+            Ok(()) => steps.progress().note_written(name),
             Err(_) => steps.progress().fail(),
         }
         written.map_err(|error| steps.told(error))
@@ -138,26 +145,30 @@ impl<S: Steps> Restore for Restoring<S> {
     async fn finish(mut self: Box<Self>) -> Result<RestoreOutcome> {
         let steps = self.steps.clone();
         let complete = async {
-            steps.progress().check_written(steps.request())?;
+            steps.progress().check_written(&self.announced)?;
             steps.complete().await
         };
-        let completed = steps.run().cancel.run_until_cancelled(complete).await;
+        let completed = self.cancel.run_until_cancelled(complete).await;
         let done = match completed.unwrap_or_else(|| Err(cancelled())) {
             Ok(outcome) => steps.put_in_place(outcome).await,
             Err(error) => Err(error),
         };
         self.is_over = true;
-        let undone = if done.is_err() { steps.undo().await } else { Ok(()) };
-        steps.close().await;
-        done.map_err(|error| match undone {
-            Ok(()) => steps.told(error),
-            Err(left) => steps.told(error).with("left behind", left.message()),
-        })
+        match done {
+            Ok(outcome) => {
+                steps.close().await;
+                Ok(outcome)
+            }
+            Err(error) => Err(match undo(&*steps).await {
+                Ok(()) => steps.told(error),
+                Err(left) => steps.told(error).with("left behind", left.message()),
+            }),
+        }
     }
 
     async fn abort(mut self: Box<Self>) {
         self.is_over = true;
-        let _ = self.steps.undo().await;
+        let _ = undo(&*self.steps).await;
     }
 }
 
@@ -166,7 +177,7 @@ impl<S: Steps> Drop for Restoring<S> {
         // Where no runtime is left, the next restore to the same target removes what this one made.
         if let (false, Ok(runtime)) = (self.is_over, tokio::runtime::Handle::try_current()) {
             let steps = self.steps.clone();
-            runtime.spawn(async move { steps.undo().await });
+            runtime.spawn(async move { undo(&*steps).await });
         }
     }
 }
@@ -217,7 +228,6 @@ mod tests {
     /// An engine that notes what it is asked for.
     #[derive(Debug)]
     struct Noted {
-        run: RunContext,
         request: RestoreRequest,
         progress: Progress,
         notes: Arc<Mutex<Vec<&'static str>>>,
@@ -225,14 +235,6 @@ mod tests {
 
     #[async_trait]
     impl Steps for Noted {
-        fn run(&self) -> &RunContext {
-            &self.run
-        }
-
-        fn request(&self) -> &RestoreRequest {
-            &self.request
-        }
-
         fn progress(&self) -> &Progress {
             &self.progress
         }
@@ -290,8 +292,8 @@ mod tests {
         let mut request = RestoreRequest { replace: true, ..RestoreRequest::new(streams.collect()) };
         change(&mut request);
         let (run, notes) = (RunContext::new(), Notes::default());
-        let steps = Noted { run: run.clone(), request, progress: Progress::default(), notes: notes.clone() };
-        (Box::new(Restoring::new(steps)), run, notes)
+        let steps = Noted { request: request.clone(), progress: Progress::default(), notes: notes.clone() };
+        (Box::new(Restoring::new(steps, &request, &run)), run, notes)
     }
 
     #[tokio::test]
@@ -341,7 +343,8 @@ mod tests {
         let (begun, _, aborted) = restoring(&[], |_| {});
         begun.abort().await;
         tokio::task::yield_now().await;
-        assert_eq!((&*dropped.lock().unwrap(), &*aborted.lock().unwrap()), (&vec!["undone"], &vec!["undone"]));
+        let undone = vec!["undone", "closed"];
+        assert_eq!((&*dropped.lock().unwrap(), &*aborted.lock().unwrap()), (&undone, &undone));
     }
 
     #[tokio::test]
