@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use kronos_core::Result;
+use kronos_core::{Error, ErrorKind, Result};
 
 use super::connect::Session;
 use super::holder::BEGIN;
@@ -39,7 +39,7 @@ impl Workers {
         let mut session = self.settings.open(database).await?;
         session.run("begin the transaction", BEGIN).await?;
         let sql = format!("SET TRANSACTION SNAPSHOT {}", literal(snapshot));
-        session.run("take over the snapshot", &sql).await?;
+        session.run("take over the snapshot", &sql).await.map_err(without_holder)?;
         Ok(session)
     }
 
@@ -52,5 +52,16 @@ impl Workers {
     pub(super) async fn close(&self) {
         let idle = std::mem::take(&mut *self.idle.lock().unwrap_or_else(PoisonError::into_inner));
         futures::future::join_all(idle.into_iter().map(|(_, session)| session.close())).await;
+    }
+}
+
+/// A snapshot ends with the session that has exported it. The server then calls its name invalid (since
+/// version 17: unknown), or its process gone.
+fn without_holder(error: Error) -> Error {
+    match error.context("sqlstate") {
+        Some("22023" | "42704" | "55000") => {
+            Error::new(ErrorKind::ConnectionFailed, "the session that holds the snapshot is lost").with_source(error)
+        }
+        _ => error,
     }
 }

@@ -249,10 +249,16 @@ fn lost_snapshot(server: &Server) {
         source.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'kronos'",
         );
+        let mut errors = Vec::new();
         for (n, _) in dump.outline().streams.iter().enumerate() {
-            let _ = dump.open(StreamId(u32::try_from(n).unwrap())).await.unwrap().collect().await;
+            errors.extend(dump.open(StreamId(u32::try_from(n).unwrap())).await.unwrap().collect().await.err());
         }
-        assert!(dump.finish().await.is_err());
+        errors.push(dump.finish().await.unwrap_err());
+        // A new session finds no snapshot.
+        for error in &errors {
+            assert!([ErrorKind::ConnectionFailed, ErrorKind::ToolFailed].contains(&error.kind()), "{error:?}");
+        }
+        assert!(errors.iter().any(|error| error.message().contains("snapshot")), "{errors:?}");
         let repository = repository().await;
         let (name, other) = (source.name.clone(), server.clone());
         let killer = std::thread::spawn(move || {
