@@ -24,12 +24,12 @@ impl MysqlSettings {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     use kronos_core::{ErrorKind, Secret};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
-    use tokio::task::JoinHandle;
 
     use super::super::settings::TlsMode;
     use super::*;
@@ -41,15 +41,16 @@ mod tests {
         stream.write_all(&[&framed, packet].concat()).await.unwrap();
     }
 
-    /// A server that refuses the first logins, and then says how many came.
-    async fn strict(refusals: u32) -> (u16, JoinHandle<u32>) {
+    /// A server that refuses the first logins, and counts all that come.
+    async fn strict(refusals: u32) -> (u16, Arc<AtomicU32>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let serving = tokio::spawn(async move {
-            let mut logins = 0;
-            // Who does not come again within a moment does not come again.
-            while let Ok(Ok((mut stream, _))) = tokio::time::timeout(Duration::from_secs(2), listener.accept()).await {
-                logins += 1;
+        let logins = Arc::new(AtomicU32::new(0));
+        let counted = logins.clone();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let is_refused = counted.fetch_add(1, Ordering::Relaxed) < refusals;
                 let mut greeting = b"\x0a11.4.2-MariaDB\0\x01\0\0\0challeng\0\x00\x82\x2d\x02\0\x08\0\x15".to_vec();
                 greeting.extend(*b"\0\0\0\0\0\0\0\0\0\0that is long\0mysql_native_password\0");
                 send(&mut stream, 0, &greeting).await;
@@ -57,15 +58,11 @@ mod tests {
                 stream.read_exact(&mut length).await.unwrap();
                 let mut answer = vec![0; usize::from(length[0]) + 256 * usize::from(length[1])];
                 stream.read_exact(&mut answer).await.unwrap();
-                if logins <= refusals {
-                    send(&mut stream, 2, b"\xff\x15\x04#28000Access denied").await;
-                } else {
-                    send(&mut stream, 2, b"\0\0\0\x02\0\0\0").await;
-                }
+                let refusal: &[u8] = b"\xff\x15\x04#28000Access denied";
+                send(&mut stream, 2, if is_refused { refusal } else { b"\0\0\0\x02\0\0\0" }).await;
             }
-            logins
         });
-        (port, serving)
+        (port, logins)
     }
 
     fn to(port: u16, password: Option<&str>) -> MysqlSettings {
@@ -78,18 +75,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_login_that_is_refused_is_tried_once_more() {
-        let (port, serving) = strict(1).await;
+        let (port, logins) = strict(1).await;
         to(port, Some("x")).connect().await.unwrap();
-        assert_eq!(serving.await.unwrap(), 2);
+        assert_eq!(logins.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test]
     async fn a_wrong_password_is_wrong_twice_and_none_once() {
         for (password, expected) in [(Some("wrong"), 2), (None, 1)] {
-            let (port, serving) = strict(9).await;
+            let (port, logins) = strict(9).await;
             let refused = to(port, password).connect().await.unwrap_err();
             assert_eq!(refused.kind(), ErrorKind::Authentication, "{refused:?}");
-            assert_eq!(serving.await.unwrap(), expected);
+            assert_eq!(logins.load(Ordering::Relaxed), expected);
         }
     }
 }

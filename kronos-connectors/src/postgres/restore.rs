@@ -175,6 +175,7 @@ impl Steps for PostgresRestore {
     }
 
     async fn undo(&self) -> Result<()> {
+        // A database in which there are sessions cannot be dropped.
         self.close().await;
         let Ok(mut session) = self.settings.maintenance().await else { return Ok(()) };
         let mut in_place = false;
